@@ -1,0 +1,1 @@
+"""Train, sample, steer and evaluate deep generative models."""
