@@ -1,0 +1,122 @@
+"""``Batch``: named tensors that belong together, with a mask and a weight.
+
+The first axis of every tensor is the sample. A mask is true on what is real and false on padding;
+a weight multiplies a sample's loss (1 when absent).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from zsteer.errors import InputError
+
+__all__ = ["Batch"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Named tensors over the same samples.
+
+    Args:
+        fields: tensors by name, each of shape ``(b, ...)``.
+        mask: true on real positions, shape ``(b, n)``, or None when everything is real.
+        weight: weight of each sample in a loss, shape ``(b,)``, or None for 1.
+
+    Raises:
+        InputError: if there is no field, or the first axes differ.
+    """
+
+    fields: Mapping[str, Shaped[Tensor, "b ..."]]
+    mask: Bool[Tensor, "b n"] | None = None
+    weight: Float[Tensor, " b"] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if not self.fields:
+            raise InputError("a batch needs at least one field, got none")
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+        sizes = {name: len(value) for name, value in self._all()}
+        if len(set(sizes.values())) > 1:
+            raise InputError(f"expected tensors over the same samples, got first axes {sizes}")
+
+    def _all(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.fields.items()
+        if self.mask is not None:
+            yield "mask", self.mask
+        if self.weight is not None:
+            yield "weight", self.weight
+
+    def __len__(self) -> int:
+        return len(next(iter(self.fields.values())))
+
+    def __getitem__(self, name: str) -> Tensor:
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise InputError(f"the batch has no field {name!r}; it has {sorted(self.fields)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.fields
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return next(iter(self.fields.values())).device
+
+    def take(self, index: Int[Tensor, " k"] | Bool[Tensor, " b"] | slice) -> "Batch":
+        """Select samples, in the order of ``index``."""
+        return self._map(lambda value: value[index])
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Move every tensor to ``device``."""
+        return self._map(lambda value: value.to(device))
+
+    def repeat(self, times: int) -> "Batch":
+        """Repeat every sample ``times`` times, neighbours together: a, a, b, b."""
+        return self._map(lambda value: value.repeat_interleave(times, 0))
+
+    def with_fields(self, **fields: Tensor) -> "Batch":
+        """Return the batch with fields added or replaced."""
+        return replace(self, fields={**self.fields, **fields})
+
+    def with_weight(self, weight: Tensor | None) -> "Batch":
+        """Return the batch with another weight."""
+        return replace(self, weight=weight)
+
+    def chunks(self, size: int) -> Iterator["Batch"]:
+        """Cut into pieces of at most ``size`` samples."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(
+            {name: change(value) for name, value in self.fields.items()},
+            None if self.mask is None else change(self.mask),
+            None if self.weight is None else change(self.weight),
+        )
+
+    @staticmethod
+    def cat(batches: Sequence["Batch"]) -> "Batch":
+        """Join batches with the same fields.
+
+        Raises:
+            InputError: if there is none, or the fields differ.
+        """
+        if not batches:
+            raise InputError("expected at least one batch to join, got none")
+        names = set(batches[0].fields)
+        for other in batches:
+            if set(other.fields) != names or (other.mask is None) != (batches[0].mask is None):
+                raise InputError(f"expected batches with the fields {sorted(names)}, got {sorted(other.fields)}")
+        masks = [x.mask for x in batches if x.mask is not None]
+        weighted = any(x.weight is not None for x in batches)
+        weights = [torch.ones(len(x), device=x.device) if x.weight is None else x.weight for x in batches]
+        return Batch(
+            {name: torch.cat([x.fields[name] for x in batches]) for name in batches[0].fields},
+            torch.cat(masks) if masks else None,
+            torch.cat(weights) if weighted else None,
+        )
+

@@ -1,0 +1,84 @@
+"""What exists: kinds of models, and the artifacts that ship with the package.
+
+Names are strings and classes are imported when they are asked for, so that listing them costs nothing.
+MODEL on the command line and in ``zsteer.load`` is the name of a shipped artifact, a run folder or an artifact folder.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from zsteer.errors import ArtifactError, InputError, nearest
+
+__all__ = ["KINDS", "describe", "model_class", "resolve", "shipped"]
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "autoregressive": "zsteer.models.autoregressive:Autoregressive",
+        "classifier": "zsteer.models.classifier:Classifier",
+        "dwae": "zsteer.models.dwae:DisentangledWAE",
+        "sequence-judge": "zsteer.models.judge:SequenceJudge",
+        "sequence-validity": "zsteer.models.validity:SequenceValidity",
+    }
+)
+"""Kind of model -> ``module:class``; the kind is what ``config.json`` of an artifact names."""
+
+ARTIFACTS = Path(__file__).parent.parent / "artifacts"
+
+
+def model_class(kind: str) -> Any:
+    """The class of a kind of model.
+
+    Raises:
+        ArtifactError: if no such kind exists.
+    """
+    if kind not in KINDS:
+        raise ArtifactError(nearest(kind, KINDS, what="kind of model"))
+    module, name = KINDS[kind].split(":")
+    return getattr(import_module(module), name)
+
+
+def shipped() -> dict[str, Path]:
+    """Artifacts that come with the package, by name."""
+    if not ARTIFACTS.is_dir():
+        return {}
+    return {path.name: path for path in sorted(ARTIFACTS.iterdir()) if (path / "config.json").is_file()}
+
+
+def resolve(model: str | Path) -> Path:
+    """Find the artifact folder of a MODEL.
+
+    Args:
+        model: name of a shipped artifact, a run folder, or an artifact folder.
+
+    Returns:
+        The artifact folder.
+
+    Raises:
+        InputError: if there is neither such a folder nor such a name.
+    """
+    path = Path(model)
+    if path.is_dir():
+        if (path / "config.json").is_file():
+            return path
+        if (path / "artifact" / "config.json").is_file():
+            return path / "artifact"
+        if (path / "recipe.yaml").is_file():
+            raise InputError(f"the run {path} is not finished; go on with: zsteer train --resume {path}")
+        raise InputError(f"{path} is neither a run nor an artifact folder: no recipe.yaml, no config.json")
+    names = shipped()
+    if str(model) in names:
+        return names[str(model)]
+    if len(path.parts) > 1:
+        raise InputError(f"there is no folder {path}")
+    raise InputError(nearest(str(model), names, what="model"))
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Kind, metrics and data of an artifact, read from its config alone (imports no torch)."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    origin = config.get("origin", {})
+    return {"kind": config["kind"], "metrics": origin.get("metrics", {}), "data": origin.get("data", {})}
