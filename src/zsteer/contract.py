@@ -164,7 +164,7 @@ def check_samples_do_not_depend_on_the_batch(model: Any, x: Batch) -> None:
 
 
 def check_likelihood(model: Any, x: Batch) -> None:
-    """log p(x) is finite, names its bound, and does not depend on the batch."""
+    """Log p(x) is finite, names its bound, and does not depend on the batch."""
     model = _need(model, Likelihood)
     _require(model.bound in {"exact", "lower", "unnormalised"}, f"unknown bound {model.bound!r}")
     rng = Streams.of(5, len(x))
