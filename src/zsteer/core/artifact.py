@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from huggingface_hub import ModelHubMixin
@@ -24,6 +24,7 @@ from zsteer.core.files import new_folder
 from zsteer.errors import ArtifactError, SettingsError
 
 S = TypeVar("S", bound=BaseModel)
+P = TypeVar("P", bound="Pretrained")
 
 __all__ = ["Artifact", "Origin", "Pretrained", "Settings", "read_artifact", "read_config", "settings_from", "write_artifact"]
 
@@ -227,7 +228,7 @@ class Pretrained(ModelHubMixin):
         return Artifact(self.kind, self.settings.model_dump(mode="json"), self.tensors(), self.texts(), self.origin)
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, *, where: str = "artifact") -> Self:
+    def from_artifact(cls: type[P], artifact: Artifact, *, where: str = "artifact") -> P:
         """Build the model from the content of a folder.
 
         Raises:
@@ -246,7 +247,7 @@ class Pretrained(ModelHubMixin):
         _fill(Path(save_directory), self.artifact(), None)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **hub: Any) -> Self:
+    def _from_pretrained(cls: type[P], *, model_id: str, **hub: Any) -> P:
         folder = Path(model_id)
         if not folder.is_dir():
             from huggingface_hub import snapshot_download

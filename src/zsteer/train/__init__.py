@@ -1,0 +1,1 @@
+"""The only training loop, its run folder, and its data order."""

@@ -1,0 +1,330 @@
+r"""The only training loop.
+
+One step is one round of the model's turns: for each ``Turn(player, times)``, ``times`` updates of that player, each on
+a batch of its own. An update minimises the weighted mean of the sum of the per-sample losses,
+
+.. math:: \frac{\sum_i w_i \sum_k \ell_{k,i}}{\sum_i w_i},
+
+clips the gradient, steps the player's optimiser, lets the model act (``after_step``) and moves the average.
+Data and noise are functions of the seed and the update, so a checkpoint needs weights, optimisers and two counters.
+Values that are not finite send the run back to its last good state once, with other noise; a second time in the same
+stretch is an error that names the player, the term and the step.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from zsteer.core.protocols import Source, Trainable
+from zsteer.core.rng import Streams
+from zsteer.errors import DivergenceError, SettingsError
+from zsteer.train.distributed import World, parallel
+from zsteer.train.ema import averaged
+from zsteer.train.run import Checkpoint, Run
+
+__all__ = ["Fit", "Optim", "Plan", "fit"]
+
+_IDS = 2**24
+"""Stream ids set aside for one update; more samples in a batch would share numbers with the next."""
+
+
+@dataclass(frozen=True)
+class Optim:
+    """How one player learns.
+
+    Args:
+        lr: learning rate.
+        kind: ``adamw`` or ``rmsprop`` (WGAN with clipping).
+        betas: decay of AdamW's two moments.
+        weight_decay: AdamW's decay of the weights.
+        clip: largest norm of the gradient.
+        warmup: steps over which the rate rises from 0.
+        decay: ``constant``, or ``cosine`` to a twentieth of ``lr``.
+    """
+
+    lr: float = 1e-3
+    kind: Literal["adamw", "rmsprop"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    warmup: int = 0
+    decay: Literal["constant", "cosine"] = "constant"
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate at a step, counted from 0."""
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.decay == "cosine":
+            return self.lr * rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1))))
+        return self.lr * rise
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        chosen = list(parameters)
+        if self.kind == "rmsprop":
+            return torch.optim.RMSprop(chosen, lr=self.lr)
+        return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, how to learn, and what to write when.
+
+    Args:
+        steps: rounds of turns.
+        optim: for every player, or one for each by name.
+        ema: weight of the past in the average of the weights; None for no average.
+        log_every: steps between two records.
+        checkpoint_every: steps between two checkpoints.
+        guard_every: steps between two snapshots to which a diverged run goes back.
+        keep: checkpoints to keep.
+        bf16: bfloat16 autocast; None means on CUDA only.
+
+    Raises:
+        SettingsError: if a count is not positive.
+    """
+
+    steps: int
+    optim: Optim | Mapping[str, Optim] = field(default_factory=Optim)
+    ema: float | None = 0.999
+    log_every: int = 50
+    checkpoint_every: int = 500
+    guard_every: int = 100
+    keep: int = 2
+    bf16: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "log_every", "checkpoint_every", "guard_every", "keep"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"expected {name} >= 1, got {getattr(self, name)}")
+
+    def of(self, player: str) -> Optim:
+        """How a player learns.
+
+        Raises:
+            SettingsError: if the plan names other players only.
+        """
+        if isinstance(self.optim, Optim):
+            return self.optim
+        if player not in self.optim:
+            raise SettingsError(f"the plan has no optimiser for player {player!r}; it has {sorted(self.optim)}")
+        return self.optim[player]
+
+
+class _NotFiniteError(Exception):
+    """An update whose loss or gradient is not finite."""
+
+    def __init__(self, player: str, term: str) -> None:
+        super().__init__(f"{term} of player {player!r}")
+        self.what = str(self)
+
+
+class Fit:
+    """One training run in progress.
+
+    Args:
+        model: an ``nn.Module`` that is ``Trainable``.
+        source: its data.
+        plan: how to train.
+        seed: of data order and noise.
+        world: the processes of the run.
+    """
+
+    def __init__(self, model: nn.Module, source: Source, plan: Plan, *, seed: int, world: World | None = None) -> None:
+        if not isinstance(model, Trainable):
+            raise SettingsError(f"{type(model).__name__} cannot be trained: it lacks turns, players, losses or after_step")
+        self.model = model
+        self.source, self.plan, self.seed = source, plan, seed
+        self.world = world or World()
+        self.turns = tuple(model.turns)
+        self.players = {name: list(parameters) for name, parameters in model.players().items()}
+        self.optimisers = {name: plan.of(name).build(chosen) for name, chosen in self.players.items()}
+        self.average = averaged(model, plan.ema) if plan.ema is not None else None
+        self.losses = parallel(model, self.world, several_players=len(self.players) > 1)
+        self.device = next(model.parameters()).device
+        self.step = self.retries = 0
+        self.bad_step = -1
+        self.updates_a_step = sum(turn.times for turn in self.turns)
+        bf16 = self.device.type == "cuda" if plan.bf16 is None else plan.bf16
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else None
+        self._good = self.checkpoint()
+
+    def advance(self) -> dict[str, float] | None:
+        """Do one step; every ``log_every`` steps give its record, else None.
+
+        Raises:
+            DivergenceError: if values that are not finite recur after going back.
+        """
+        wants_log = (self.step + 1) % self.plan.log_every == 0 or self.step + 1 == self.plan.steps
+        record: dict[str, float] = {}
+        update = self.step * self.updates_a_step
+        try:
+            for turn in self.turns:
+                for _ in range(turn.times):
+                    figures = self._update(turn.player, update, wants_log)
+                    update += 1
+                record |= figures
+        except _NotFiniteError as problem:
+            self._go_back(problem)
+            return None
+        self.step += 1
+        if self.step % self.plan.guard_every == 0:
+            self._good = self.checkpoint()
+        return record if wants_log else None
+
+    def _update(self, player: str, update: int, wants_log: bool) -> dict[str, float]:
+        optim, optimiser, own = self.plan.of(player), self.optimisers[player], self.players[player]
+        for group in optimiser.param_groups:
+            group["lr"] = optim.rate(self.step, self.plan.steps)
+        path = () if self.retries == 0 else (f"retry {self.retries}",)
+        whole = self.source.batch(update, Streams.of(self.seed, 1, start=update))
+        share = self.world.share(len(whole))
+        x = whole.take(share).to(self.device) if self.world.size > 1 else whole.to(self.device)
+        ids = torch.arange(share.start, share.stop, device=self.device) + update * _IDS
+        self._only(player)
+        with self.autocast if self.autocast is not None else torch.autocast("cpu", enabled=False):
+            terms = self.losses(x, player, Streams(self.seed, ids, path))
+        per_sample = sum(terms.values())
+        if not isinstance(per_sample, Tensor) or per_sample.shape != (len(x),):
+            raise SettingsError(f"the losses of {player!r} should have shape ({len(x)},), one for each sample")
+        loss = self._mean(per_sample.float(), x.weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(clip_grad_norm_(own, optim.clip))
+        if not math.isfinite(norm) or not math.isfinite(float(loss.detach())):
+            bad = [name for name, value in terms.items() if not bool(torch.isfinite(value).all())]
+            raise _NotFiniteError(player, f"loss {bad[0]!r}" if bad else "the gradient")
+        optimiser.step()
+        self.model.after_step(player)  # type: ignore[operator]
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        if not wants_log:
+            return {}
+        figures = {f"{player}/{name}": float(self._mean(value.detach(), x.weight)) for name, value in terms.items()}
+        return {**figures, f"{player}/gradient": norm, f"{player}/lr": optim.rate(self.step, self.plan.steps)}
+
+    def _mean(self, values: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return values.mean()
+        # DDP averages the gradients of the processes; the factor turns that into a mean over the global weight.
+        return (values * weight).sum() * self.world.size / self.world.total(weight.sum())
+
+    def _only(self, player: str) -> None:
+        """Gradients flow to the weights of one player; the others are held."""
+        if len(self.players) > 1:
+            for name, own in self.players.items():
+                for parameter in own:
+                    parameter.requires_grad_(name == player)
+
+    def _go_back(self, problem: _NotFiniteError) -> None:
+        stretch = self._good.state["step"]
+        if self.bad_step >= stretch:
+            raise DivergenceError(
+                f"{problem.what} is not finite at step {self.step}, again after going back to step {stretch}; "
+                f"lower the learning rate or look at the data"
+            )
+        bad_step, retries = self.step, self.retries + 1
+        self._restore(self._good)
+        self.bad_step, self.retries = bad_step, retries
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that the next step depends on, copied."""
+        tensors: dict[str, dict[str, Tensor]] = {"model": dict(self.model.state_dict())}
+        if self.average is not None:
+            tensors["average"] = dict(self.average.state_dict())
+        for name, optimiser in self.optimisers.items():
+            entries = optimiser.state_dict()["state"]
+            tensors[f"optimiser-{name}"] = {
+                f"{index}.{key}": value for index, entry in entries.items() for key, value in entry.items()
+            }
+        numbers = {"step": self.step, "retries": self.retries, "bad_step": self.bad_step, "seed": self.seed}
+        return Checkpoint(deepcopy(tensors), numbers)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.model.load_state_dict(dict(checkpoint.tensors["model"]))
+        if self.average is not None:
+            self.average.load_state_dict(dict(checkpoint.tensors["average"]))
+        for name, optimiser in self.optimisers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in checkpoint.tensors.get(f"optimiser-{name}", {}).items():
+                index, entry = key.split(".", 1)
+                state.setdefault(int(index), {})[entry] = value.clone()
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.step = int(checkpoint.state["step"])
+        self.retries, self.bad_step = int(checkpoint.state["retries"]), int(checkpoint.state["bad_step"])
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            SettingsError: if it was made with another seed.
+        """
+        if checkpoint.state["seed"] != self.seed:
+            raise SettingsError(f"the run was started with seed {checkpoint.state['seed']}, not {self.seed}")
+        self._restore(checkpoint)
+        self._good = self.checkpoint()
+
+    @property
+    def result(self) -> nn.Module:
+        """The averaged model if there is an average, else the model."""
+        return self.average.module if self.average is not None else self.model
+
+
+def fit(
+    model: nn.Module,
+    source: Source,
+    plan: Plan,
+    *,
+    seed: int,
+    run: Run | None = None,
+    world: World | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> nn.Module:
+    """Train a model.
+
+    Args:
+        model: an ``nn.Module`` that is ``Trainable``; it is changed in place.
+        source: its data.
+        plan: how to train.
+        seed: of data order and noise.
+        run: where to write records and checkpoints; if it has a checkpoint, training goes on from there.
+        world: the processes of the run.
+        watch: called with each record.
+
+    Returns:
+        The averaged model, or the model itself without an average.
+
+    Raises:
+        DivergenceError: if values that are not finite recur.
+    """
+    state = Fit(model, source, plan, seed=seed, world=world)
+    model.train()
+    writes = run is not None and state.world.rank == 0
+    checkpoint = run.newest() if run is not None else None
+    if checkpoint is not None:
+        state.resume(checkpoint)
+    if writes and run is not None:
+        run.forget_after(state.step)
+    started, first = time.perf_counter(), state.step
+    while state.step < plan.steps:
+        record = state.advance()
+        if record is not None:
+            seconds = time.perf_counter() - started
+            full = {"step": state.step, **record, "steps_per_second": (state.step - first) / max(seconds, 1e-9)}
+            if writes and run is not None:
+                run.log(full)
+            if watch is not None and state.world.rank == 0:
+                watch({**full, "steps": plan.steps})
+        if writes and run is not None and (state.step % plan.checkpoint_every == 0 or state.step == plan.steps):
+            run.save(state.checkpoint(), keep=plan.keep)
+    state.world.wait()
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    state.result.eval()
+    return state.result

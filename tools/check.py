@@ -1,0 +1,85 @@
+"""Run every style and structure check of the project and say which failed: python tools/check.py [NAME ...].
+
+The checks are commands of the tools in .venv, with their settings in pyproject.toml. tests/test_house.py runs the
+same table, so that CI holds what ``make check`` holds.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKS: dict[str, list[str]] = {
+    "ruff": ["-m", "ruff", "check", "."],
+    "format": ["-m", "ruff", "format", "--check", "."],
+    "pyright": ["-m", "pyright", "--pythonpath", sys.executable],
+    "import-law": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+    "pydoclint": ["-m", "pydoclint.main", "src/zsteer"],
+    "codespell": ["-m", "codespell_lib", "src", "tests", "tools", "docs", "README.md", "AGENTS.md", "CONTRIBUTING.md"],
+    "deptry": ["-m", "deptry", "src"],
+    "lecture-index": ["tools/lecture_index.py", "--check"],
+}
+# A docstring may leave out what the signature says (ruff's D417 asks for all arguments once one is described), so of
+# pydoclint's findings only contradictions count: arguments, order or sections that the function does not have.
+OMISSIONS = re.compile(r"DOC(101|109|201|402|60\d)\b|DOC103\b(?!.*in the docstring but not in)")
+
+
+def contradictions(output: str) -> list[str]:
+    """Lines of pydoclint's report that say more than "something is left out"."""
+    found: list[str] = []
+    file = ""
+    for line in output.splitlines():
+        if line.startswith("src/"):
+            file = line.strip()
+        elif re.match(r"\s+\d+: DOC", line) and not OMISSIONS.search(line):
+            found.append(f"{file}:{line.strip()}")
+    return found
+
+
+def run(name: str) -> tuple[bool, str]:
+    """Run one check.
+
+    Args:
+        name: a key of ``CHECKS``.
+
+    Returns:
+        Whether it passed, and what it printed.
+    """
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), environment.get("PYTHONPATH", "")])
+    environment.setdefault("NO_COLOR", "1")
+    done = subprocess.run(
+        [sys.executable, *CHECKS[name]], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    output = (done.stdout + done.stderr).strip()
+    if name == "pydoclint" and done.returncode != 0 and "DOC" in output:
+        found = contradictions(output)
+        return not found, "\n".join(found)
+    return done.returncode == 0, output
+
+
+def main(names: list[str]) -> int:
+    """Run the named checks, or all, and print one line for each; 1 if any failed."""
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        print(f"no check {unknown[0]!r}; there are {', '.join(CHECKS)}")
+        return 2
+    failed = []
+    for name in names or CHECKS:
+        start = time.perf_counter()
+        passed, output = run(name)
+        print(f"{'ok    ' if passed else 'FAILED'} {name} ({time.perf_counter() - start:.1f} s)")
+        if not passed:
+            failed.append(name)
+            print("\n".join(f"    {line}" for line in output.splitlines()))
+    print(
+        f"{len(failed)} of {len(names or CHECKS)} checks failed: {', '.join(failed)}" if failed else "all checks passed"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
