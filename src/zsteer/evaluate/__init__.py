@@ -1,0 +1,1 @@
+"""How well it worked: takes batches and codes, never models."""
