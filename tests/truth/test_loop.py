@@ -44,6 +44,8 @@ def test_a_run_cut_anywhere_and_resumed_gives_the_same_weights(tmp_path, kind, k
     assert torch.equal(weights(result), weights(again))
 
 
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(["src", ".", *sys.path])}
+
 PROGRAM = textwrap.dedent("""
     import sys, time
     from pathlib import Path
@@ -64,7 +66,7 @@ PROGRAM = textwrap.dedent("""
 
 def start(folder, wait):
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), str(wait)], stdout=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-c", PROGRAM, str(folder), str(wait)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
 
 
@@ -87,7 +89,9 @@ def test_sigkill_then_resume_is_bit_for_bit_the_unbroken_run(tmp_path):
 def test_nan_goes_back_once_and_then_names_player_term_and_step():
     model = Line(LineSettings(poison_from=25))
     state = Fit(model, Shuffled(table(), 8), Plan(steps=100, guard_every=10), seed=0)
-    with pytest.raises(DivergenceError, match=r"loss 'error' of player 'all' is not finite at step 20, again after .* step 20"):
+    with pytest.raises(
+        DivergenceError, match=r"loss 'error' of player 'all' is not finite at step 20, again after .* step 20"
+    ):
         while state.step < 100:
             state.advance()
     assert torch.isfinite(weights(model)).all()
@@ -166,8 +170,7 @@ def test_one_and_two_processes_agree(tmp_path):
 
     def run(n, expected):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}", str(script)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.run([*command, str(expected)], capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run([*command, str(expected)], capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
     one, two = run(1, 1), run(2, 2)
     assert one.returncode == 0 and two.returncode == 0, two.stderr

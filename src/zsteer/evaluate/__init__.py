@@ -1,1 +1,1 @@
-"""How well it worked: takes batches and codes, never models."""
+"""How well it worked: reports of values with estimator, n, interval and baseline. Takes batches and scores."""

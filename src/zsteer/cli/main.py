@@ -1,0 +1,97 @@
+"""``zsteer``: find the command, run it, and turn every error of ours into one line and exit status 2.
+
+Nothing heavy is imported here; ``--help``, ``recipes`` and most errors never import torch.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import MappingProxyType
+
+from zsteer.errors import SettingsError, ZsteerError, nearest
+
+__all__ = ["main"]
+
+COMMANDS = MappingProxyType(
+    {
+        "train": "fit a model from a recipe, or go on with a run",
+        "sample": "make new samples with a model",
+        "steer": "edit or search towards a property",
+        "evaluate": "say how good samples are, with baselines and intervals",
+        "bench": "print the benchmark table of a topic",
+        "recipes": "list the named experiments and the shipped models",
+        "doctor": "look at this machine and this installation",
+        "demo": "the main job end to end: design T-cell receptors",
+    }
+)
+
+HELP = """zsteer: train, sample, steer and evaluate deep generative models
+
+usage: zsteer COMMAND [options]         zsteer COMMAND --help
+
+{commands}
+
+options of every command:
+  --debug      show the traceback of an error
+  --version    print the version
+
+examples:
+  zsteer steer tcr-editor --input examples/receptors.tsv --toward binds=YLQPRTFLL --max-edits 4 --out designs.tsv
+  zsteer sample tcr-dwae -n 100 --given peptide=YLQPRTFLL --seed 5 --out new.fasta
+  zsteer evaluate designs.tsv --protocol tcr --toward binds=YLQPRTFLL
+  zsteer train tcr-dwae --size xs --steps 300 --seed 0 --data FOLDER --out runs/a
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: what follows ``zsteer``; the process's own when None.
+
+    Returns:
+        0 if it worked, 2 for an error that the message explains, 130 after an interrupt.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    try:
+        return _run(given)
+    except ZsteerError as error:
+        if debug:
+            raise
+        print(f"zsteer: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("zsteer: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; leave quietly, as other tools do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        line = " ".join(str(error).split())[:300]
+        print(f"zsteer: internal error: {type(error).__name__}: {line}; --debug shows where", file=sys.stderr)
+        return 1
+
+
+def _run(given: list[str]) -> int:
+    if not given or given[0] in {"-h", "--help", "help"}:
+        width = max(map(len, COMMANDS))
+        print(HELP.format(commands="\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())), end="")
+        return 0
+    if given[0] == "--version":
+        from zsteer import __version__
+
+        print(f"zsteer {__version__}")
+        return 0
+    if given[0] not in COMMANDS:
+        raise SettingsError(nearest(given[0], COMMANDS, what="command"))
+    return import_module(f"zsteer.cli.{given[0]}").run(given[1:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

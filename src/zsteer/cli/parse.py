@@ -1,0 +1,73 @@
+"""Flags from a frozen dataclass through tyro; every mistake is one line with the nearest right name."""
+
+import contextlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TypeVar
+
+from zsteer.errors import SettingsError, nearest
+
+__all__ = ["pairs", "parse"]
+
+C = TypeVar("C")
+
+
+def parse(command: type[C], arguments: Sequence[str], *, name: str) -> C:
+    """Read the flags of a command.
+
+    Args:
+        command: a frozen dataclass; its fields are the flags, its docstring the help.
+        arguments: what follows the command's name.
+        name: the command's name, for example ``train``.
+
+    Returns:
+        An instance of ``command``.
+
+    Raises:
+        SettingsError: on an unknown flag, a missing argument or a wrong value.
+    """
+    flags = {"--" + field.name.replace("_", "-") for field in fields(command)}  # type: ignore[arg-type]
+    flags |= {"--no-" + flag[2:] for flag in flags} | {"-h", "--help", "-n"}
+    for word in arguments:
+        flag = word.split("=", 1)[0].replace("_", "-")
+        if flag.startswith("--") and len(flag) > 2 and flag not in flags:
+            raise SettingsError(f"zsteer {name}: " + nearest(flag, [x for x in flags if "--no-" not in x], what="flag"))
+    import tyro
+
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            return tyro.cli(command, args=list(arguments), prog=f"zsteer {name}")
+    except SystemExit as leave:
+        if leave.code in {0, None}:
+            raise
+        raise SettingsError(f"zsteer {name}: {_line(captured.getvalue())}; see zsteer {name} --help") from None
+
+
+def _line(box: str) -> str:
+    """Take the words out of the box that tyro draws."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    rows = [re.sub(r"^[\s│╭╰─╮╯|]+|[\s│╭╰─╮╯|]+$", "", row) for row in text.splitlines()]
+    kept = [
+        row for row in rows if row and not row.startswith(("For full helptext", "Parsing error", "Invalid", "Required"))
+    ]
+    return " ".join(" ".join(kept).split())[:300] or "the arguments cannot be read"
+
+
+def pairs(words: Sequence[str], *, flag: str) -> Mapping[str, str]:
+    """Read ``name=value`` words of a flag.
+
+    Raises:
+        SettingsError: if a word is not of that form, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key or not value:
+            raise SettingsError(f"{flag} takes name=value, got {word!r}; for example {flag} binds=YLQPRTFLL")
+        if key in found:
+            raise SettingsError(f"{flag} {key} is given twice, as {found[key]!r} and {value!r}")
+        found[key] = value
+    return found

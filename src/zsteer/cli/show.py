@@ -1,0 +1,68 @@
+"""Progress on a terminal as a bar, elsewhere as plain lines; nothing for what takes under two seconds."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Show records of a long task: each has ``step`` and ``steps``, and figures.
+
+    Args:
+        title: what is going on.
+        quiet: print nothing, for ``--json``.
+    """
+
+    def __init__(self, title: str, *, quiet: bool = False) -> None:
+        self.title, self.quiet = title, quiet
+        self.started = self.last = time.monotonic()
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def update(self, record: dict[str, Any]) -> None:
+        """Take a record; shown on standard error so that standard output stays clean."""
+        now = time.monotonic()
+        if self.quiet or now - self.started < 2.0:
+            return
+        figures = "  ".join(
+            f"{key} {value:.3g}"
+            for key, value in record.items()
+            if isinstance(value, float) and not key.endswith(("/lr", "/gradient"))
+        )
+        if sys.stderr.isatty():
+            self._draw(record, figures)
+        elif now - self.last >= 10.0:
+            self.last = now
+            rate = (now - self.started) / max(record["step"], 1)
+            left = rate * (record["steps"] - record["step"])
+            print(f"{self.title} {record['step']}/{record['steps']}  {left:.0f} s left  {figures}", file=sys.stderr)
+
+    def _draw(self, record: dict[str, Any], figures: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self.bar is None:
+            self.bar = Progress(
+                TextColumn(self.title),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task(self.title, total=record["steps"], figures="")
+        self.bar.update(self.task, completed=record["step"], figures=figures)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()

@@ -1,0 +1,125 @@
+"""``zsteer train``: from a recipe to an artifact, or on with a run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from zsteer.cli.parse import parse
+from zsteer.cli.show import Progress
+from zsteer.errors import InputError, SettingsError
+from zsteer.recipes.base import RECIPES, Recipe, recipe_class
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Fit a model from a recipe, or go on with a run: zsteer train RECIPE --out FOLDER | zsteer train --resume FOLDER.
+
+    RECIPE is a name that `zsteer recipes` lists, or a .yaml file with the key `name` and the recipe's own keys.
+    """
+
+    out: Path | None = None
+    """Run folder to make."""
+    resume: Path | None = None
+    """Run folder to go on with, from its newest checkpoint."""
+    data: Path | None = None
+    """Folder of the data; ZSTEER_DATA when absent."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    devices: int = 1
+    """Processes, started by torchrun."""
+    overwrite: bool = False
+    """Replace a run folder that exists."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``zsteer train``."""
+    words = list(arguments)
+    first = words.pop(0) if words and not words[0].startswith("-") else None
+    if first is None:
+        command = parse(Train, words, name="train")
+        if command.resume is None:
+            raise SettingsError(f"zsteer train needs a recipe or --resume FOLDER; recipes: {', '.join(RECIPES)}")
+        return _finish(command, None, arguments)
+    values = _from_file(Path(first)) if first.endswith((".yaml", ".yml")) else {"name": first}
+    cls = recipe_class(str(values.pop("name", "")))
+    command = parse(_with_recipe(cls, values, where=first), words, name=f"train {first}")
+    if command.resume is not None:
+        raise SettingsError("--resume takes its recipe from the run folder; leave the recipe away")
+    if command.out is None:
+        raise SettingsError(f"zsteer train {first} needs --out FOLDER, for example --out runs/{cls.name}")
+    chosen = {name: getattr(command, name) for name in cls.model_fields}
+    from zsteer.core.artifact import settings_from
+
+    return _finish(command, settings_from(cls, chosen, where=f"recipe {cls.name}"), arguments)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no recipe file {path}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or "name" not in values:
+        raise InputError(f"{path} should hold keys and values, with the recipe's name under `name`")
+    return values
+
+
+def _with_recipe(cls: type[Recipe], values: Mapping[str, Any], *, where: str) -> type[Train]:
+    """The flags of ``train`` together with the keys of a recipe, with their defaults from a file."""
+    import tyro
+
+    from zsteer.errors import nearest
+
+    for key in values:
+        if key not in cls.model_fields:
+            raise SettingsError(f"{where}: {nearest(key, cls.model_fields, what='key')}")
+    extra = [
+        (
+            name,
+            Annotated[info.annotation, tyro.conf.arg(help=info.description or "")],
+            field(default=values.get(name, info.default)),
+        )
+        for name, info in cls.model_fields.items()
+    ]
+    made = make_dataclass("Train", extra, bases=(Train,), frozen=True)
+    made.__doc__ = f"{cls.summary}\n\nzsteer train {cls.name} --out FOLDER [flags]"
+    return made
+
+
+def _finish(command: Train, recipe: Recipe | None, arguments: Sequence[str]) -> int:
+    import os
+
+    if command.devices > 1 and "RANK" not in os.environ:
+        from zsteer.train.distributed import launch
+
+        return launch(["train", *arguments], command.devices)
+    from zsteer import api
+
+    with Progress("training", quiet=command.json) as progress:
+        options: dict[str, Any] = {
+            "device": command.device,
+            "devices": command.devices,
+            "watch": progress.update,
+        }
+        if recipe is None or command.out is None:
+            done = api.resume(command.resume or Path(), data=command.data, **options)
+        else:
+            done = api.fit(recipe, out=command.out, data=command.data, overwrite=command.overwrite, **options)
+    if done is None:
+        return 0  # another process of the group reports
+    if command.json:
+        print(json.dumps({"artifact": str(done.folder), "metrics": dict(done.model.origin.metrics)}))
+    else:
+        for name, value in done.model.origin.metrics.items():
+            print(f"  {name:<28} {value}")
+        print(f"model: {done.folder}")
+    return 0

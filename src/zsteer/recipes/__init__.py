@@ -1,0 +1,1 @@
+"""Named experiments: one frozen class of settings each, one size dial, one ``build``."""

@@ -1,0 +1,124 @@
+"""What a recipe is, and where each one lives, with the knobs of steering. Imports no torch: listing is instant.
+
+A recipe is a frozen pydantic model: its fields are the keys of ``recipe.yaml`` and the flags of ``zsteer train``.
+``build`` imports what it needs and returns an ``Experiment``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zsteer.errors import CapabilityError, SettingsError, nearest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from zsteer.core.artifact import Pretrained
+    from zsteer.core.protocols import Source
+    from zsteer.train.loop import Plan
+
+__all__ = ["KNOBS", "RECIPES", "Experiment", "Recipe", "Size", "by_size", "knobs_of", "recipe_class"]
+
+Size = Literal["xs", "s", "m", "l"]
+
+RECIPES: Mapping[str, str] = MappingProxyType(
+    {
+        "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
+        "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",
+        "tcr-editor": "zsteer.recipes.tcr.settings:Editor",
+        "tcr-judge": "zsteer.recipes.tcr.settings:Judge",
+        "tcr-lm": "zsteer.recipes.tcr.settings:LanguageModel",
+        "tcr-oracle": "zsteer.recipes.tcr.settings:DesignOracle",
+        "tcr-validity": "zsteer.recipes.tcr.settings:Validity",
+    }
+)
+"""Recipe name -> ``module:class``."""
+
+
+KNOBS: Mapping[str, str] = MappingProxyType(
+    {
+        "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
+        "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
+    }
+)
+"""Kind of model -> the knobs of ``steer``."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe made ready to run.
+
+    Args:
+        model: what is trained.
+        source: its data; None for a model that ``finish`` fits in one call.
+        plan: how the loop trains it; None likewise.
+        finish: completes and measures the trained model, and gives it with its origin filled in.
+    """
+
+    model: "nn.Module"
+    source: "Source | None"
+    plan: "Plan | None"
+    finish: "Callable[[nn.Module], Pretrained]"
+
+
+class Recipe(BaseModel):
+    """Keys that every recipe has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    seed: int = Field(0, description="seed of the initial weights, the data order and the noise")
+    size: Size = Field("s", description="size dial: xs a minute, s the CPU default, m a longer CPU run, l for a GPU")
+    steps: int | None = Field(None, ge=1, description="training steps; by the size dial when absent")
+    batch: int | None = Field(None, ge=1, description="samples in a batch; by the size dial when absent")
+    lr: float | None = Field(None, gt=0, description="learning rate; by the size dial when absent")
+
+    def build(self, data: Path | None, device: "torch.device") -> Experiment:
+        """Read the data and make the experiment ready.
+
+        Args:
+            data: the folder of the data, or None.
+            device: where the model goes.
+
+        Raises:
+            SettingsError: if a recipe does not say how.
+        """
+        del data, device
+        raise SettingsError(f"the recipe {type(self).__name__} cannot be built")
+
+
+def recipe_class(name: str) -> type[Recipe]:
+    """The class of a recipe.
+
+    Raises:
+        SettingsError: if no such recipe exists; the nearest name is given.
+    """
+    if name not in RECIPES:
+        raise SettingsError(nearest(name, RECIPES, what="recipe"))
+    module, attribute = RECIPES[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def by_size(recipe: Recipe, table: Mapping[Size, Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings of the size dial, with the recipe's own steps, batch and lr in front."""
+    own = {key: getattr(recipe, key) for key in ("steps", "batch", "lr") if getattr(recipe, key) is not None}
+    return {**table[recipe.size], **own}
+
+
+def knobs_of(kind: str) -> type[BaseModel]:
+    """The knobs of ``steer`` for a kind of model.
+
+    Raises:
+        CapabilityError: if such models do not steer.
+    """
+    if kind not in KNOBS:
+        raise CapabilityError(f"a model of kind {kind!r} does not steer; models that do: {', '.join(KNOBS)}")
+    module, attribute = KNOBS[kind].split(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""From a generator and a goal to better samples: guide, edit, search."""
