@@ -56,7 +56,7 @@ class Duel(Line):
     def __init__(self, settings: LineSettings) -> None:
         super().__init__(settings)
         with initialised(4):
-            self.critic = nn.Linear(1, 1)
+            self.critic = nn.Linear(1, 1, bias=False)
 
     @property
     def turns(self):

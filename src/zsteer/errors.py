@@ -9,6 +9,7 @@
     |-- RefusedError           a result would be worthless; the message names the figure and the override
     |-- BudgetExhaustedError   the allowed number of oracle calls is used up
     |-- ScoringError           an oracle or its workers failed
+    |-- ContractError          a model breaks a contract that it declares
     |-- DivergenceError        training produced values that are not finite, twice
     `-- MissingExtraError      an optional package is not installed
 
@@ -23,6 +24,7 @@ __all__ = [
     "ArtifactError",
     "BudgetExhaustedError",
     "CapabilityError",
+    "ContractError",
     "DivergenceError",
     "InputError",
     "MissingExtraError",
@@ -69,6 +71,10 @@ class BudgetExhaustedError(ZsteerError):
 
 class ScoringError(ZsteerError):
     """An oracle or its workers failed."""
+
+
+class ContractError(ZsteerError):
+    """A model breaks a contract that it declares."""
 
 
 class DivergenceError(ZsteerError):

@@ -21,11 +21,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zsteer.core.files import new_folder
-from zsteer.errors import ArtifactError, SettingsError
+from zsteer.core.version import VERSION
+from zsteer.errors import ArtifactError, SettingsError, nearest
 
 S = TypeVar("S", bound=BaseModel)
+P = TypeVar("P", bound="Pretrained")
 
-__all__ = ["Artifact", "Origin", "Pretrained", "Settings", "read_artifact", "read_config", "settings_from", "write_artifact"]
+__all__ = [
+    "Artifact",
+    "Origin",
+    "Pretrained",
+    "Settings",
+    "read_artifact",
+    "read_config",
+    "settings_from",
+    "write_artifact",
+]
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -81,7 +92,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_artifact(folder: Path, artifact: Artifact, *, overwrite: bool = False, dtype: torch.dtype | None = None) -> None:
+def write_artifact(
+    folder: Path, artifact: Artifact, *, overwrite: bool = False, dtype: torch.dtype | None = None
+) -> None:
     """Write an artifact folder; it appears whole or not at all.
 
     Args:
@@ -102,15 +115,13 @@ def _fill(folder: Path, artifact: Artifact, dtype: torch.dtype | None) -> None:
         smaller = dtype is not None and value.is_floating_point()
         return value.detach().to("cpu", dtype if smaller else value.dtype).clone().contiguous()
 
-    from zsteer import __version__
-
     save_file({name: stored(value) for name, value in artifact.tensors.items()}, folder / WEIGHTS)
     for name, text in artifact.texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name not in {CONFIG, CARD}}
     config = {
         "format": FORMAT,
-        "zsteer": __version__,
+        "zsteer": VERSION,
         "kind": artifact.kind,
         "settings": dict(artifact.settings),
         "origin": asdict(artifact.origin),
@@ -174,8 +185,6 @@ def settings_from(cls: type[S], values: Mapping[str, Any], *, where: str) -> S:
     Raises:
         SettingsError: on the first thing that does not fit.
     """
-    from zsteer.errors import nearest
-
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:

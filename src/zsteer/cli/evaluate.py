@@ -1,0 +1,71 @@
+"""``zsteer evaluate``: an honest report on a file of samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from zsteer.cli.parse import pairs, parse
+from zsteer.errors import SettingsError
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Say how good samples are: zsteer evaluate FILE --protocol tcr --toward binds=PEPTIDE."""
+
+    protocol: str = ""
+    """What to ask: tcr."""
+    models: Path | None = None
+    """Folder with the judges (of zsteer train); the shipped ones when absent."""
+    report: Path | None = None
+    """Write a self-contained page here."""
+    skip_invalid: bool = False
+    """Leave out rows that cannot be read, count and list them."""
+    overwrite: bool = False
+    """Replace a page that exists."""
+    json: bool = False
+    """Print the report as JSON."""
+
+
+def _command() -> type[Any]:
+    import tyro
+
+    append = tyro.conf.UseAppendAction[tuple[str, ...]]
+    extra: list[Any] = [
+        ("toward", Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE")], field(default=()))
+    ]
+    made = make_dataclass("Evaluate", extra, bases=(Evaluate,), frozen=True)
+    made.__doc__ = Evaluate.__doc__
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``zsteer evaluate``."""
+    words = list(arguments)
+    if not words or words[0].startswith("-"):
+        if words and words[0] in {"-h", "--help"}:
+            parse(_command(), words, name="evaluate")
+        raise SettingsError(
+            "zsteer evaluate needs a file first: zsteer evaluate FILE --protocol tcr --toward binds=PEPTIDE"
+        )
+    path = Path(words.pop(0))
+    command = parse(_command(), words, name="evaluate")
+    toward = pairs(command.toward, flag="--toward")
+    if not command.protocol:
+        raise SettingsError("zsteer evaluate needs --protocol NAME; protocols: tcr")
+    from zsteer.core.files import check_free, new_file
+
+    if command.report is not None:
+        check_free(command.report, overwrite=command.overwrite)
+    from zsteer import api
+
+    report = api.evaluate(
+        path, protocol=command.protocol, toward=toward, models=command.models, skip_invalid=command.skip_invalid
+    )
+    if command.report is not None:
+        with new_file(command.report, overwrite=command.overwrite) as partial:
+            partial.write_text(report.to_html(), encoding="utf-8")
+    print(report.to_json() if command.json else report.text(), end="" if not command.json else "\n")
+    return 0

@@ -1,0 +1,117 @@
+"""``zsteer steer``: edit a file of templates, or make new samples, towards a property."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from zsteer.cli.parse import pairs, parse
+from zsteer.errors import SettingsError
+
+__all__ = ["run"]
+
+
+def _append() -> Any:
+    import tyro
+
+    return tyro.conf.UseAppendAction[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Edit a file of templates towards a property: zsteer steer MODEL --input FILE --toward name=value --out FILE.
+
+    MODEL is a shipped model (`zsteer recipes` lists them), a run folder or an artifact folder.
+    """
+
+    input: Path | None = None
+    """Templates: .tsv (AIRR), .csv or .fasta, each also as .gz."""
+    out: Path | None = None
+    """Where the designs go, by ending: .tsv (AIRR), .csv or .fasta, each also as .gz."""
+    max_edits: int | None = None
+    """Most changes of a template; no limit when absent."""
+    top: int = 1
+    """Designs for each template."""
+    seed: int = 0
+    """Seed of every random choice."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    overwrite: bool = False
+    """Replace an output that exists."""
+    skip_invalid: bool = False
+    """Leave out rows that cannot be read, count and list them."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``zsteer steer``."""
+    words = list(arguments)
+    if not words or words[0].startswith("-"):
+        if words and words[0] in {"-h", "--help"}:
+            parse(_command(None), words, name="steer")
+        raise SettingsError("zsteer steer needs a model first: zsteer steer MODEL --toward name=value ...")
+    name = words.pop(0)
+    from zsteer.core import catalog
+    from zsteer.core.files import check_free
+    from zsteer.recipes.base import knobs_of
+
+    folder = catalog.resolve(name)
+    knobs = knobs_of(catalog.describe(folder)["kind"])
+    command = parse(_command(knobs), words, name=f"steer {name}")
+    toward = pairs(command.toward, flag="--toward")
+    keep = pairs(command.keep, flag="--keep")
+    if not toward:
+        raise SettingsError("zsteer steer needs --toward name=value, for example --toward binds=YLQPRTFLL")
+    if command.out is None or command.input is None:
+        raise SettingsError(f"zsteer steer {name} needs --input FILE and --out FILE")
+    check_free(command.out, overwrite=command.overwrite)
+    from zsteer import api
+
+    loaded = api.load(name, device=command.device)
+    kit = loaded.kit
+    kit.check_ending(command.out)
+    start = kit.read(command.input, skip_invalid=command.skip_invalid)
+    chosen = {key: getattr(command, key) for key in knobs.model_fields}
+    designs = loaded.steer(
+        start, toward=toward, keep=keep, max_edits=command.max_edits, top=command.top, seed=command.seed, **chosen
+    )
+    kit.write(command.out, designs, overwrite=command.overwrite)
+    facts = {"designs": len(designs), "out": str(command.out), **designs.facts}
+    if getattr(start, "skipped", ()):
+        facts["skipped"] = [f"row {row}: {reason}" for row, reason in start.skipped]
+    print(
+        json.dumps(facts) if command.json else "\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items())
+    )
+    return 0
+
+
+def _show(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "\n    ".join(["", *map(str, value)]) if isinstance(value, list) else str(value)
+
+
+def _command(knobs: Any) -> type[Any]:
+    import tyro
+
+    extra: list[Any] = [
+        (
+            "toward",
+            Annotated[_append(), tyro.conf.arg(help="name=value to steer towards: binds=PEPTIDE, or like=FILE")],
+            field(default=()),
+        ),
+        (
+            "keep",
+            Annotated[_append(), tyro.conf.arg(help="name=value that must stay: ends=3, length=yes")],
+            field(default=()),
+        ),
+    ]
+    for name, info in knobs.model_fields.items() if knobs is not None else ():
+        extra.append(
+            (name, Annotated[info.annotation, tyro.conf.arg(help=info.description or "")], field(default=info.default))
+        )
+    made = make_dataclass("Steer", extra, bases=(Steer,), frozen=True)
+    made.__doc__ = Steer.__doc__
+    return made

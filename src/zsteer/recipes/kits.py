@@ -1,0 +1,78 @@
+"""What each kind of model knows to do for a user: its kit (sample, steer, evaluate, read, write).
+
+A kit belongs to a domain and job; the command line and ``zsteer.load`` find it by the kind of the artifact.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from zsteer.core.goal import Budget, Goal
+from zsteer.core.rng import Streams
+from zsteer.errors import CapabilityError, InputError, nearest
+from zsteer.evaluate.report import Report
+
+__all__ = ["KITS", "PROTOCOLS", "Designs", "Kit", "kit_of", "protocol_of"]
+
+KITS: Mapping[str, str] = MappingProxyType(
+    {
+        "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+    }
+)
+"""Kind of model -> its kit."""
+
+PROTOCOLS: Mapping[str, str] = MappingProxyType({"tcr": "zsteer.recipes.tcr.kit:ReceptorKit"})
+"""Name of an evaluation protocol -> the kit that runs it."""
+
+
+class Designs(Protocol):
+    """Results with a name and scores for each, ready to be written."""
+
+    @property
+    def columns(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+    def __len__(self) -> int: ...
+
+
+class Kit(Protocol):
+    """What a domain offers for its models."""
+
+    def read(self, path: Path, *, skip_invalid: bool) -> Any: ...
+    def write(self, path: Path, designs: Any, *, overwrite: bool) -> None: ...
+    def check_ending(self, path: Path) -> None: ...
+    def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> Any: ...
+    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> Any: ...
+    def evaluate(self, samples: Any, goal: Goal) -> Report: ...
+
+
+def _import(target: str) -> Any:
+    module, name = target.split(":")
+    return getattr(import_module(module), name)
+
+
+def kit_of(kind: str) -> Any:
+    """The kit class for a kind of model.
+
+    Raises:
+        CapabilityError: if such models are only parts of others.
+    """
+    if kind not in KITS:
+        raise CapabilityError(f"a model of kind {kind!r} neither samples nor steers; models that do: {', '.join(KITS)}")
+    return _import(KITS[kind])
+
+
+def protocol_of(name: str) -> Any:
+    """The kit class that runs an evaluation protocol.
+
+    Raises:
+        InputError: if there is no such protocol.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(nearest(name, PROTOCOLS, what="protocol"))
+    return _import(PROTOCOLS[name])
