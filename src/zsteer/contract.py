@@ -93,7 +93,7 @@ def check_every_weight_learns(model: Any, x: Batch) -> None:
     for player, parameters in players.items():
         model.zero_grad(set_to_none=True)
         terms = model.losses(x, player, Streams.of(0, len(x)))
-        sum(value.mean() for value in terms.values()).backward()
+        torch.stack([value.mean() for value in terms.values()]).sum().backward()
         still = [names.get(id(p), "?") for p in parameters if p.grad is None or not bool((p.grad != 0).any())]
         _require(not still, f"in the turn of {player!r} no gradient reaches {still[:3]}")
 

@@ -202,8 +202,8 @@ class Pretrained(ModelHubMixin):
     """
 
     kind: ClassVar[str]
-    Settings: ClassVar[type[Settings]]
-    settings: Settings
+    Settings: ClassVar[Any]
+    settings: Any
     origin: Origin = Origin()
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,0 +1,298 @@
+r"""``SequenceJudge``: the evaluation oracle for binding; it grades designs and is never optimised against.
+
+For each peptide three models of different kinds are fitted on the eval split (``domains.sequences.oracles``): a
+logistic regression on k-mers, similarity to the nearest binders, boosted trees. With t_m the tail of model m among
+held-out background receptors,
+.. math:: score = \tfrac{1}{3} \sum_m t_m, \qquad t_m = -\log_{10} P_{background}(s_m \geq s_m(x)) .
+
+The threshold is the score that 1 % of the test background reaches; the area under the curve and the share of real
+binders that pass come from the test split. What learns from train + valid has never seen any of these receptors.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zsteer.core.artifact import Pretrained
+from zsteer.core.artifact import Settings as BaseSettings
+from zsteer.core.batch import Batch
+from zsteer.core.protocols import Belief
+from zsteer.core.rng import Streams
+from zsteer.domains.sequences import oracles
+from zsteer.domains.sequences.data import CALIBRATION, JUDGE, TcrData
+from zsteer.errors import ArtifactError, InputError, RefusedError, nearest
+
+__all__ = ["Card", "JudgeOracle", "SequenceJudge"]
+
+LEAST_AREA = 0.75
+"""A judge below this area under the curve cannot tell good designs from bad ones."""
+
+_CARDS = "cards.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """How far the judge of one peptide can be trusted.
+
+    Args:
+        peptide: the peptide.
+        area: area under the curve on the test split, negatives half swapped and half background.
+        area_error: its standard error.
+        area_swap: the same against swapped negatives of the same host alone.
+        threshold: score that 1 % of the test background reaches.
+        real_pass: share of recorded test binders that reach it.
+        trained_on: recorded binders that the judge was fitted on.
+        tested_on: recorded binders behind ``area`` and ``real_pass``.
+    """
+
+    peptide: str
+    area: float
+    area_error: float
+    area_swap: float
+    threshold: float
+    real_pass: float
+    trained_on: int
+    tested_on: int
+
+
+class SequenceJudge(Pretrained):
+    """Evaluation oracles for a list of peptides; see the module."""
+
+    kind = "sequence-judge"
+
+    class Settings(BaseSettings):
+        """What a judge is built from.
+
+        Args:
+            peptides: peptides it can judge.
+            dims: length of a descriptor.
+            references: most binders kept as descriptors for one peptide.
+            trees: boosted trees for one peptide.
+            ridge: penalty of the logistic regression.
+            negatives: negatives for each binder in the fit, at most 6,000 in all.
+        """
+
+        peptides: tuple[str, ...]
+        dims: int = 96
+        references: int = 1500
+        trees: int = 150
+        ridge: float = 3.0
+        negatives: int = 10
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cards: dict[str, Card] = {}
+        self._state: dict[str, Tensor] = {}
+        self._trees: dict[str, str] = {}
+        self._boosters: dict[str, Any] = {}
+        self._projection = oracles.projection(settings.dims)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, descriptors (8-bit) and tail tables; no sequence among them."""
+        return dict(self._state)
+
+    def texts(self) -> dict[str, str]:
+        """The trees of each peptide as LightGBM text, and the cards."""
+        cards = json.dumps({name: asdict(card) for name, card in self.cards.items()}, indent=1, sort_keys=True)
+        return {_CARDS: cards + "\n"} | {f"trees-{name}.txt": text for name, text in self._trees.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
+        """Take back what ``tensors`` and ``texts`` gave.
+
+        Raises:
+            ArtifactError: if a peptide of the settings lacks something.
+        """
+        needed = {f"{part}-{name}" for name in self.settings.peptides for part in ("logistic", "binders", "tails")}
+        missing = sorted((needed | {"centre", "others"}) - set(tensors))
+        missing += sorted({_CARDS, *(f"trees-{name}.txt" for name in self.settings.peptides)} - set(texts))
+        if missing:
+            raise ArtifactError(f"the judge lacks {', '.join(missing[:3])}; fetch or train it again")
+        self._state = dict(tensors)
+        self._trees = {name: texts[f"trees-{name}.txt"] for name in self.settings.peptides}
+        try:
+            self.cards = {name: Card(**values) for name, values in json.loads(texts[_CARDS]).items()}
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ArtifactError(f"{_CARDS} of the judge cannot be read ({error}); fetch or train it again") from None
+
+    @classmethod
+    def fitted(
+        cls, settings: Settings, data: TcrData, rng: Streams, *, report: Callable[[Card], object] = lambda _: None
+    ) -> Self:
+        """Fit, calibrate and test a judge.
+
+        Args:
+            settings: peptides and sizes.
+            data: receptors; the eval split, the judge's background, the test split and the rest of the background.
+            rng: gives the seed of every choice.
+            report: is told each peptide's card as soon as it is known.
+
+        Raises:
+            InputError: if a peptide has fewer than 20 binders to fit on, or 5 to test on.
+        """
+        judge = cls(settings)
+        judge._fit_common(data, rng)
+        for name in settings.peptides:
+            judge._fit(name, data, rng.child(name))
+            judge.cards[name] = judge._test(name, data, rng.child(name))
+            report(judge.cards[name])
+        return judge
+
+    def _fit_common(self, data: TcrData, rng: Streams) -> None:
+        others = data.background_tokens[_some(data.background_rows("judge"), 2000, rng.child("others"))]
+        zero = torch.zeros(self.settings.dims)
+        flat = oracles.descriptors(others, zero, self._projection)
+        centre = flat.mean(0)
+        self._state["centre"] = centre
+        self._state["others"] = _packed(oracles.descriptors(others, centre, self._projection))
+
+    def _fit(self, name: str, data: TcrData, rng: Streams) -> None:
+        rows = data.rows(name, JUDGE)
+        if len(rows) < 20:
+            raise InputError(f"{name}: expected at least 20 binders in the eval split to fit a judge, got {len(rows)}")
+        wanted = min(self.settings.negatives * len(rows), 6000) // 2
+        swapped = data.tokens[_some(data.swaps(name, JUDGE), wanted, rng.child("swap"))]
+        back = data.background_tokens[_some(data.background_rows("judge"), wanted, rng.child("background"))]
+        tokens = torch.cat([data.tokens[torch.from_numpy(rows)], swapped, back]).long()
+        y = np.concatenate([np.ones(len(rows)), np.zeros(len(swapped) + len(back))])
+        weight, bias = oracles.fit_logistic(oracles.kmer_features(tokens), y, ridge=self.settings.ridge)
+        self._state[f"logistic-{name}"] = torch.tensor([*weight, bias], dtype=torch.float32)
+        kept = data.tokens[_some(rows, self.settings.references, rng.child("references"))]
+        self._state[f"binders-{name}"] = _packed(self._descriptors(kept.long()))
+        self._trees[name] = oracles.fit_trees(oracles.tree_features(tokens), y, trees=self.settings.trees)
+        held_out = data.background_tokens[torch.from_numpy(data.background_rows("valid"))].long()
+        raw = self._raw(held_out, [name])[:, 0]
+        self._state[f"tails-{name}"] = torch.stack([oracles.tail_table(raw[:, m]) for m in range(3)])
+
+    def _test(self, name: str, data: TcrData, rng: Streams) -> Card:
+        rows = data.rows(name, CALIBRATION)
+        if len(rows) < 5:
+            raise InputError(f"{name}: expected at least 5 binders in the test split to test a judge, got {len(rows)}")
+        swaps = _some(data.swaps(name, CALIBRATION), max(5 * len(rows), 500), rng.child("test swap"))
+        back = data.background_tokens[torch.from_numpy(data.background_rows("test"))].long()
+        of_back = self._combined(back, [name])[0][:, 0]
+        of_swap = self._combined(data.tokens[swaps].long(), [name])[0][:, 0]
+        of_binders = self._combined(data.tokens[torch.from_numpy(rows)].long(), [name])[0][:, 0]
+        threshold = float(torch.quantile(of_back.double(), 0.99))
+        both = torch.cat([of_swap, of_back[: len(of_swap)]])
+        area = oracles.area_under_curve(of_binders, both)
+        return Card(
+            peptide=name,
+            area=area,
+            area_error=oracles.area_error(area, len(rows), len(both)),
+            area_swap=oracles.area_under_curve(of_binders, of_swap),
+            threshold=threshold,
+            real_pass=float((of_binders > threshold).float().mean()),
+            trained_on=len(data.rows(name, JUDGE)),
+            tested_on=len(rows),
+        )
+
+    def card(self, peptide: str) -> Card:
+        """How far the judge of a peptide can be trusted.
+
+        Raises:
+            InputError: if it does not know the peptide; names the nearest one that it knows.
+        """
+        if peptide not in self.cards:
+            raise InputError(nearest(peptide, self.cards, what="peptide"))
+        return self.cards[peptide]
+
+    def require(self, peptide: str, *, force: bool = False) -> Card:
+        """The card of a peptide, if its judge is worth asking.
+
+        Raises:
+            InputError: if it does not know the peptide.
+            RefusedError: if its area under the curve is below 0.75 and ``force`` is false.
+        """
+        card = self.card(peptide)
+        if card.area < LEAST_AREA and not force:
+            raise RefusedError(
+                f"{peptide}: the judge tells binders from others with an area under the curve of only {card.area:.2f} "
+                f"(needed: {LEAST_AREA}), so a result would mean little; pass --force to go on all the same"
+            )
+        return card
+
+    def oracle(self, peptide: str) -> "JudgeOracle":
+        """The oracle of one peptide.
+
+        Raises:
+            InputError: if it does not know the peptide.
+        """
+        return JudgeOracle(self, self.card(peptide).peptide)
+
+    def scores(self, x: Batch, peptides: Sequence[str] | None = None) -> Float[Tensor, "b p"]:
+        """Scores of every sequence for several peptides, all of the judge's by default."""
+        names = [self.card(name).peptide for name in peptides or self.settings.peptides]
+        return self._combined(x["tokens"], names)[0]
+
+    def _combined(
+        self, tokens: Int[Tensor, "b n"], names: Sequence[str]
+    ) -> tuple[Float[Tensor, "b p"], Float[Tensor, "b p"]]:
+        """Mean tail of the three models, and the standard error of that mean."""
+        raw = self._raw(tokens, names)
+        tails = torch.zeros_like(raw)
+        for p, name in enumerate(names):
+            for m in range(3):
+                tails[:, p, m] = oracles.tail(raw[:, p, m], self._state[f"tails-{name}"][m])
+        return tails.mean(-1), tails.std(-1) / 3**0.5
+
+    def _raw(self, tokens: Int[Tensor, "b n"], names: Sequence[str]) -> Float[Tensor, "b p 3"]:
+        """Scores of the three models before calibration."""
+        if not len(tokens):
+            return torch.zeros(0, len(names), 3)
+        weights = torch.stack([self._state[f"logistic-{name}"] for name in names]).double().numpy()
+        logistic = torch.from_numpy(oracles.kmer_features(tokens) @ weights[:, :-1].T + weights[:, -1]).float()
+        z, others = self._descriptors(tokens), _unpacked(self._state["others"])
+        near = [oracles.nearest_similarity(z, _unpacked(self._state[f"binders-{name}"]), others) for name in names]
+        table = oracles.tree_features(tokens)
+        grown = [self._booster(name).predict(table, raw_score=True, num_threads=1) for name in names]
+        trees = torch.from_numpy(np.stack(grown, 1)).float()
+        return torch.stack([logistic, torch.stack(near, 1), trees], -1)
+
+    def _descriptors(self, tokens: Int[Tensor, "b n"]) -> Float[Tensor, "b dims"]:
+        return oracles.descriptors(tokens, self._state["centre"], self._projection)
+
+    def _booster(self, name: str) -> Any:
+        if name not in self._boosters:
+            import lightgbm
+
+            self._boosters[name] = lightgbm.Booster(model_str=self._trees[name])
+        return self._boosters[name]
+
+
+@dataclass(frozen=True)
+class JudgeOracle:
+    """The judge of one peptide as an ``Oracle``: mean tail of three models, and how far they disagree."""
+
+    judge: SequenceJudge
+    peptide: str
+
+    @property
+    def threshold(self) -> float:
+        """Score that 1 % of background receptors reach."""
+        return self.judge.card(self.peptide).threshold
+
+    def __call__(self, x: Batch) -> Belief:
+        """Belief about each sequence, in units of -log10 of the share of background that scores higher."""
+        mean, error = self.judge._combined(x["tokens"], [self.peptide])  # noqa: SLF001 - the two are one thing
+        return Belief(mean[:, 0], error[:, 0])
+
+
+def _some(rows: Int[np.ndarray, " k"], most: int, rng: Streams) -> Int[Tensor, " m"]:
+    """At most ``most`` of the rows, chosen by the seed."""
+    one = Streams(rng.seed, torch.zeros(1, dtype=torch.int64), rng.path, rng.step)
+    order = one.permutation("some", len(rows))[0]
+    return torch.from_numpy(rows)[order[:most]]
+
+
+def _packed(z: Float[Tensor, "k dims"]) -> Int[Tensor, "k dims"]:
+    return (z * 127).round().to(torch.int8)
+
+
+def _unpacked(z: Int[Tensor, "k dims"]) -> Float[Tensor, "k dims"]:
+    return torch.nn.functional.normalize(z.float(), dim=1)
