@@ -73,6 +73,8 @@ class Autoregressive(Pretrained, nn.Module):
     def __init__(self, settings: AutoregressiveSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.floor: Tensor
+        self.register_buffer("floor", torch.tensor(-torch.inf))
         s = settings
         with initialised(s.seed):
             self.peptide = PeptideEmbedding(s.panel.peptides, s.condition, blosum=s.blosum)
@@ -121,6 +123,12 @@ class Autoregressive(Pretrained, nn.Module):
         """Log-probability of each sequence. [nats]"""
         del rng
         return self.residue_log_probs(x).sum(1)
+
+    def plausible(self, x: Batch) -> Float[Tensor, " b"]:
+        """Log-probability less the floor, which 95 % of held-out sequences exceed; negative is implausible. [nats]"""
+        with torch.no_grad():
+            plain = Batch({"tokens": x["tokens"]}, mask=x.mask)
+            return torch.cat([self.residue_log_probs(piece).sum(1) for piece in plain.chunks(2048)]) - self.floor
 
     def steps(self, peptide: Int[Tensor, " b"], *, scale: float = 1.0) -> Stepwise:
         """The model one symbol at a time, guided towards each row's peptide.

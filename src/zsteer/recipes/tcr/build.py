@@ -1,6 +1,5 @@
 """The receptor recipes made ready: tables, networks, plans, and what is measured at the end."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from zsteer.errors import SettingsError
 from zsteer.models.autoregressive import Autoregressive, AutoregressiveSettings
 from zsteer.models.classifier import Classifier, ClassifierSettings
 from zsteer.models.judge import SequenceJudge
-from zsteer.models.panel import Panel, rates_of
+from zsteer.models.panel import rates_of
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.tcr import settings as recipes
 from zsteer.recipes.tcr import tables
@@ -24,7 +23,7 @@ from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 from zsteer.train.weighted import Balanced, Joined
 
-__all__ = ["design_oracle", "editor", "judge", "language_model", "validity"]
+__all__ = ["design_oracle", "editor", "judge", "language_model"]
 
 LIMITS = (
     "Labels are database records, about half of which a re-test confirmed; scores rank sequences, they are no "
@@ -45,7 +44,7 @@ ORACLE_SIZES: dict[Size, dict[str, Any]] = {
 }
 EDITOR_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 300, "batch": 256, "lr": 5e-3, "hidden": 96},
-    "s": {"steps": 3000, "batch": 256, "lr": 3e-3, "hidden": 128},
+    "s": {"steps": 2500, "batch": 256, "lr": 4e-3, "hidden": 128},
     "m": {"steps": 8000, "batch": 256, "lr": 3e-3, "hidden": 192},
     "l": {"steps": 16000, "batch": 1024, "lr": 2e-3, "hidden": 384},
 }

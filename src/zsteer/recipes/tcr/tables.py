@@ -20,7 +20,7 @@ from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.models.panel import Panel
 from zsteer.scoring.card import Card, card_of
 
-__all__ = ["SYNTHETIC", "background", "binders", "calibrate", "origin_of", "panel_of", "table"]
+__all__ = ["SYNTHETIC", "background", "binders", "calibrate", "origin_of", "panel_of", "table", "test_rows"]
 
 SYNTHETIC = Path("synthetic")
 _LEAST = 50
