@@ -182,13 +182,10 @@ def fit(
     }
     folder = Path(out)
     try:
+        experiment = recipe.build(None if where is None else Path(where), device_of(device))
         if world.rank == 0:
-            place = device_of(device)
-            experiment = recipe.build(None if where is None else Path(where), place)
             Run.new(folder, values, overwrite=overwrite)
         world.wait()
-        if world.rank != 0:
-            experiment = recipe.build(None if where is None else Path(where), device_of(device))
         return _train(recipe, experiment, Run.existing(folder), world, device, watch)
     finally:
         world.leave()
