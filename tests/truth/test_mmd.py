@@ -16,7 +16,6 @@ from zsteer.maths.gaussian import kl_to_standard_normal, log_density, reparamete
 from zsteer.maths.transport import inverse_multiquadric, marginal_mmd, mmd, mmd_shares
 
 
-
 def normal(seed, n, d, purpose="a"):
     return Streams.of(seed, n).normal(purpose, (d,))
 

@@ -30,7 +30,7 @@ class MotifNet(nn.Module):
         embed: width of the residue embedding.
     """
 
-    def __init__(  # noqa: PLR0913 (sizes of one net, all by name)
+    def __init__(
         self,
         *,
         width: int,

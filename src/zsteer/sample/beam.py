@@ -82,9 +82,7 @@ class Proposals:
 
     def top(self, count: int) -> "Proposals":
         """The best ``count`` of each template."""
-        return replace(
-            self, tokens=self.tokens[:, :count], scores=self.scores[:, :count], edits=self.edits[:, :count]
-        )
+        return replace(self, tokens=self.tokens[:, :count], scores=self.scores[:, :count], edits=self.edits[:, :count])
 
     def batch(self) -> Batch:
         """All proposals in one batch of ``b * s`` rows, template by template."""
@@ -257,7 +255,9 @@ class _Beam:
         score = torch.where(self.score > NEVER / 2, self.score + stop, NEVER).view(b, -1)
         edits = self.spent.expand(self.shape).reshape(b, -1)
         # An empty slot still holds what it inherited; it must not count as an earlier copy of a sequence.
-        tokens = self.tokens.view(b, self.slots, -1).masked_fill((score == NEVER)[..., None], self.settings.alphabet.pad)
+        tokens = self.tokens.view(b, self.slots, -1).masked_fill(
+            (score == NEVER)[..., None], self.settings.alphabet.pad
+        )
         found = Proposals(tokens, score, edits, self.settings.alphabet.residues)
         # Among equal sequences the one that spent least stands first and stays.
         found = _reorder(found, torch.argsort(edits, dim=1, stable=True))
