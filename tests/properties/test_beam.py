@@ -112,6 +112,7 @@ def test_steps_give_the_probabilities_of_the_whole_sequence():
         assert bool((whole[1, 3:] == 0).all())
 
 
+@torch.no_grad()
 def test_probabilities_of_all_sequences_sum_to_one():
     """Truth: with sequences of at most 5 residues, what is missing is the mass of longer ones."""
     net = decoder(4)

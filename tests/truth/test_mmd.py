@@ -15,8 +15,6 @@ from zsteer.maths.divergences import dependence, hsic
 from zsteer.maths.gaussian import kl_to_standard_normal, log_density, reparameterise
 from zsteer.maths.transport import inverse_multiquadric, marginal_mmd, mmd, mmd_shares
 
-SEEDS = range(20)
-
 
 def normal(seed, n, d, purpose="a"):
     return Streams.of(seed, n).normal(purpose, (d,))
@@ -28,7 +26,6 @@ def test_the_estimate_is_unbiased_under_the_prior():
     assert abs(float(values.mean())) < 4 * float(values.std()) / math.sqrt(len(values))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_joint_mmd_sees_dependence_that_the_marginal_one_cannot(seed):
     prior, code = normal(seed, 400, 2), normal(seed, 400, 1, "b")
     twins = torch.cat([code, code], 1)  # standard normal in each dimension, but one copies the other
@@ -61,7 +58,6 @@ def test_hsic_agrees_with_its_definition():
     assert torch.allclose(hsic(k, l), torch.trace(k @ h @ l @ h) / 25**2, atol=1e-14)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 def test_dependence_falls_when_the_label_is_shuffled(seed):
     label = Streams.of(seed, 200).integers("label", 4)
     z = normal(seed, 200, 3)
@@ -91,6 +87,6 @@ def test_gaussian_formulas_against_scipy():
     sd = np.exp(0.5 * log_var.numpy())
     assert float(log_density(x, mu, log_var)) == pytest.approx(stats.norm(mu.numpy(), sd).logpdf(x.numpy()).sum(), 1e-6)
     # Monte-Carlo KL = E log q - log p, 4 standard errors of 200,000 draws.
-    z = reparameterise(mu, log_var, normal(0, 200_000, 2))
+    z = reparameterise(mu.expand(200_000, 2), log_var.expand(200_000, 2), normal(0, 200_000, 2))
     gap = log_density(z, mu, log_var) - log_density(z, torch.zeros(1, 2), torch.zeros(1, 2))
     assert abs(float(gap.mean() - kl_to_standard_normal(mu, log_var))) < 4 * float(gap.std()) / math.sqrt(200_000)

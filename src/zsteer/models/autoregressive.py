@@ -119,6 +119,7 @@ class Autoregressive(Pretrained, nn.Module):
         """Log-probability of each residue and the stop; zero on padding. [nats]"""
         return self.decoder(x["tokens"], _mask(x), self.peptide(self._peptide(x)))
 
+    @torch.no_grad()
     def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
         """Log-probability of each sequence. [nats]"""
         del rng

@@ -92,7 +92,7 @@ class Proposals:
 
     def best(self, scores: Float[Tensor, "b s"], count: int = 1) -> "Proposals":
         """The ``count`` best of each template by other scores, for example an oracle's; empty places come last."""
-        order = torch.where(self.exists, scores, 2 * NEVER).argsort(1, descending=True, stable=True)[:, :count]
+        order = torch.where(self.exists, scores, 2 * NEVER).argsort(dim=1, descending=True, stable=True)[:, :count]
         return _reorder(self, order)
 
 
@@ -254,11 +254,15 @@ class _Beam:
         stop = self._view(self.next)[..., self.settings.alphabet.stop]
         score = torch.where(self.score > NEVER / 2, self.score + stop, NEVER).view(b, -1)
         edits = self.spent.expand(self.shape).reshape(b, -1)
-        found = Proposals(self.tokens.view(b, self.slots, -1), score, edits, self.settings.alphabet.residues)
+        # An empty slot still holds what it inherited; it must not count as an earlier copy of a sequence.
+        tokens = self.tokens.view(b, self.slots, -1).masked_fill(
+            (score == NEVER)[..., None], self.settings.alphabet.pad
+        )
+        found = Proposals(tokens, score, edits, self.settings.alphabet.residues)
         # Among equal sequences the one that spent least stands first and stays.
-        found = _reorder(found, torch.argsort(edits, 1, stable=True))
+        found = _reorder(found, torch.argsort(edits, dim=1, stable=True))
         found = replace(found, scores=found.scores.masked_fill(_repeated(found.tokens), NEVER))
-        return _reorder(found, found.scores.argsort(1, descending=True, stable=True))
+        return _reorder(found, found.scores.argsort(dim=1, descending=True, stable=True))
 
 
 def _reorder(found: Proposals, order: Tensor) -> Proposals:
@@ -279,7 +283,7 @@ def sequence_hash(tokens: Int[Tensor, "*b n"]) -> Int[Tensor, "*b"]:
 
 def _repeated(tokens: Int[Tensor, "b s n"]) -> Bool[Tensor, "b s"]:
     """Where the same sequence stands earlier in the row."""
-    ordered, index = sequence_hash(tokens).sort(1, stable=True)
+    ordered, index = sequence_hash(tokens).sort(dim=1, stable=True)
     again = torch.zeros_like(ordered, dtype=torch.bool)
     again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
     return torch.zeros_like(again).scatter(1, index, again)
