@@ -5,7 +5,9 @@ The public names are imported when they are first used, so that ``import zsteer`
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from zsteer.core import version
+
+__version__ = version.VERSION
 
 if TYPE_CHECKING:
     from zsteer.api import Loaded, evaluate, fit, load, sample, steer

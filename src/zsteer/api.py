@@ -174,16 +174,18 @@ def fit(
         raise SettingsError(f"a recipe is complete; leave {', '.join(keys)} away or give the recipe's name")
     world = World.join(devices)
     where = data if data is not None else os.environ.get("ZSTEER_DATA")
-    values = {"name": recipe.name, **recipe.model_dump(mode="json"), "data": None if where is None else str(where), "device": device}
+    values = {
+        "name": recipe.name,
+        **recipe.model_dump(mode="json"),
+        "data": None if where is None else str(where),
+        "device": device,
+    }
     folder = Path(out)
     try:
+        experiment = recipe.build(None if where is None else Path(where), device_of(device))
         if world.rank == 0:
-            place = device_of(device)
-            experiment = recipe.build(None if where is None else Path(where), place)
             Run.new(folder, values, overwrite=overwrite)
         world.wait()
-        if world.rank != 0:
-            experiment = recipe.build(None if where is None else Path(where), device_of(device))
         return _train(recipe, experiment, Run.existing(folder), world, device, watch)
     finally:
         world.leave()
@@ -238,25 +240,32 @@ def _train(
 ) -> Loaded | None:
     model = experiment.model
     if experiment.source is not None:
-        model = train_loop(model, experiment.source, experiment.plan, seed=recipe.seed, run=run, world=world, watch=watch)
+        model = train_loop(
+            model, experiment.source, experiment.plan, seed=recipe.seed, run=run, world=world, watch=watch
+        )
     if world.rank != 0:
         return None
     trained = experiment.finish(model)
     told = {"name": recipe.name, **recipe.model_dump(mode="json")}
     command = f"zsteer train {recipe.name} " + " ".join(
-        f"--{key.replace('_', '-')} {value}" for key, value in recipe.model_dump(mode="json", exclude_defaults=True).items()
+        f"--{key.replace('_', '-')} {value}"
+        for key, value in recipe.model_dump(mode="json", exclude_defaults=True).items()
     )
     trained.origin = replace(trained.origin, recipe=told, command=f"{command.strip()} --data FOLDER --out FOLDER")
     write_artifact(run.artifact, trained.artifact(), overwrite=True)
     return load(run.folder, device=device)
 
 
-def sample(model: str | Path, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, device: str = "auto") -> Any:
+def sample(
+    model: str | Path, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, device: str = "auto"
+) -> Any:
     """Make new samples with a model: ``load(model).sample(n, given=...)``."""
     return load(model, device=device).sample(n, given=given, seed=seed)
 
 
-def steer(model: str | Path, start: Any = None, *, toward: Mapping[str, object], device: str = "auto", **options: Any) -> Any:
+def steer(
+    model: str | Path, start: Any = None, *, toward: Mapping[str, object], device: str = "auto", **options: Any
+) -> Any:
     """Edit or make samples towards a property: ``load(model).steer(start, toward=...)``."""
     return load(model, device=device).steer(start, toward=toward, **options)
 

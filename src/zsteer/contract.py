@@ -93,7 +93,7 @@ def check_every_weight_learns(model: Any, x: Batch) -> None:
     for player, parameters in players.items():
         model.zero_grad(set_to_none=True)
         terms = model.losses(x, player, Streams.of(0, len(x)))
-        sum(value.mean() for value in terms.values()).backward()
+        torch.stack([value.mean() for value in terms.values()]).sum().backward()
         still = [names.get(id(p), "?") for p in parameters if p.grad is None or not bool((p.grad != 0).any())]
         _require(not still, f"in the turn of {player!r} no gradient reaches {still[:3]}")
 
@@ -164,7 +164,7 @@ def check_samples_do_not_depend_on_the_batch(model: Any, x: Batch) -> None:
 
 
 def check_likelihood(model: Any, x: Batch) -> None:
-    """log p(x) is finite, names its bound, and does not depend on the batch."""
+    """Log p(x) is finite, names its bound, and does not depend on the batch."""
     model = _need(model, Likelihood)
     _require(model.bound in {"exact", "lower", "unnormalised"}, f"unknown bound {model.bound!r}")
     rng = Streams.of(5, len(x))

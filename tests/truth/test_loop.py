@@ -89,7 +89,9 @@ def test_sigkill_then_resume_is_bit_for_bit_the_unbroken_run(tmp_path):
 def test_nan_goes_back_once_and_then_names_player_term_and_step():
     model = Line(LineSettings(poison_from=25))
     state = Fit(model, Shuffled(table(), 8), Plan(steps=100, guard_every=10), seed=0)
-    with pytest.raises(DivergenceError, match=r"loss 'error' of player 'all' is not finite at step 20, again after .* step 20"):
+    with pytest.raises(
+        DivergenceError, match=r"loss 'error' of player 'all' is not finite at step 20, again after .* step 20"
+    ):
         while state.step < 100:
             state.advance()
     assert torch.isfinite(weights(model)).all()

@@ -43,13 +43,21 @@ def _checks() -> list[tuple[str, str, str]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     busy = load > cores
-    rows.append(("cores", "note" if busy else "ok", f"{cores}, load {load:.1f}" + ("; busy, expect slow runs" if busy else "")))
+    rows.append(
+        ("cores", "note" if busy else "ok", f"{cores}, load {load:.1f}" + ("; busy, expect slow runs" if busy else ""))
+    )
     import torch
 
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; models run on the CPU"
     rows.append(("gpu", "ok", cuda))
     data = os.environ.get("ZSTEER_DATA")
-    where = "not set; pass --data to train and bench" if not data else data if Path(data).is_dir() else f"{data} is no folder"
+    where = (
+        "not set; pass --data to train and bench"
+        if not data
+        else data
+        if Path(data).is_dir()
+        else f"{data} is no folder"
+    )
     rows.append(("ZSTEER_DATA", "ok" if data and Path(data).is_dir() else "bad" if data else "note", where))
     from zsteer.core.artifact import read_artifact
 

@@ -33,7 +33,9 @@ def _command() -> type[Any]:
     import tyro
 
     append = tyro.conf.UseAppendAction[tuple[str, ...]]
-    extra: list[Any] = [("toward", Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE")], field(default=()))]
+    extra: list[Any] = [
+        ("toward", Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE")], field(default=()))
+    ]
     made = make_dataclass("Evaluate", extra, bases=(Evaluate,), frozen=True)
     made.__doc__ = Evaluate.__doc__
     return made
@@ -45,7 +47,9 @@ def run(arguments: Sequence[str]) -> int:
     if not words or words[0].startswith("-"):
         if words and words[0] in {"-h", "--help"}:
             parse(_command(), words, name="evaluate")
-        raise SettingsError("zsteer evaluate needs a file first: zsteer evaluate FILE --protocol tcr --toward binds=PEPTIDE")
+        raise SettingsError(
+            "zsteer evaluate needs a file first: zsteer evaluate FILE --protocol tcr --toward binds=PEPTIDE"
+        )
     path = Path(words.pop(0))
     command = parse(_command(), words, name="evaluate")
     toward = pairs(command.toward, flag="--toward")

@@ -47,10 +47,12 @@ def parse(command: type[C], arguments: Sequence[str], *, name: str) -> C:
 
 
 def _line(box: str) -> str:
-    """tyro draws a box around its message; keep the words."""
+    """Take the words out of the box that tyro draws."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     rows = [re.sub(r"^[\s│╭╰─╮╯|]+|[\s│╭╰─╮╯|]+$", "", row) for row in text.splitlines()]
-    kept = [row for row in rows if row and not row.startswith(("For full helptext", "Parsing error", "Invalid", "Required"))]
+    kept = [
+        row for row in rows if row and not row.startswith(("For full helptext", "Parsing error", "Invalid", "Required"))
+    ]
     return " ".join(" ".join(kept).split())[:300] or "the arguments cannot be read"
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Progress"]
 
@@ -22,7 +22,7 @@ class Progress:
         self.bar: Any = None
         self.task: Any = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def update(self, record: dict[str, Any]) -> None:
@@ -31,7 +31,8 @@ class Progress:
         if self.quiet or now - self.started < 2.0:
             return
         figures = "  ".join(
-            f"{key} {value:.3g}" for key, value in record.items()
+            f"{key} {value:.3g}"
+            for key, value in record.items()
             if isinstance(value, float) and not key.endswith(("/lr", "/gradient"))
         )
         if sys.stderr.isatty():
@@ -48,13 +49,20 @@ class Progress:
 
         if self.bar is None:
             self.bar = Progress(
-                TextColumn(self.title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
-                console=Console(stderr=True), transient=True,
+                TextColumn(self.title),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=Console(stderr=True),
+                transient=True,
             )
             self.bar.start()
             self.task = self.bar.add_task(self.title, total=record["steps"], figures="")
         self.bar.update(self.task, completed=record["step"], figures=figures)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.stop()

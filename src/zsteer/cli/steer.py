@@ -81,7 +81,9 @@ def run(arguments: Sequence[str]) -> int:
     facts = {"designs": len(designs), "out": str(command.out), **designs.facts}
     if getattr(start, "skipped", ()):
         facts["skipped"] = [f"row {row}: {reason}" for row, reason in start.skipped]
-    print(json.dumps(facts) if command.json else "\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items()))
+    print(
+        json.dumps(facts) if command.json else "\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items())
+    )
     return 0
 
 
@@ -95,11 +97,21 @@ def _command(knobs: Any) -> type[Any]:
     import tyro
 
     extra: list[Any] = [
-        ("toward", Annotated[_append(), tyro.conf.arg(help="name=value to steer towards: binds=PEPTIDE, or like=FILE")], field(default=())),
-        ("keep", Annotated[_append(), tyro.conf.arg(help="name=value that must stay: ends=3, length=yes")], field(default=())),
+        (
+            "toward",
+            Annotated[_append(), tyro.conf.arg(help="name=value to steer towards: binds=PEPTIDE, or like=FILE")],
+            field(default=()),
+        ),
+        (
+            "keep",
+            Annotated[_append(), tyro.conf.arg(help="name=value that must stay: ends=3, length=yes")],
+            field(default=()),
+        ),
     ]
-    for name, info in (knobs.model_fields.items() if knobs is not None else ()):
-        extra.append((name, Annotated[info.annotation, tyro.conf.arg(help=info.description or "")], field(default=info.default)))
+    for name, info in knobs.model_fields.items() if knobs is not None else ():
+        extra.append(
+            (name, Annotated[info.annotation, tyro.conf.arg(help=info.description or "")], field(default=info.default))
+        )
     made = make_dataclass("Steer", extra, bases=(Steer,), frozen=True)
     made.__doc__ = Steer.__doc__
     return made

@@ -105,10 +105,13 @@ def _finish(command: Train, recipe: Recipe | None, arguments: Sequence[str]) -> 
     from zsteer import api
 
     with Progress("training", quiet=command.json) as progress:
-        options = {"device": command.device, "devices": command.devices, "watch": progress.update}
-        if recipe is None:
-            assert command.resume is not None  # noqa: S101 - run() has checked it
-            done = api.resume(command.resume, data=command.data, **options)
+        options: dict[str, Any] = {
+            "device": command.device,
+            "devices": command.devices,
+            "watch": progress.update,
+        }
+        if recipe is None or command.out is None:
+            done = api.resume(command.resume or Path(), data=command.data, **options)
         else:
             done = api.fit(recipe, out=command.out, data=command.data, overwrite=command.overwrite, **options)
     if done is None:

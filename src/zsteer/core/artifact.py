@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from huggingface_hub import ModelHubMixin
@@ -21,12 +21,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zsteer.core.files import new_folder
-from zsteer.errors import ArtifactError, SettingsError
+from zsteer.core.version import VERSION
+from zsteer.errors import ArtifactError, SettingsError, nearest
 
 S = TypeVar("S", bound=BaseModel)
 P = TypeVar("P", bound="Pretrained")
 
-__all__ = ["Artifact", "Origin", "Pretrained", "Settings", "read_artifact", "read_config", "settings_from", "write_artifact"]
+__all__ = [
+    "Artifact",
+    "Origin",
+    "Pretrained",
+    "Settings",
+    "read_artifact",
+    "read_config",
+    "settings_from",
+    "write_artifact",
+]
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -82,7 +92,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_artifact(folder: Path, artifact: Artifact, *, overwrite: bool = False, dtype: torch.dtype | None = None) -> None:
+def write_artifact(
+    folder: Path, artifact: Artifact, *, overwrite: bool = False, dtype: torch.dtype | None = None
+) -> None:
     """Write an artifact folder; it appears whole or not at all.
 
     Args:
@@ -103,15 +115,13 @@ def _fill(folder: Path, artifact: Artifact, dtype: torch.dtype | None) -> None:
         smaller = dtype is not None and value.is_floating_point()
         return value.detach().to("cpu", dtype if smaller else value.dtype).clone().contiguous()
 
-    from zsteer import __version__
-
     save_file({name: stored(value) for name, value in artifact.tensors.items()}, folder / WEIGHTS)
     for name, text in artifact.texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name not in {CONFIG, CARD}}
     config = {
         "format": FORMAT,
-        "zsteer": __version__,
+        "zsteer": VERSION,
         "kind": artifact.kind,
         "settings": dict(artifact.settings),
         "origin": asdict(artifact.origin),
@@ -175,8 +185,6 @@ def settings_from(cls: type[S], values: Mapping[str, Any], *, where: str) -> S:
     Raises:
         SettingsError: on the first thing that does not fit.
     """
-    from zsteer.errors import nearest
-
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
@@ -194,8 +202,8 @@ class Pretrained(ModelHubMixin):
     """
 
     kind: ClassVar[str]
-    Settings: ClassVar[type[Settings]]
-    settings: Settings
+    Settings: ClassVar[Any]
+    settings: Any
     origin: Origin = Origin()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -228,7 +236,7 @@ class Pretrained(ModelHubMixin):
         return Artifact(self.kind, self.settings.model_dump(mode="json"), self.tensors(), self.texts(), self.origin)
 
     @classmethod
-    def from_artifact(cls: type[P], artifact: Artifact, *, where: str = "artifact") -> P:
+    def from_artifact(cls, artifact: Artifact, *, where: str = "artifact") -> Self:
         """Build the model from the content of a folder.
 
         Raises:
@@ -247,7 +255,7 @@ class Pretrained(ModelHubMixin):
         _fill(Path(save_directory), self.artifact(), None)
 
     @classmethod
-    def _from_pretrained(cls: type[P], *, model_id: str, **hub: Any) -> P:
+    def _from_pretrained(cls, *, model_id: str, **hub: Any) -> Self:
         folder = Path(model_id)
         if not folder.is_dir():
             from huggingface_hub import snapshot_download

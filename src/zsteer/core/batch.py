@@ -72,6 +72,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move every tensor to ``device``."""
+        if self.device == torch.device(device):
+            return self
         return self._map(lambda value: value.to(device))
 
     def repeat(self, times: int) -> "Batch":
@@ -119,4 +121,3 @@ class Batch:
             torch.cat(masks) if masks else None,
             torch.cat(weights) if weighted else None,
         )
-

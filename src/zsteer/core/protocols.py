@@ -16,7 +16,19 @@ from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal, Trail
 from zsteer.core.rng import Streams
 
-__all__ = ["Belief", "Code", "Codec", "Generative", "Likelihood", "Oracle", "Source", "Space", "Steer", "Trainable", "Turn"]
+__all__ = [
+    "Belief",
+    "Code",
+    "Codec",
+    "Generative",
+    "Likelihood",
+    "Oracle",
+    "Source",
+    "Space",
+    "Steer",
+    "Trainable",
+    "Turn",
+]
 
 Code = Mapping[str, Tensor]
 """Named parts of a latent code, for example ``{"z_f": ..., "z_s": ...}``, each ``(b, d)``."""

@@ -162,5 +162,5 @@ def initialised(seed: int) -> Iterator[None]:
     place that seeds it, inside a fork that is put back on leaving.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield

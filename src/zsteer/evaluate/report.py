@@ -92,7 +92,10 @@ class Table:
         cells = [list(self.columns), *[[_text(cell) for cell in row] for row in self.rows]]
         widths = [max(len(row[k]) for row in cells) for k in range(len(self.columns))]
         lines = [
-            "  ".join(cell.ljust(width) if k == 0 else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths, strict=True)))
+            "  ".join(
+                cell.ljust(width) if k == 0 else cell.rjust(width)
+                for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
             for row in cells
         ]
         rule = "  ".join("-" * width for width in widths)
@@ -105,7 +108,9 @@ class Table:
         for row in self.rows:
             strong = self.best is not None and _text(row[0]) == self.best
             kinds = ["text" if isinstance(cell, str) else "number" for cell in row]
-            cells = "".join(f'<td class="{kind}">{html.escape(_text(c))}</td>' for kind, c in zip(kinds, row, strict=True))
+            cells = "".join(
+                f'<td class="{kind}">{html.escape(_text(c))}</td>' for kind, c in zip(kinds, row, strict=True)
+            )
             body.append(f"<tr{' class=best' if strong else ''}>{cells}</tr>")
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (
@@ -115,6 +120,7 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """The table as JSON values."""
+
         def plain(cell: Cell) -> object:
             if isinstance(cell, Value):
                 return {"mean": None if math.isnan(cell.mean) else cell.mean, "sd": cell.sd, "n": cell.n}
@@ -173,7 +179,9 @@ class Report:
         """One page that needs nothing from any other host."""
         summary = "".join(f"<p>{html.escape(line)}</p>" for line in self.summary)
         blocks = "".join(f"<h2>{html.escape(block.title)}</h2>{block.fragment}" for block in self.blocks)
-        facts = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in self.facts.items())
+        facts = "".join(
+            f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in self.facts.items()
+        )
         origin = f"<h2>How this was made</h2><table class=facts>{facts}</table>" if facts else ""
         return (
             "<!doctype html><html lang=en><head><meta charset=utf-8>"

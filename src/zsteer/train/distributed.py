@@ -7,7 +7,7 @@ two processes see the same numbers. Terms that couple the samples of a batch (MM
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,12 +86,11 @@ class _Losses(nn.Module):
         return self.model.losses(x, player, rng)  # type: ignore[operator]
 
 
-def parallel(model: nn.Module, world: World, *, several_players: bool) -> nn.Module:
-    """A module whose call gives the model's losses, with gradients averaged over the processes."""
-    losses = _Losses(model)
+def parallel(model: nn.Module, world: World, *, several_players: bool) -> Callable[..., Mapping[str, Tensor]]:
+    """A callable that gives the model's losses, with gradients averaged over the processes."""
     if world.size == 1:
-        return losses
-    return DistributedDataParallel(losses, broadcast_buffers=False, find_unused_parameters=several_players)
+        return model.losses  # type: ignore[return-value]
+    return DistributedDataParallel(_Losses(model), broadcast_buffers=False, find_unused_parameters=several_players)
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:

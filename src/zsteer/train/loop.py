@@ -14,6 +14,7 @@ stretch is an error that names the player, the term and the step.
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -138,21 +139,25 @@ class Fit:
 
     def __init__(self, model: nn.Module, source: Source, plan: Plan, *, seed: int, world: World | None = None) -> None:
         if not isinstance(model, Trainable):
-            raise SettingsError(f"{type(model).__name__} cannot be trained: it lacks turns, players, losses or after_step")
-        self.model = model
+            raise SettingsError(
+                f"{type(model).__name__} cannot be trained: it lacks turns, players, losses or after_step"
+            )
+        trained: nn.Module = model
+        self.model = trained
         self.source, self.plan, self.seed = source, plan, seed
         self.world = world or World()
         self.turns = tuple(model.turns)
         self.players = {name: list(parameters) for name, parameters in model.players().items()}
         self.optimisers = {name: plan.of(name).build(chosen) for name, chosen in self.players.items()}
-        self.average = averaged(model, plan.ema) if plan.ema is not None else None
-        self.losses = parallel(model, self.world, several_players=len(self.players) > 1)
-        self.device = next(model.parameters()).device
+        self.average = averaged(trained, plan.ema) if plan.ema is not None else None
+        self.losses = parallel(trained, self.world, several_players=len(self.players) > 1)
+        self.device = next(trained.parameters()).device
         self.step = self.retries = 0
         self.bad_step = -1
         self.updates_a_step = sum(turn.times for turn in self.turns)
         bf16 = self.device.type == "cuda" if plan.bf16 is None else plan.bf16
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else None
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext()
+        self._row_numbers = torch.arange(0, device=self.device)
         self._good = self.checkpoint()
 
     def advance(self) -> dict[str, float] | None:
@@ -163,11 +168,12 @@ class Fit:
         """
         wants_log = (self.step + 1) % self.plan.log_every == 0 or self.step + 1 == self.plan.steps
         record: dict[str, float] = {}
+        figures: dict[str, float] = {}
         update = self.step * self.updates_a_step
         try:
             for turn in self.turns:
                 for _ in range(turn.times):
-                    figures = self._update(turn.player, update, wants_log)
+                    figures = self._update(turn.player, update, wants_log=wants_log)
                     update += 1
                 record |= figures
         except _NotFiniteError as problem:
@@ -178,20 +184,20 @@ class Fit:
             self._good = self.checkpoint()
         return record if wants_log else None
 
-    def _update(self, player: str, update: int, wants_log: bool) -> dict[str, float]:
+    def _update(self, player: str, update: int, *, wants_log: bool) -> dict[str, float]:
         optim, optimiser, own = self.plan.of(player), self.optimisers[player], self.players[player]
         for group in optimiser.param_groups:
             group["lr"] = optim.rate(self.step, self.plan.steps)
         path = () if self.retries == 0 else (f"retry {self.retries}",)
-        whole = self.source.batch(update, Streams.of(self.seed, 1, start=update))
+        whole = self.source.batch(update, Streams(self.seed, torch.tensor([update]), path))
         share = self.world.share(len(whole))
         x = whole.take(share).to(self.device) if self.world.size > 1 else whole.to(self.device)
-        ids = torch.arange(share.start, share.stop, device=self.device) + update * _IDS
+        ids = self._rows(share) + update * _IDS
         self._only(player)
-        with self.autocast if self.autocast is not None else torch.autocast("cpu", enabled=False):
+        with self.autocast:
             terms = self.losses(x, player, Streams(self.seed, ids, path))
-        per_sample = sum(terms.values())
-        if not isinstance(per_sample, Tensor) or per_sample.shape != (len(x),):
+        per_sample = torch.stack(list(terms.values())).sum(0)
+        if per_sample.shape != (len(x),):
             raise SettingsError(f"the losses of {player!r} should have shape ({len(x)},), one for each sample")
         loss = self._mean(per_sample.float(), x.weight)
         optimiser.zero_grad(set_to_none=True)
@@ -208,6 +214,12 @@ class Fit:
             return {}
         figures = {f"{player}/{name}": float(self._mean(value.detach(), x.weight)) for name, value in terms.items()}
         return {**figures, f"{player}/gradient": norm, f"{player}/lr": optim.rate(self.step, self.plan.steps)}
+
+    def _rows(self, share: slice) -> Tensor:
+        """Row numbers of this process within the global batch, kept between updates."""
+        if len(self._row_numbers) != share.stop - share.start:
+            self._row_numbers = torch.arange(share.start, share.stop, device=self.device)
+        return self._row_numbers
 
     def _mean(self, values: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:

@@ -66,7 +66,9 @@ class Run:
             InputError: if there is none.
         """
         if not (folder / "recipe.yaml").is_file():
-            raise InputError(f"{folder} is not a run: it has no recipe.yaml; start one with: zsteer train RECIPE --out {folder}")
+            raise InputError(
+                f"{folder} is not a run: it has no recipe.yaml; start one with: zsteer train RECIPE --out {folder}"
+            )
         return Run(folder)
 
     @property

@@ -1,0 +1,1 @@
+"""One function is one equation: torch only, no networks, no files, no random numbers of its own."""

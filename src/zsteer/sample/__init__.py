@@ -1,0 +1,1 @@
+"""How to walk back: free functions on protocols."""

@@ -1,0 +1,133 @@
+r"""Sequences from a decoder, symbol by symbol, and the contract of such a decoder.
+
+A draw at temperature tau is argmax_k (score_k / tau + G_k) with standard Gumbel numbers G; tau = 0 takes the best.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.errors import SettingsError
+from zsteer.maths.guidance import classifier_free
+
+__all__ = ["Alphabet", "Guided", "Stepwise", "draw"]
+
+State = tuple[Tensor, ...]
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A decoder that reads one token at a time; every tensor of its state has one row for each sequence."""
+
+    def begin(self) -> tuple[Float[Tensor, "b k"], State]: ...
+    def advance(self, state: State, tokens: Int[Tensor, " r"]) -> tuple[Float[Tensor, "r k"], State]: ...
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """What the symbols mean.
+
+    Args:
+        residues: symbols 0 ... residues - 1 are residues.
+        stop: symbol that ends a sequence.
+        pad: symbol behind the end.
+        length: longest sequence.
+    """
+
+    residues: int = 20
+    stop: int = 21
+    pad: int = 22
+    length: int = 30
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Two decoders as one: scores without a condition moved ``scale`` times towards those with it.
+
+    Args:
+        null: decoder without the condition.
+        conditional: decoder with it; both over the same rows.
+        scale: strength of guidance; 1 gives the conditional decoder's scores.
+        split: number of tensors in a state of ``null``.
+    """
+
+    null: Stepwise
+    conditional: Stepwise
+    scale: float
+    split: int
+
+    @staticmethod
+    def of(null: Stepwise, conditional: Stepwise, scale: float) -> Stepwise:
+        """Combine, without running the half whose weight is zero."""
+        if scale == 1.0:
+            return conditional
+        if scale == 0.0:
+            return null
+        return Guided(null, conditional, scale, len(null.begin()[1]))
+
+    def begin(self) -> tuple[Float[Tensor, "b k"], State]:
+        """Scores of the first symbol, and the state of both."""
+        null, first = self.null.begin()
+        conditional, second = self.conditional.begin()
+        return classifier_free(null, conditional, self.scale), (*first, *second)
+
+    def advance(self, state: State, tokens: Int[Tensor, " r"]) -> tuple[Float[Tensor, "r k"], State]:
+        """Scores of the symbol after ``tokens``, and the state of both."""
+        null, first = self.null.advance(state[: self.split], tokens)
+        conditional, second = self.conditional.advance(state[self.split :], tokens)
+        # A symbol that never comes (-1e9) stays out whatever the scale does to the difference of two such numbers.
+        scores = classifier_free(null, conditional, self.scale)
+        return torch.where(null < -1e8, null, scores), (*first, *second)
+
+
+def draw(
+    decoder: Stepwise, rng: Streams, *, temperature: float = 1.0, alphabet: Alphabet | None = None, shortest: int = 5
+) -> Batch:
+    """Draw one sequence for each row of the decoder.
+
+    Args:
+        decoder: conditions and net.
+        rng: one stream for each row.
+        temperature: 1 samples, 0 takes the best symbol at each place.
+        alphabet: meaning of the symbols.
+        shortest: no stop before this many residues.
+
+    Returns:
+        Fields ``tokens`` and ``log_prob`` (of the decoder's scores, [nats]), with the mask.
+
+    Raises:
+        SettingsError: if the temperature is negative.
+    """
+    if temperature < 0:
+        raise SettingsError(f"expected a temperature >= 0, got {temperature}")
+    letters = alphabet or Alphabet()
+    scores, state = decoder.begin()
+    tokens = torch.full((len(scores), letters.length), letters.pad, device=scores.device)
+    total = scores.new_zeros(len(scores))
+    running = torch.ones_like(total, dtype=torch.bool)
+    for place in range(letters.length + 1):
+        if place < shortest:
+            scores = _without(scores, letters.stop)
+        if place == letters.length:
+            total = total + scores[:, letters.stop] * running
+            break
+        noise = rng.at(place).gumbel("token", (scores.shape[1],)) if temperature > 0 else 0.0
+        chosen = (scores / (temperature or 1.0) + noise).argmax(1)
+        total = total + scores.gather(1, chosen[:, None])[:, 0] * running
+        running = running & (chosen != letters.stop)
+        if not bool(running.any()):
+            break
+        tokens[:, place] = torch.where(running, chosen, tokens[:, place])
+        scores, state = decoder.advance(state, chosen)
+    return Batch({"tokens": tokens, "log_prob": total}, mask=tokens < letters.residues)
+
+
+def _without(scores: Tensor, symbol: int) -> Tensor:
+    barred = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
+    barred[symbol] = True
+    return scores.masked_fill(barred, -1e9)

@@ -1,0 +1,110 @@
+r"""Edit: propose changes of each start, keep what is plausible, and let an oracle choose.
+
+The proposals are those of any generator through the budgeted beam (``sample.beam``); with pool P(x) of a start x,
+
+.. math:: x^* = \arg\max_{x' \in P(x), \ \log p(x') \ge c} h(x')
+
+with the oracle's mean h and the plausibility floor c. Without an oracle the generator's own best is taken. The cost is
+one oracle call for each member of a pool.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsteer.core.batch import Batch
+from zsteer.core.goal import Budget, Goal, Trail
+from zsteer.core.protocols import Oracle
+from zsteer.core.rng import Streams
+from zsteer.errors import InputError
+from zsteer.sample.beam import Proposals
+
+__all__ = ["BeamEdit"]
+
+_LAST = 1e6
+"""Moves a proposal behind all others without losing its order among its like."""
+
+
+@dataclass(frozen=True)
+class BeamEdit:
+    """A steer that edits through the budgeted beam.
+
+    Args:
+        propose: gives the proposals for a batch of starts; streams of the same rows come with it.
+        oracle: chooses among the proposals; None takes the most likely.
+        plausible: log-probability less its floor, negative for what does not look real; None accepts all.
+        pool: proposals of each start that the oracle is asked about.
+        chunk: starts handled at once.
+    """
+
+    propose: Callable[[Batch, Streams], Proposals]
+    oracle: Oracle | None = None
+    plausible: Callable[[Batch], Float[Tensor, " b"]] | None = None
+    pool: int = 12
+    chunk: int = 256
+
+    def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
+        """Edit every start.
+
+        Args:
+            start: what to edit.
+            goal: not read here; ``propose`` and ``oracle`` were made for it.
+            budget: ``top`` results for each start; ``calls`` bounds the pool.
+            rng: one stream for each start.
+
+        Returns:
+            Fields ``tokens``, best first for each start, with the scores ``oracle`` (where there is one),
+            ``log_likelihood`` (of the generator) and ``edits``.
+
+        Raises:
+            InputError: if there is no start.
+        """
+        del goal
+        if start is None or len(start) == 0:
+            raise InputError("there is nothing to edit: give at least one sequence")
+        began = time.perf_counter()
+        pool = self.pool if budget.calls is None else min(self.pool, budget.calls)
+        parts: list[tuple[Proposals, Tensor | None, Tensor]] = []
+        calls = 0
+        for first in range(0, len(start), self.chunk):
+            piece = slice(first, min(first + self.chunk, len(start)))
+            found = self._changed(self.propose(start.take(piece), rng.take(piece))).top(max(pool, budget.top))
+            chosen, scores = self._choose(found, budget.top)
+            calls += int(found.exists.sum()) if self.oracle is not None else 0
+            rows = torch.arange(piece.start, piece.stop, device=start.device)
+            parts.append((chosen, scores, rows))
+        return self._trail(parts, calls, time.perf_counter() - began)
+
+    def _changed(self, found: Proposals) -> Proposals:
+        """Put the start itself, which costs no edit, behind everything that differs from it."""
+        return found.best(found.scores - _LAST * (found.edits == 0), found.scores.shape[1])
+
+    def _choose(self, found: Proposals, top: int) -> tuple[Proposals, Tensor | None]:
+        if self.oracle is None and self.plausible is None:
+            return found.top(top), None
+        b, s = found.scores.shape
+        x = found.batch()
+        own = found.scores if self.oracle is None else self.oracle(x).mean.reshape(b, s)
+        rank = own.clone()
+        if self.plausible is not None:
+            rank = rank - _LAST * (self.plausible(x).reshape(b, s) < 0)
+        rank = rank - 2 * _LAST * (found.edits == 0)
+        order = torch.where(found.exists, rank, -4 * _LAST).argsort(1, descending=True, stable=True)[:, :top]
+        return found.best(rank, top), None if self.oracle is None else own.gather(1, order)
+
+    def _trail(self, parts: list[tuple[Proposals, Tensor | None, Tensor]], calls: int, seconds: float) -> Trail:
+        exists = torch.cat([chosen.exists.flatten() for chosen, _, _ in parts])
+        tokens = torch.cat([chosen.tokens.flatten(0, 1) for chosen, _, _ in parts])[exists]
+        scores = {
+            "log_likelihood": torch.cat([chosen.scores.flatten() for chosen, _, _ in parts])[exists],
+            "edits": torch.cat([chosen.edits.flatten() for chosen, _, _ in parts])[exists].float(),
+        }
+        if self.oracle is not None:
+            scores["oracle"] = torch.cat([own.flatten() for _, own, _ in parts if own is not None])[exists]
+        origin = torch.cat([rows.repeat_interleave(chosen.scores.shape[1]) for chosen, _, rows in parts])[exists]
+        residues = parts[0][0].residues
+        return Trail(Batch({"tokens": tokens}, mask=tokens < residues), origin, scores, calls, seconds)

@@ -1,0 +1,122 @@
+"""The command line as a newcomer meets it: help, speed, misspelt words, one-line errors."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from zsteer.cli.main import COMMANDS, main
+
+
+def run(capsys, *words):
+    try:
+        code = main(list(words))
+    except SystemExit as leave:  # tyro leaves by itself after --help
+        code = leave.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def one_line_error(capsys, *words):
+    code, _, err = run(capsys, *words)
+    lines = err.strip().splitlines()
+    assert code == 2, err
+    assert len(lines) == 1, err
+    assert lines[0].startswith("zsteer: error: ")
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for name in COMMANDS:
+        assert f"  {name} " in out
+    assert run(capsys)[1] == out
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(capsys, command):
+    code, out, err = run(capsys, command, "--help")
+    assert code == 0, err
+    assert f"zsteer {command}" in out
+
+
+def test_help_and_errors_do_not_import_torch():
+    program = (
+        "import sys; from zsteer.cli.main import main\n"
+        "for words in (['--help'], ['trian'], ['train', 'tcr-dwea'], ['steer', 'tcr-dwea'], ['recipes']):\n"
+        "    main(words)\n"
+        "assert 'torch' not in sys.modules, [m for m in sys.modules if m.startswith('zsteer')]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_zsteer_imports_nothing_heavy():
+    program = "import sys, zsteer; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_help_is_quick():
+    # The contract is 0.3 s on a quiet machine; the best of five keeps a busy one from failing it.
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "zsteer.cli.main", "--help"], stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) <= 0.3
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trian"], "did you mean 'train'?"),
+        (["train", "tcr-dwea"], "unknown recipe 'tcr-dwea'; did you mean 'tcr-dwae'?"),
+        (["train"], "needs a recipe or --resume FOLDER"),
+        (["train", "tcr-dwae", "--stpes", "3", "--out", "x"], "did you mean '--steps'?"),
+        (["train", "tcr-dwae"], "needs --out FOLDER"),
+        (["train", "tcr-dwae", "--size", "xxl", "--out", "x"], "size"),
+        (["train", "tcr-dwae", "--steps", "many", "--out", "x"], "steps"),
+        (["train", "--resume", "nowhere"], "nowhere is not a run"),
+        (["train", "nothing.yaml", "--out", "x"], "there is no recipe file nothing.yaml"),
+        (["steer", "tcr-dwea"], "unknown model 'tcr-dwea'"),
+        (["steer"], "needs a model first"),
+        (["sample"], "needs a model first"),
+        (["sample", "some/where"], "there is no folder some/where"),
+        (["evaluate"], "needs a file first"),
+        (["evaluate", "x.tsv"], "needs --protocol"),
+        (["bench", "tcrr"], "did you mean 'tcr'?"),
+        (["recipes", "--jsn"], "did you mean '--json'?"),
+        (["doctor", "now"], "now"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, words, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert expected in one_line_error(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: tcr-dwae\nstesp: 3\n", "unknown key 'stesp'; did you mean 'steps'?"),
+        ("name: tcr-dwea\n", "did you mean 'tcr-dwae'?"),
+        ("steps: 3\n", "the recipe's name under `name`"),
+        ("name: [tcr-dwae\n", "cannot be read"),
+        ("", "should hold keys and values"),
+    ],
+)
+def test_a_wrong_recipe_file_is_one_line(capsys, tmp_path, text, expected):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    assert expected in one_line_error(capsys, "train", str(path), "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_debug_shows_the_traceback(capsys):
+    from zsteer.errors import ZsteerError
+
+    with pytest.raises(ZsteerError):
+        main(["train", "tcr-dwea", "--debug"])
