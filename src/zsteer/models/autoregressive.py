@@ -47,15 +47,15 @@ class AutoregressiveSettings(Settings):
     """
 
     panel: Panel = Panel()
-    hidden: int = Field(128, ge=1)
-    layers: int = Field(1, ge=1)
+    hidden: int = Field(default=128, ge=1)
+    layers: int = Field(default=1, ge=1)
     cell: Literal["gru", "lstm"] = "gru"
-    embed: int = Field(32, ge=1)
-    condition: int = Field(32, ge=1)
+    embed: int = Field(default=32, ge=1)
+    condition: int = Field(default=32, ge=1)
     blosum: bool = False
-    dropout: float = Field(0.2, ge=0, lt=1)
-    forget: float = Field(0.1, ge=0, le=1)
-    length: int = Field(30, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    forget: float = Field(default=0.1, ge=0, le=1)
+    length: int = Field(default=30, ge=1)
     seed: int = 0
 
 

@@ -49,12 +49,12 @@ class ClassifierSettings(Settings):
 
     panel: Panel
     rates: tuple[float, ...] = ()
-    background: float = Field(0.5, ge=0, lt=1)
-    members: int = Field(3, ge=1)
-    channels: int = Field(48, ge=1)
-    width: int = Field(64, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)
-    length: int = Field(30, ge=1)
+    background: float = Field(default=0.5, ge=0, lt=1)
+    members: int = Field(default=3, ge=1)
+    channels: int = Field(default=48, ge=1)
+    width: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    length: int = Field(default=30, ge=1)
     seed: int = 0
 
 

@@ -141,9 +141,9 @@ class SequenceJudge(Pretrained):
         rows = data.rows(name, CALIBRATION)
         swaps = _some(data.swaps(name, CALIBRATION), max(5 * len(rows), 500), rng.child("test swap"))
         back = data.background_tokens[torch.from_numpy(data.background_rows("test"))].long()
-        of_back = self._combined(back, [name])[0][:, 0]
-        of_swap = self._combined(data.tokens[swaps].long(), [name])[0][:, 0]
-        of_binders = self._combined(data.tokens[torch.from_numpy(rows)].long(), [name])[0][:, 0]
+        of_back = self.beliefs(back, [name])[0][:, 0]
+        of_swap = self.beliefs(data.tokens[swaps].long(), [name])[0][:, 0]
+        of_binders = self.beliefs(data.tokens[torch.from_numpy(rows)].long(), [name])[0][:, 0]
         return card_of(name, of_binders, of_swap, of_back, trained_on=len(data.rows(name, JUDGE)))
 
     def card(self, peptide: str) -> Card:
@@ -176,12 +176,12 @@ class SequenceJudge(Pretrained):
     def scores(self, x: Batch, peptides: Sequence[str] | None = None) -> Float[Tensor, "b p"]:
         """Scores of every sequence for several peptides, all of the judge's by default."""
         names = [self.card(name).peptide for name in peptides or self.settings.peptides]
-        return self._combined(x["tokens"], names)[0]
+        return self.beliefs(x["tokens"], names)[0]
 
-    def _combined(
+    def beliefs(
         self, tokens: Int[Tensor, "b n"], names: Sequence[str]
     ) -> tuple[Float[Tensor, "b p"], Float[Tensor, "b p"]]:
-        """Mean tail of the three models, and the standard error of that mean."""
+        """Mean tail of the three models for each peptide, and the standard error of that mean."""
         raw = self._raw(tokens, names)
         tails = torch.zeros_like(raw)
         for p, name in enumerate(names):
@@ -227,7 +227,7 @@ class JudgeOracle:
 
     def __call__(self, x: Batch) -> Belief:
         """Belief about each sequence, in units of -log10 of the share of background that scores higher."""
-        mean, error = self.judge._combined(x["tokens"], [self.peptide])  # noqa: SLF001 - the two are one thing
+        mean, error = self.judge.beliefs(x["tokens"], [self.peptide])
         return Belief(mean[:, 0], error[:, 0])
 
 

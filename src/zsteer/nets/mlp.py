@@ -1,5 +1,6 @@
 """Fully connected networks, and dropout that draws from the samples' own streams."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -40,7 +41,7 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], *, slope: float = 0.0) -> None:
         super().__init__()
-        pairs = zip(sizes[:-1], sizes[1:], strict=True)
+        pairs = itertools.pairwise(sizes)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
         self.slope = slope
 

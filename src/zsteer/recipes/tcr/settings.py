@@ -4,15 +4,11 @@ Sizes: ``xs`` runs in about a minute, ``s`` is the CPU default that the shipped 
 ``l`` is for a GPU. ``subset="permissive"`` is what may be shipped; ``"all"`` takes every row of the tables.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zsteer.recipes.base import Experiment, Recipe
-
-if TYPE_CHECKING:
-    import torch
+from zsteer.recipes.base import Recipe
 
 __all__ = [
     "DesignOracle",
@@ -32,7 +28,7 @@ class ReceptorRecipe(Recipe):
     """Keys of every receptor recipe."""
 
     subset: Literal["permissive", "all"] = Field(
-        "permissive", description="rows to learn from: permissive (may be shipped) or all"
+        default="permissive", description="rows to learn from: permissive (may be shipped) or all"
     )
 
 
@@ -41,12 +37,7 @@ class LanguageModel(ReceptorRecipe):
 
     name: ClassVar[str] = "tcr-lm"
     summary: ClassVar[str] = "language model of CDR3-beta: how plausible is a sequence"
-
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
-        """Make ready; see ``Recipe.build``."""
-        from zsteer.recipes.tcr import build
-
-        return build.language_model(self, data, device)
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:language_model"
 
 
 class DesignOracle(ReceptorRecipe):
@@ -54,12 +45,7 @@ class DesignOracle(ReceptorRecipe):
 
     name: ClassVar[str] = "tcr-oracle"
     summary: ClassVar[str] = "design oracle: neural ensemble that says which peptides a CDR3-beta binds"
-
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
-        """Make ready; see ``Recipe.build``."""
-        from zsteer.recipes.tcr import build
-
-        return build.design_oracle(self, data, device)
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:design_oracle"
 
 
 class Judge(ReceptorRecipe):
@@ -67,12 +53,7 @@ class Judge(ReceptorRecipe):
 
     name: ClassVar[str] = "tcr-judge"
     summary: ClassVar[str] = "evaluation oracle: k-mer logistic, nearest binders and boosted trees on the eval split"
-
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
-        """Make ready; see ``Recipe.build``."""
-        from zsteer.recipes.tcr import build
-
-        return build.judge(self, data, device)
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:judge"
 
 
 class Validity(ReceptorRecipe):
@@ -80,12 +61,7 @@ class Validity(ReceptorRecipe):
 
     name: ClassVar[str] = "tcr-validity"
     summary: ClassVar[str] = "the published validity score: autoencoder and Gaussian mixture"
-
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
-        """Make ready; see ``Recipe.build``."""
-        from zsteer.recipes.tcr import build
-
-        return build.validity(self, data, device)
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:validity"
 
 
 class Editor(ReceptorRecipe):
@@ -93,12 +69,7 @@ class Editor(ReceptorRecipe):
 
     name: ClassVar[str] = "tcr-editor"
     summary: ClassVar[str] = "z-free editor: peptide-conditional decoder, guided, with a budgeted beam"
-
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
-        """Make ready; see ``Recipe.build``."""
-        from zsteer.recipes.tcr import build
-
-        return build.editor(self, data, device)
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:editor"
 
 
 class DisentangledWAE(ReceptorRecipe):
@@ -106,22 +77,19 @@ class DisentangledWAE(ReceptorRecipe):
 
     name: ClassVar[str] = "tcr-dwae"
     summary: ClassVar[str] = "TCR-dWAE: disentangled Wasserstein autoencoder (functional z_f, structural z_s)"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:disentangled"
 
     regulariser: Literal["joint", "marginal", "gan"] = Field(
-        "joint", description="joint MMD of [z_f, z_s], the published MMD of each dimension alone, or a latent GAN"
+        default="joint",
+        description="joint MMD of [z_f, z_s], the published MMD of each dimension alone, or a latent GAN",
     )
     removal: Literal["none", "reversal", "hsic"] | None = Field(
-        None, description="how the label is taken out of z_s: none, reversal or hsic; by the architecture when absent"
+        default=None,
+        description="how the label is taken out of z_s: none, reversal or hsic; by the architecture when absent",
     )
     architecture: Literal["default", "paper"] = Field(
-        "default", description="default (convolutions, GRU) or paper (8 + 32 dims, transformers, 2x256 LSTM)"
+        default="default", description="default (convolutions, GRU) or paper (8 + 32 dims, transformers, 2x256 LSTM)"
     )
-
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
-        """Make ready; see ``Recipe.build``."""
-        from zsteer.recipes.tcr import build
-
-        return build.disentangled(self, data, device)
 
 
 class DisentangledVAE(DisentangledWAE):
@@ -129,6 +97,7 @@ class DisentangledVAE(DisentangledWAE):
 
     name: ClassVar[str] = "tcr-dvae"
     summary: ClassVar[str] = "TCR-dVAE: the same networks with sampled codes and a KL term (baseline)"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:disentangled"
 
 
 class EditorKnobs(BaseModel):
@@ -136,19 +105,20 @@ class EditorKnobs(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rerank: bool = Field(True, description="let the design oracle choose among the proposals")
-    pool: int = Field(30, ge=1, description="proposals of each template that the oracle is asked about")
-    scale: float | None = Field(None, description="strength of guidance; chosen for the peptide when absent")
-    indels: bool = Field(True, description="allow one insertion or deletion")
-    width: int = Field(6, ge=1, description="hypotheses for each number of edits")
-    force: bool = Field(False, description="go on with a peptide that the judge cannot judge")
+    rerank: bool = Field(default=True, description="let the design oracle choose among the proposals")
+    pool: int = Field(default=30, ge=1, description="proposals of each template that the oracle is asked about")
+    scale: float | None = Field(default=None, description="strength of guidance; chosen for the peptide when absent")
+    indels: bool = Field(default=True, description="allow one insertion or deletion")
+    width: int = Field(default=6, ge=1, description="hypotheses for each number of edits")
+    force: bool = Field(default=False, description="go on with a peptide that the judge cannot judge")
 
 
 class LatentKnobs(EditorKnobs):
     """Knobs of steering with a disentangled autoencoder."""
 
     z_from: Literal["mean", "best", "random", "null", "gradient"] = Field(
-        "best", description="where the new z_f comes from: mean, best or a random binder, null (prior), or a gradient"
+        default="best",
+        description="where the new z_f comes from: mean, best or a random binder, null (prior), or a gradient",
     )
-    blend: float = Field(1.0, ge=0, le=1, description="share of the new z_f; the rest is the template's own")
-    free: bool = Field(False, description="decode once without an edit budget, as published")
+    blend: float = Field(default=1.0, ge=0, le=1, description="share of the new z_f; the rest is the template's own")
+    free: bool = Field(default=False, description="decode once without an edit budget, as published")
