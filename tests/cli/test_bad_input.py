@@ -182,23 +182,6 @@ def test_a_damaged_artifact_is_refused_by_name(zsteer, tmp_path, damage):
     assert not (tmp_path / "designs.tsv").exists()
 
 
-@pytest.mark.parametrize(
-    "text, hint",
-    [
-        ("name: tcr-dwae\nstepz: 3\n", "did you mean 'steps'?"),
-        ("name: tcr-dwea\n", "did you mean 'tcr-dwae'?"),
-        ("name: [\n", "recipe.yaml"),
-        ("- 1\n", "recipe.yaml"),
-        ("name: tcr-dwae\nsteps: many\n", "steps"),
-        ("name: tcr-dwae\nsteps: -3\n", "steps"),
-    ],
-)
-def test_a_wrong_recipe_file(zsteer, tmp_path, text, hint):
-    (tmp_path / "recipe.yaml").write_text(text)
-    refused(zsteer("train", "recipe.yaml", "--out", "run"), hint)
-    assert not (tmp_path / "run").exists()
-
-
 @hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(
     content=st.one_of(
