@@ -14,9 +14,10 @@ from torch import Tensor
 
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError
+from zsteer.maths.ranks import area_under_curve
 from zsteer.nets.mlp import MLP
 
-__all__ = ["ProbeSettings", "area_under_curve", "fresh_probe"]
+__all__ = ["ProbeSettings", "fresh_probe"]
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,6 @@ class ProbeSettings:
     lr: float = 3e-3
     decay: float = 1e-2
     seed: int = 0
-
-
-def area_under_curve(positive: Float[Tensor, " p"], negative: Float[Tensor, " n"]) -> float:
-    """Share of pairs in which the positive scores higher; ties count half.
-
-    Args:
-        positive: scores of the positives.
-        negative: scores of the negatives.
-
-    Raises:
-        InputError: if either is empty.
-    """
-    if len(positive) == 0 or len(negative) == 0:
-        raise InputError(f"expected positives and negatives, got {len(positive)} and {len(negative)}")
-    ordered = negative.double().sort().values
-    scores = positive.double()
-    below = torch.searchsorted(ordered, scores)
-    up_to = torch.searchsorted(ordered, scores, right=True)
-    return float((below + up_to).double().mean() / (2 * len(negative)))
 
 
 def fresh_probe(

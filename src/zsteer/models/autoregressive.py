@@ -42,6 +42,7 @@ class AutoregressiveSettings(Settings):
         blosum: add a map of the peptide's mean BLOSUM50 row to its learned vector.
         dropout: share of hidden features dropped in training.
         forget: share of training rows whose peptide is hidden, which trains the null class.
+        scales: strength of guidance that edits use for each peptide; empty means 3 for all.
         length: longest sequence.
         seed: of the initial weights.
     """
@@ -55,6 +56,7 @@ class AutoregressiveSettings(Settings):
     blosum: bool = False
     dropout: float = Field(default=0.2, ge=0, lt=1)
     forget: float = Field(default=0.1, ge=0, le=1)
+    scales: tuple[float, ...] = ()
     length: int = Field(default=30, ge=1)
     seed: int = 0
 
@@ -153,6 +155,11 @@ class Autoregressive(Pretrained, nn.Module):
         if not self.settings.panel.peptides:
             raise CapabilityError("this language model knows no peptides; use an editor, for example tcr-editor")
         return self.settings.panel.index(peptide)
+
+    def scale_of(self, peptide: str) -> float:
+        """Strength of guidance that edits towards a peptide use unless told otherwise."""
+        index = self.index(peptide)
+        return self.settings.scales[index] if self.settings.scales else 3.0
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:

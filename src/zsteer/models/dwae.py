@@ -207,6 +207,13 @@ class DisentangledWAE(Pretrained, nn.Module):
             return f[:, : self.settings.functional], z[:, : self.settings.structural]
         return f, (z - self.scale[0]) / self.scale[1]
 
+    def log_likelihood(self, x: Batch, *, function: bool = True, structure: bool = True) -> Float[Tensor, " b"]:
+        """Log-probability of each sequence given its own codes, without a peptide; a part left out is zero. [nats]"""
+        z_f, z_s = self.codes(x)
+        none = self.peptide(torch.full((len(x),), -1, device=z_f.device))
+        condition = torch.cat([none, z_f * function, z_s * structure], 1)
+        return self.decoder(x["tokens"], _mask(x), condition).sum(1)
+
     @torch.no_grad()
     def encode(self, x: Batch, rng: Streams) -> Mapping[str, Tensor]:
         """The named parts of the code, z_f and z_s."""

@@ -24,11 +24,11 @@ class LossWeights(Settings):
         dependence: of the normalised HSIC between z_s and the label.
     """
 
-    reconstruction: float = Field(0.1, ge=0)
-    classification: float = Field(4.0, ge=0)
-    wasserstein: float = Field(30.0, ge=0)
-    reader: float = Field(1.5, ge=0)
-    dependence: float = Field(8.0, ge=0)
+    reconstruction: float = Field(default=0.1, ge=0)
+    classification: float = Field(default=4.0, ge=0)
+    wasserstein: float = Field(default=30.0, ge=0)
+    reader: float = Field(default=1.5, ge=0)
+    dependence: float = Field(default=8.0, ge=0)
 
 
 class DisentangledSettings(Settings):
@@ -57,6 +57,7 @@ class DisentangledSettings(Settings):
         forget_peptide: share of rows decoded without u.
         noise: standard deviation of the noise on z_s in training.
         weights: of the terms of the loss.
+        guidance: strength of guidance by (z_f, u) that edits use unless told otherwise.
         memory: binders' codes kept for each peptide.
         length: longest sequence.
         seed: of the initial weights.
@@ -64,28 +65,29 @@ class DisentangledSettings(Settings):
 
     panel: Panel
     rates: tuple[float, ...] = ()
-    background: float = Field(0.5, ge=0, lt=1)
-    functional: int = Field(64, ge=1)
-    structural: int = Field(8, ge=1)
+    background: float = Field(default=0.5, ge=0, lt=1)
+    functional: int = Field(default=64, ge=1)
+    structural: int = Field(default=8, ge=1)
     encoder: Literal["motif", "transformer"] = "motif"
-    channels: int = Field(64, ge=1)
-    hidden: int = Field(128, ge=1)
-    layers: int = Field(1, ge=1)
+    channels: int = Field(default=64, ge=1)
+    hidden: int = Field(default=128, ge=1)
+    layers: int = Field(default=1, ge=1)
     cell: Literal["gru", "lstm"] = "gru"
-    condition: int = Field(32, ge=1)
+    condition: int = Field(default=32, ge=1)
     blosum: bool = False
-    dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     regulariser: Literal["joint", "marginal", "gan"] = "joint"
     removal: Literal["none", "reversal", "hsic", "both"] = "both"
     variational: bool = False
-    mates: float = Field(0.7, ge=0, le=1)
-    forget_function: float = Field(0.2, ge=0, le=1)
-    forget_structure: float = Field(0.5, ge=0, le=1)
-    forget_peptide: float = Field(0.3, ge=0, le=1)
-    noise: float = Field(0.4, ge=0)
+    mates: float = Field(default=0.7, ge=0, le=1)
+    forget_function: float = Field(default=0.2, ge=0, le=1)
+    forget_structure: float = Field(default=0.5, ge=0, le=1)
+    forget_peptide: float = Field(default=0.3, ge=0, le=1)
+    noise: float = Field(default=0.4, ge=0)
     weights: LossWeights = LossWeights()
-    memory: int = Field(16, ge=1)
-    length: int = Field(30, ge=1)
+    guidance: float = 2.0
+    memory: int = Field(default=16, ge=1)
+    length: int = Field(default=30, ge=1)
     seed: int = 0
 
 

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsteer.domains.sequences.oracles import area_error, area_under_curve
 from zsteer.errors import ArtifactError, InputError, RefusedError, nearest
+from zsteer.maths.ranks import area_error, area_under_curve
 
 __all__ = ["LEAST_AREA", "Card", "card_of", "cards_from", "cards_text", "require"]
 

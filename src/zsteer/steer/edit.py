@@ -39,6 +39,7 @@ class BeamEdit:
         plausible: log-probability less its floor, negative for what does not look real; None accepts all.
         pool: proposals of each start that the oracle is asked about.
         chunk: starts handled at once.
+        asks: whether asking ``oracle`` counts as oracle calls; not so for the generator's own opinion.
     """
 
     propose: Callable[[Batch, Streams], Proposals]
@@ -46,6 +47,7 @@ class BeamEdit:
     plausible: Callable[[Batch], Float[Tensor, " b"]] | None = None
     pool: int = 12
     chunk: int = 256
+    asks: bool = True
 
     def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
         """Edit every start.
@@ -74,7 +76,7 @@ class BeamEdit:
             piece = slice(first, min(first + self.chunk, len(start)))
             found = self._changed(self.propose(start.take(piece), rng.take(piece))).top(max(pool, budget.top))
             chosen, scores = self._choose(found, budget.top)
-            calls += int(found.exists.sum()) if self.oracle is not None else 0
+            calls += int(found.exists.sum()) if self.oracle is not None and self.asks else 0
             rows = torch.arange(piece.start, piece.stop, device=start.device)
             parts.append((chosen, scores, rows))
         return self._trail(parts, calls, time.perf_counter() - began)

@@ -30,8 +30,6 @@ __all__ = [
     "DESCRIPTOR_INPUTS",
     "KMER_FEATURES",
     "TAILS",
-    "area_error",
-    "area_under_curve",
     "descriptors",
     "fit_logistic",
     "fit_trees",
@@ -277,27 +275,3 @@ def tail(score: Float[Tensor, " b"], table: Float[Tensor, " 65"]) -> Float[Tenso
     t = torch.from_numpy(np.interp(score.double().numpy(), table.double().numpy(), TAILS.double().numpy())).float()
     step = (table[-1] - table[-9]).clamp(min=1e-6) / (TAILS[-1] - TAILS[-9])
     return torch.where(score > table[-1], (TAILS[-1] + (score - table[-1]) / step).clamp(max=6.0), t)
-
-
-def area_under_curve(positive: Float[Tensor, " a"], negative: Float[Tensor, " b"]) -> float:
-    """Probability that a positive scores above a negative, ties counting half.
-
-    Raises:
-        InputError: if one of the two is empty.
-    """
-    if not len(positive) or not len(negative):
-        raise InputError(f"expected scores of both classes, got {len(positive)} and {len(negative)}")
-    ordered = negative.sort().values
-    below = torch.searchsorted(ordered, positive, side="left").double()
-    upto = torch.searchsorted(ordered, positive, side="right").double()
-    return float((below + upto).mean() / (2 * len(ordered)))
-
-
-def area_error(area: float, positives: int, negatives: int) -> float:
-    """Standard error of an area under the curve.
-
-    Source: Hanley and McNeil, Radiology 143, 1982.
-    """
-    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area) + (positives - 1) * (q1 - area**2) + (negatives - 1) * (q2 - area**2)
-    return (spread / (positives * negatives)) ** 0.5

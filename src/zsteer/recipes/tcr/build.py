@@ -8,22 +8,25 @@ from torch import nn
 
 from zsteer.core.artifact import Origin, Pretrained
 from zsteer.core.batch import Batch
-from zsteer.core.rng import Streams
+from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.data import TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.errors import SettingsError
 from zsteer.models.autoregressive import Autoregressive, AutoregressiveSettings
 from zsteer.models.classifier import Classifier, ClassifierSettings
+from zsteer.models.dwae import DisentangledWAE
+from zsteer.models.dwae_settings import DisentangledSettings
 from zsteer.models.judge import SequenceJudge
 from zsteer.models.panel import rates_of
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.tcr import settings as recipes
 from zsteer.recipes.tcr import tables
+from zsteer.recipes.tcr.probes import probes
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 from zsteer.train.weighted import Balanced, Joined
 
-__all__ = ["design_oracle", "editor", "judge", "language_model"]
+__all__ = ["design_oracle", "disentangled", "editor", "judge", "language_model", "validity"]
 
 LIMITS = (
     "Labels are database records, about half of which a re-test confirmed; scores rank sequences, they are no "
@@ -47,6 +50,18 @@ EDITOR_SIZES: dict[Size, dict[str, Any]] = {
     "s": {"steps": 2500, "batch": 256, "lr": 4e-3, "hidden": 128},
     "m": {"steps": 8000, "batch": 256, "lr": 3e-3, "hidden": 192},
     "l": {"steps": 16000, "batch": 1024, "lr": 2e-3, "hidden": 384},
+}
+DWAE_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 150, "batch": 128, "lr": 4e-3, "hidden": 64, "channels": 32},
+    "s": {"steps": 2000, "batch": 256, "lr": 3e-3, "hidden": 128, "channels": 64},
+    "m": {"steps": 6000, "batch": 256, "lr": 3e-3, "hidden": 192, "channels": 64},
+    "l": {"steps": 12000, "batch": 1024, "lr": 2e-3, "hidden": 256, "channels": 96},
+}
+VALIDITY_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 200, "batch": 256, "lr": 2e-3, "hidden": 128},
+    "s": {"steps": 3000, "batch": 512, "lr": 2e-3, "hidden": 256},
+    "m": {"steps": 8000, "batch": 512, "lr": 2e-3, "hidden": 384},
+    "l": {"steps": 20000, "batch": 2048, "lr": 2e-3, "hidden": 512},
 }
 
 
@@ -179,3 +194,58 @@ def editor(recipe: "recipes.Editor", folder: Path | None, device: torch.device) 
         return trained
 
     return Experiment(model.to(device), source, _plan(chosen), finish)
+
+
+def validity(recipe: "recipes.Validity", folder: Path | None, device: torch.device) -> Experiment:
+    """Autoencoder on the background, then the mixture of its codes and the threshold on held-out background."""
+    chosen = by_size(recipe, VALIDITY_SIZES)
+    data = tables.table(folder, recipe.subset)
+    with initialised(recipe.seed):
+        model = SequenceValidity(SequenceValidity.Settings(hidden=chosen["hidden"]))
+    known = tables.background(data, "train")
+    source = Shuffled(Batch({"tokens": known["tokens"]}, mask=known.mask), chosen["batch"])
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, SequenceValidity):
+            raise SettingsError("expected the autoencoder that was trained")
+        trained.eval().to("cpu")
+        trained.fit_density(known.take(slice(0, 30000)), Streams.of(recipe.seed, 1).child("density"))
+        threshold = trained.calibrate(tables.background(data, "valid"))
+        passed = float(trained.valid(tables.background(data, "test")).float().mean())
+        trained.origin = _origin(data, {"threshold": threshold, "test_background_valid": passed})
+        return trained
+
+    return Experiment(model.to(device), source, _plan(chosen, weight_decay=0.0), finish)
+
+
+def disentangled(recipe: "recipes.DisentangledWAE", folder: Path | None, device: torch.device) -> Experiment:
+    """TCR-dWAE, or TCR-dVAE; what its codes know is measured by fresh probes on the test split."""
+    chosen = by_size(recipe, DWAE_SIZES)
+    data = tables.table(folder, recipe.subset)
+    panel = tables.panel_of(data)
+    own, others = tables.binders(data, panel), tables.background(data, "design")
+    values: dict[str, Any] = {"hidden": chosen["hidden"], "channels": chosen["channels"]}
+    if recipe.architecture == "paper":
+        values = {"functional": 8, "structural": 32, "encoder": "transformer", "hidden": 256, "layers": 2}
+        values |= {"cell": "lstm", "condition": 25, "blosum": True}
+    if recipe.removal is not None:
+        values["removal"] = recipe.removal
+    settings = DisentangledSettings(
+        panel=panel,
+        rates=tuple(rates_of(own, len(panel.peptides), 0.5).tolist()),
+        regulariser=recipe.regulariser,
+        variational=recipe.name == "tcr-dvae",
+        seed=recipe.seed,
+        **values,
+    )
+    model = DisentangledWAE(settings)
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, DisentangledWAE):
+            raise SettingsError("expected the autoencoder that was trained")
+        trained.eval().to("cpu")
+        trained.remember(own, others.take(slice(0, 5000)))
+        trained.origin = _origin(data, {**probes(trained, data), "peptides": len(panel.peptides)})
+        return trained
+
+    return Experiment(model.to(device), _mixed(own, others, chosen["batch"]), _plan(chosen), finish)

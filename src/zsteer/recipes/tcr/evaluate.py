@@ -109,7 +109,7 @@ def _spread(family: Family, samples: Any, x: Batch, peptide: str) -> Table:
         rows.append(["pass the judge of another peptide", other.value])
     rows.append(["mean pairwise distance [edits]", diversity(x["tokens"])])
     templates = dict(getattr(samples, "columns", {})).get("template")
-    if isinstance(samples, Sequences) and templates is not None or templates:
+    if (isinstance(samples, Sequences) and templates is not None) or templates:
         space = SequenceSpace()
         good = [i for i, text in enumerate(templates) if space.problem(text) is None]
         if good:

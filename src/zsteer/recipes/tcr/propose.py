@@ -1,22 +1,25 @@
 """How each receptor model proposes edits: the z-free editor by guidance, a disentangled autoencoder by its codes."""
 
+import time
 from dataclasses import dataclass
 
 import torch
 
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Budget
+from zsteer.core.goal import Budget, Goal, Trail
 from zsteer.core.protocols import Steer
 from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError
+from zsteer.errors import CapabilityError, InputError
+from zsteer.models.aim import Aim
 from zsteer.models.autoregressive import Autoregressive
-from zsteer.models.dwae import DisentangledAutoencoder
+from zsteer.models.dwae import DisentangledWAE
 from zsteer.recipes.tcr.family import Family
 from zsteer.recipes.tcr.settings import EditorKnobs, LatentKnobs
 from zsteer.sample.beam import BeamSettings, Proposals
+from zsteer.scoring.ensemble import Ensemble
 from zsteer.steer.edit import BeamEdit
 
-__all__ = ["Request", "editor_of"]
+__all__ = ["Request", "Rewrite", "editor_of"]
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,77 @@ def editor_of(model: object, family: Family, request: Request) -> Steer:
     Raises:
         CapabilityError: if the model cannot do what is asked.
     """
-    knobs = request.knobs
-    rerank = knobs.rerank and request.peptide is not None
-    oracle = family.oracle.binds(request.peptide) if rerank and request.peptide is not None else None
-    plausible = family.language.plausible if rerank else None
-    pool = knobs.pool if rerank else request.budget.top
     if isinstance(model, Autoregressive):
-        if request.peptide is None:
-            raise CapabilityError("the z-free editor knows peptides only; steer by examples with tcr-dwae")
-        peptide = request.peptide
-        scale = knobs.scale if knobs.scale is not None else model.scale_of(peptide)
-
-        def propose(x: Batch, rng: Streams) -> Proposals:
-            del rng
-            return model.propose(x, peptide, scale=scale, beam=request.beam())
-
-        return BeamEdit(propose, oracle, plausible, pool)
-    if isinstance(model, DisentangledAutoencoder) and isinstance(knobs, LatentKnobs):
-        return _latent(model, request, knobs, BeamEdit(_nothing, oracle, plausible, pool))
+        return _guided(model, family, request)
+    if isinstance(model, DisentangledWAE) and isinstance(request.knobs, LatentKnobs):
+        if request.knobs.free:
+            return Rewrite(model, _aim(model, request, request.knobs))
+        return _latent(model, family, request, request.knobs)
     raise CapabilityError(f"a {type(model).__name__} does not edit")
+
+
+def _guided(model: Autoregressive, family: Family, request: Request) -> BeamEdit:
+    if request.peptide is None:
+        raise CapabilityError("the z-free editor knows peptides only; steer by examples with tcr-dwae")
+    peptide, knobs = request.peptide, request.knobs
+    scale = knobs.scale if knobs.scale is not None else model.scale_of(peptide)
+
+    def propose(x: Batch, rng: Streams) -> Proposals:
+        del rng
+        return model.propose(x, peptide, scale=scale, beam=request.beam())
+
+    if knobs.rerank == "none":
+        return BeamEdit(propose, pool=request.budget.top)
+    if knobs.rerank != "oracle":
+        raise CapabilityError(f"the z-free editor has no Psi; --rerank {knobs.rerank} needs tcr-dwae")
+    return BeamEdit(propose, family.oracle.binds(peptide), family.language.plausible, knobs.pool)
+
+
+def _aim(model: DisentangledWAE, request: Request, knobs: LatentKnobs) -> Aim:
+    scale = knobs.scale if knobs.scale is not None else model.settings.guidance
+    return Aim(request.peptide, request.examples, knobs.z_from, knobs.amount, scale, knobs.structure)
+
+
+def _latent(model: DisentangledWAE, family: Family, request: Request, knobs: LatentKnobs) -> BeamEdit:
+    aim = _aim(model, request, knobs)
+
+    def propose(x: Batch, rng: Streams) -> Proposals:
+        return model.propose(x, aim, rng, request.beam())
+
+    if knobs.rerank == "none":
+        return BeamEdit(propose, pool=request.budget.top)
+    if request.examples is not None:
+        # There is no peptide, so nothing but the model itself can say what resembles the examples.
+        return BeamEdit(propose, model.resembles(request.examples), family.language.plausible, knobs.pool)
+    peptide = str(request.peptide)
+    psi, oracle = model.binds(peptide), family.oracle.binds(peptide)
+    chosen = {"psi": psi, "oracle": oracle, "both": Ensemble((psi, oracle))}[knobs.rerank]
+    return BeamEdit(propose, chosen, family.language.plausible, knobs.pool, asks=knobs.rerank != "psi")
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """The published optimisation as a steer: keep z_s, replace z_f, decode once, whatever the number of edits.
+
+    Args:
+        model: whose codes.
+        aim: where z_f goes.
+    """
+
+    model: DisentangledWAE
+    aim: Aim
+
+    def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
+        """Rewrite every start; one result each, no oracle call."""
+        del goal, budget
+        if start is None or len(start) == 0:
+            raise InputError("there is nothing to edit: give at least one sequence")
+        began = time.perf_counter()
+        parts = [
+            self.model.rewrite(start.take(slice(k, k + 512)), self.aim, rng.take(slice(k, k + 512)))
+            for k in range(0, len(start), 512)
+        ]
+        made = Batch.cat(parts)
+        rows = torch.arange(len(start), device=start.device)
+        scores = {"log_likelihood": made["log_prob"]}
+        return Trail(Batch({"tokens": made["tokens"]}, mask=made.mask), rows, scores, 0, time.perf_counter() - began)

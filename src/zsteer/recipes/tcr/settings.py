@@ -105,9 +105,11 @@ class EditorKnobs(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rerank: bool = Field(default=True, description="let the design oracle choose among the proposals")
-    pool: int = Field(default=30, ge=1, description="proposals of each template that the oracle is asked about")
-    scale: float | None = Field(default=None, description="strength of guidance; chosen for the peptide when absent")
+    rerank: Literal["oracle", "psi", "both", "none"] = Field(
+        default="oracle", description="who chooses among the proposals: the design oracle, or none (the most likely)"
+    )
+    pool: int = Field(default=30, ge=1, description="proposals of each template that are ranked")
+    scale: float | None = Field(default=None, description="strength of guidance; by the model when absent")
     indels: bool = Field(default=True, description="allow one insertion or deletion")
     width: int = Field(default=6, ge=1, description="hypotheses for each number of edits")
     force: bool = Field(default=False, description="go on with a peptide that the judge cannot judge")
@@ -116,9 +118,12 @@ class EditorKnobs(BaseModel):
 class LatentKnobs(EditorKnobs):
     """Knobs of steering with a disentangled autoencoder."""
 
-    z_from: Literal["mean", "best", "random", "null", "gradient"] = Field(
-        default="best",
-        description="where the new z_f comes from: mean, best or a random binder, null (prior), or a gradient",
+    rerank: Literal["oracle", "psi", "both", "none"] = Field(
+        default="both", description="who chooses among the proposals: the design oracle, the model's own Psi, or both"
     )
-    blend: float = Field(default=1.0, ge=0, le=1, description="share of the new z_f; the rest is the template's own")
+    z_from: Literal["mean", "best", "random", "null", "interpolated", "gradient"] = Field(
+        default="mean", description="where the new z_f comes from"
+    )
+    amount: float = Field(default=1.0, description="share of the way (interpolated), or the logit of Psi (gradient)")
+    structure: float = Field(default=1.0, ge=0, le=1, description="factor on the template's z_s")
     free: bool = Field(default=False, description="decode once without an edit budget, as published")
