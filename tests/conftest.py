@@ -35,7 +35,8 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
-    if "seed" in metafunc.fixturenames:
+    own = [str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize")]
+    if "seed" in metafunc.fixturenames and not any("seed" in names for names in own):
         seeds = range(OTHER_SEEDS + 1 if metafunc.config.getoption("--other-seeds") else 1)
         metafunc.parametrize("seed", seeds)
 

@@ -197,6 +197,12 @@ def test_constraints_begin_with_torch_and_name_no_host():
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
 
 
+def test_citation_names_the_version():
+    from zsteer import __version__
+
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW_CHECKS else ()) for name in check.CHECKS]
 )

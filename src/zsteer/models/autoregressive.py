@@ -47,15 +47,15 @@ class AutoregressiveSettings(Settings):
     """
 
     panel: Panel = Panel()
-    hidden: int = Field(128, ge=1)
-    layers: int = Field(1, ge=1)
+    hidden: int = Field(default=128, ge=1)
+    layers: int = Field(default=1, ge=1)
     cell: Literal["gru", "lstm"] = "gru"
-    embed: int = Field(32, ge=1)
-    condition: int = Field(32, ge=1)
+    embed: int = Field(default=32, ge=1)
+    condition: int = Field(default=32, ge=1)
     blosum: bool = False
-    dropout: float = Field(0.2, ge=0, lt=1)
-    forget: float = Field(0.1, ge=0, le=1)
-    length: int = Field(30, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    forget: float = Field(default=0.1, ge=0, le=1)
+    length: int = Field(default=30, ge=1)
     seed: int = 0
 
 
@@ -73,6 +73,8 @@ class Autoregressive(Pretrained, nn.Module):
     def __init__(self, settings: AutoregressiveSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.floor: Tensor
+        self.register_buffer("floor", torch.tensor(-torch.inf))
         s = settings
         with initialised(s.seed):
             self.peptide = PeptideEmbedding(s.panel.peptides, s.condition, blosum=s.blosum)
@@ -122,6 +124,12 @@ class Autoregressive(Pretrained, nn.Module):
         """Log-probability of each sequence. [nats]"""
         del rng
         return self.residue_log_probs(x).sum(1)
+
+    def plausible(self, x: Batch) -> Float[Tensor, " b"]:
+        """Log-probability less the floor, which 95 % of held-out sequences exceed; negative is implausible. [nats]"""
+        with torch.no_grad():
+            plain = Batch({"tokens": x["tokens"]}, mask=x.mask)
+            return torch.cat([self.residue_log_probs(piece).sum(1) for piece in plain.chunks(2048)]) - self.floor
 
     def steps(self, peptide: Int[Tensor, " b"], *, scale: float = 1.0) -> Stepwise:
         """The model one symbol at a time, guided towards each row's peptide.

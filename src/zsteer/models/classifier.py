@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,11 +20,16 @@ from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Belief, Turn
 from zsteer.core.rng import Streams, initialised
-from zsteer.errors import InputError
+from zsteer.errors import CapabilityError, InputError
 from zsteer.models.panel import Panel, binding_loss, negative_weights, rivals
 from zsteer.nets.conv import MotifNet
+from zsteer.sample.beam import sequence_hash
+from zsteer.scoring.card import Card, cards_from, cards_text
 
 __all__ = ["Binding", "Classifier", "ClassifierSettings"]
+
+
+_CARDS = "cards.json"
 
 
 class ClassifierSettings(Settings):
@@ -44,12 +49,12 @@ class ClassifierSettings(Settings):
 
     panel: Panel
     rates: tuple[float, ...] = ()
-    background: float = Field(0.5, ge=0, lt=1)
-    members: int = Field(3, ge=1)
-    channels: int = Field(48, ge=1)
-    width: int = Field(64, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)
-    length: int = Field(30, ge=1)
+    background: float = Field(default=0.5, ge=0, lt=1)
+    members: int = Field(default=3, ge=1)
+    channels: int = Field(default=48, ge=1)
+    width: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    length: int = Field(default=30, ge=1)
     seed: int = 0
 
 
@@ -70,6 +75,8 @@ class Classifier(Pretrained, nn.Module):
             raise InputError(f"expected one rate for each of {count} peptides, got {len(s.rates)}")
         rates = torch.tensor(s.rates or [1.0 / max(count, 1)] * count) * (1 - s.background)
         swap, against = negative_weights(rivals(s.panel), rates, s.background)
+        self.cards: dict[str, Card] = {}
+        self.known: Tensor | None = None
         self.register_buffer("swap", swap, persistent=False)
         self.register_buffer("against", against, persistent=False)
         self.swap: Tensor
@@ -113,6 +120,34 @@ class Classifier(Pretrained, nn.Module):
     def logits(self, x: Batch, rng: Streams | None = None) -> Float[Tensor, "b members p"]:
         """Logit of binding each peptide, by each member."""
         return torch.einsum("bmw,mpw->bmp", self.codes(x, rng), self.weight) + self.bias
+
+    def texts(self) -> dict[str, str]:
+        """How far each peptide's logit can be trusted."""
+        return {_CARDS: cards_text(self.cards)} if self.cards else {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, and hashes of the receptors learned from, where they are known."""
+        return dict(self.state_dict()) | ({} if self.known is None else {"known": self.known})
+
+    def restore(self, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
+        """Take back what ``tensors`` and ``texts`` gave."""
+        super().restore({name: value for name, value in tensors.items() if name != "known"}, texts)
+        self.known = tensors.get("known")
+        self.cards = cards_from(texts[_CARDS], where=_CARDS) if _CARDS in texts else {}
+
+    def remember(self, x: Batch) -> None:
+        """Keep a 64-bit hash of each receptor, by which a copy is told later; no sequence is kept."""
+        self.known = sequence_hash(x["tokens"]).unique()
+
+    def copied(self, x: Batch) -> Bool[Tensor, " b"]:
+        """Which sequences are receptors that this model learned from.
+
+        Raises:
+            CapabilityError: if the model does not know what it learned from.
+        """
+        if self.known is None:
+            raise CapabilityError("this oracle keeps no hashes of its training receptors; train it by its recipe")
+        return torch.isin(sequence_hash(x["tokens"]), self.known)
 
     def binds(self, peptide: str) -> "Binding":
         """The oracle of one peptide.

@@ -9,9 +9,8 @@ The threshold is the score that 1 % of the test background reaches; the area und
 binders that pass come from the test split. What learns from train + valid has never seen any of these receptors.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -26,39 +25,12 @@ from zsteer.core.protocols import Belief
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences import oracles
 from zsteer.domains.sequences.data import CALIBRATION, JUDGE, TcrData
-from zsteer.errors import ArtifactError, InputError, RefusedError, nearest
+from zsteer.errors import ArtifactError, InputError, nearest
+from zsteer.scoring.card import Card, card_of, cards_from, cards_text, require
 
-__all__ = ["Card", "JudgeOracle", "SequenceJudge"]
-
-LEAST_AREA = 0.75
-"""A judge below this area under the curve cannot tell good designs from bad ones."""
+__all__ = ["JudgeOracle", "SequenceJudge"]
 
 _CARDS = "cards.json"
-
-
-@dataclass(frozen=True)
-class Card:
-    """How far the judge of one peptide can be trusted.
-
-    Args:
-        peptide: the peptide.
-        area: area under the curve on the test split, negatives half swapped and half background.
-        area_error: its standard error.
-        area_swap: the same against swapped negatives of the same host alone.
-        threshold: score that 1 % of the test background reaches.
-        real_pass: share of recorded test binders that reach it.
-        trained_on: recorded binders that the judge was fitted on.
-        tested_on: recorded binders behind ``area`` and ``real_pass``.
-    """
-
-    peptide: str
-    area: float
-    area_error: float
-    area_swap: float
-    threshold: float
-    real_pass: float
-    trained_on: int
-    tested_on: int
 
 
 class SequenceJudge(Pretrained):
@@ -99,8 +71,7 @@ class SequenceJudge(Pretrained):
 
     def texts(self) -> dict[str, str]:
         """The trees of each peptide as LightGBM text, and the cards."""
-        cards = json.dumps({name: asdict(card) for name, card in self.cards.items()}, indent=1, sort_keys=True)
-        return {_CARDS: cards + "\n"} | {f"trees-{name}.txt": text for name, text in self._trees.items()}
+        return {_CARDS: cards_text(self.cards)} | {f"trees-{name}.txt": text for name, text in self._trees.items()}
 
     def restore(self, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
         """Take back what ``tensors`` and ``texts`` gave.
@@ -115,10 +86,7 @@ class SequenceJudge(Pretrained):
             raise ArtifactError(f"the judge lacks {', '.join(missing[:3])}; fetch or train it again")
         self._state = dict(tensors)
         self._trees = {name: texts[f"trees-{name}.txt"] for name in self.settings.peptides}
-        try:
-            self.cards = {name: Card(**values) for name, values in json.loads(texts[_CARDS]).items()}
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ArtifactError(f"{_CARDS} of the judge cannot be read ({error}); fetch or train it again") from None
+        self.cards = cards_from(texts[_CARDS], where=f"{_CARDS} of the judge")
 
     @classmethod
     def fitted(
@@ -171,26 +139,12 @@ class SequenceJudge(Pretrained):
 
     def _test(self, name: str, data: TcrData, rng: Streams) -> Card:
         rows = data.rows(name, CALIBRATION)
-        if len(rows) < 5:
-            raise InputError(f"{name}: expected at least 5 binders in the test split to test a judge, got {len(rows)}")
         swaps = _some(data.swaps(name, CALIBRATION), max(5 * len(rows), 500), rng.child("test swap"))
         back = data.background_tokens[torch.from_numpy(data.background_rows("test"))].long()
-        of_back = self._combined(back, [name])[0][:, 0]
-        of_swap = self._combined(data.tokens[swaps].long(), [name])[0][:, 0]
-        of_binders = self._combined(data.tokens[torch.from_numpy(rows)].long(), [name])[0][:, 0]
-        threshold = float(torch.quantile(of_back.double(), 0.99))
-        both = torch.cat([of_swap, of_back[: len(of_swap)]])
-        area = oracles.area_under_curve(of_binders, both)
-        return Card(
-            peptide=name,
-            area=area,
-            area_error=oracles.area_error(area, len(rows), len(both)),
-            area_swap=oracles.area_under_curve(of_binders, of_swap),
-            threshold=threshold,
-            real_pass=float((of_binders > threshold).float().mean()),
-            trained_on=len(data.rows(name, JUDGE)),
-            tested_on=len(rows),
-        )
+        of_back = self.beliefs(back, [name])[0][:, 0]
+        of_swap = self.beliefs(data.tokens[swaps].long(), [name])[0][:, 0]
+        of_binders = self.beliefs(data.tokens[torch.from_numpy(rows)].long(), [name])[0][:, 0]
+        return card_of(name, of_binders, of_swap, of_back, trained_on=len(data.rows(name, JUDGE)))
 
     def card(self, peptide: str) -> Card:
         """How far the judge of a peptide can be trusted.
@@ -209,13 +163,7 @@ class SequenceJudge(Pretrained):
             InputError: if it does not know the peptide.
             RefusedError: if its area under the curve is below 0.75 and ``force`` is false.
         """
-        card = self.card(peptide)
-        if card.area < LEAST_AREA and not force:
-            raise RefusedError(
-                f"{peptide}: the judge tells binders from others with an area under the curve of only {card.area:.2f} "
-                f"(needed: {LEAST_AREA}), so a result would mean little; pass --force to go on all the same"
-            )
-        return card
+        return require(self.cards, peptide, force=force)
 
     def oracle(self, peptide: str) -> "JudgeOracle":
         """The oracle of one peptide.
@@ -228,12 +176,12 @@ class SequenceJudge(Pretrained):
     def scores(self, x: Batch, peptides: Sequence[str] | None = None) -> Float[Tensor, "b p"]:
         """Scores of every sequence for several peptides, all of the judge's by default."""
         names = [self.card(name).peptide for name in peptides or self.settings.peptides]
-        return self._combined(x["tokens"], names)[0]
+        return self.beliefs(x["tokens"], names)[0]
 
-    def _combined(
+    def beliefs(
         self, tokens: Int[Tensor, "b n"], names: Sequence[str]
     ) -> tuple[Float[Tensor, "b p"], Float[Tensor, "b p"]]:
-        """Mean tail of the three models, and the standard error of that mean."""
+        """Mean tail of the three models for each peptide, and the standard error of that mean."""
         raw = self._raw(tokens, names)
         tails = torch.zeros_like(raw)
         for p, name in enumerate(names):
@@ -279,7 +227,7 @@ class JudgeOracle:
 
     def __call__(self, x: Batch) -> Belief:
         """Belief about each sequence, in units of -log10 of the share of background that scores higher."""
-        mean, error = self.judge._combined(x["tokens"], [self.peptide])  # noqa: SLF001 - the two are one thing
+        mean, error = self.judge.beliefs(x["tokens"], [self.peptide])
         return Belief(mean[:, 0], error[:, 0])
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from zsteer.core.artifact import Settings
 from zsteer.core.batch import Batch
+from zsteer.domains.sequences.epitopes import related
 from zsteer.errors import InputError, nearest
 
-__all__ = ["Panel", "binding_loss", "negative_weights", "overlapping", "rates_of", "rivals"]
+__all__ = ["Panel", "binding_loss", "negative_weights", "rates_of", "rivals"]
 
 
 class Panel(Settings):
@@ -49,20 +50,12 @@ class Panel(Settings):
         return self.peptides.index(peptide)
 
 
-def overlapping(a: str, b: str) -> bool:
-    """Whether two peptides share a stretch of 7, one lies in the other, or they differ in at most 3 residues."""
-    if a in b or b in a or any(a[i : i + 7] in b for i in range(len(a) - 6)):
-        return True
-    return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) <= 3
-
-
 def rivals(panel: Panel) -> Bool[Tensor, "p p"]:
     """Entry (i, j): whether binders of peptide i are negatives for peptide j."""
     hosts = panel.hosts or ("human",) * len(panel.peptides)
     names = panel.peptides
     rows = [
-        [hosts[i] == hosts[j] and not overlapping(names[i], names[j]) for j in range(len(names))]
-        for i in range(len(names))
+        [hosts[i] == hosts[j] and not related(names[i], names[j]) for j in range(len(names))] for i in range(len(names))
     ]
     return torch.tensor(rows, dtype=torch.bool).reshape(len(names), len(names))
 

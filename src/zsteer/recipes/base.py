@@ -73,12 +73,15 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: ClassVar[str]
     summary: ClassVar[str]
+    builder: ClassVar[str]
 
-    seed: int = Field(0, description="seed of the initial weights, the data order and the noise")
-    size: Size = Field("s", description="size dial: xs a minute, s the CPU default, m a longer CPU run, l for a GPU")
-    steps: int | None = Field(None, ge=1, description="training steps; by the size dial when absent")
-    batch: int | None = Field(None, ge=1, description="samples in a batch; by the size dial when absent")
-    lr: float | None = Field(None, gt=0, description="learning rate; by the size dial when absent")
+    seed: int = Field(default=0, description="seed of the initial weights, the data order and the noise")
+    size: Size = Field(
+        default="s", description="size dial: xs a minute, s the CPU default, m a longer CPU run, l for a GPU"
+    )
+    steps: int | None = Field(default=None, ge=1, description="training steps; by the size dial when absent")
+    batch: int | None = Field(default=None, ge=1, description="samples in a batch; by the size dial when absent")
+    lr: float | None = Field(default=None, gt=0, description="learning rate; by the size dial when absent")
 
     def build(self, data: Path | None, device: "torch.device") -> Experiment:
         """Read the data and make the experiment ready.
@@ -86,12 +89,13 @@ class Recipe(BaseModel):
         Args:
             data: the folder of the data, or None.
             device: where the model goes.
-
-        Raises:
-            SettingsError: if a recipe does not say how.
         """
-        del data, device
-        raise SettingsError(f"the recipe {type(self).__name__} cannot be built")
+        return _named(self.builder)(self, data, device)
+
+
+def _named(target: str) -> Any:
+    module, attribute = target.split(":")
+    return getattr(import_module(module), attribute)
 
 
 def recipe_class(name: str) -> type[Recipe]:
@@ -102,8 +106,7 @@ def recipe_class(name: str) -> type[Recipe]:
     """
     if name not in RECIPES:
         raise SettingsError(nearest(name, RECIPES, what="recipe"))
-    module, attribute = RECIPES[name].split(":")
-    return getattr(import_module(module), attribute)
+    return _named(RECIPES[name])
 
 
 def by_size(recipe: Recipe, table: Mapping[Size, Mapping[str, Any]]) -> dict[str, Any]:
@@ -120,5 +123,4 @@ def knobs_of(kind: str) -> type[BaseModel]:
     """
     if kind not in KNOBS:
         raise CapabilityError(f"a model of kind {kind!r} does not steer; models that do: {', '.join(KNOBS)}")
-    module, attribute = KNOBS[kind].split(":")
-    return getattr(import_module(module), attribute)
+    return _named(KNOBS[kind])

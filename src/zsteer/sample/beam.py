@@ -20,7 +20,7 @@ from zsteer.core.batch import Batch
 from zsteer.errors import InputError, SettingsError
 from zsteer.sample.sequences import Alphabet, Stepwise
 
-__all__ = ["BeamSettings", "Proposals", "edit_beam"]
+__all__ = ["BeamSettings", "Proposals", "edit_beam", "sequence_hash"]
 
 NEVER = -1e9
 """Score of an empty place in a beam."""
@@ -270,17 +270,20 @@ def _reorder(found: Proposals, order: Tensor) -> Proposals:
     return replace(found, tokens=tokens, scores=found.scores.gather(1, order), edits=found.edits.gather(1, order))
 
 
-def _repeated(tokens: Int[Tensor, "b s n"]) -> Bool[Tensor, "b s"]:
-    """Where the same sequence stands earlier in the row.
+def sequence_hash(tokens: Int[Tensor, "*b n"]) -> Int[Tensor, "*b"]:
+    """A 64-bit polynomial hash of each sequence (odd multiplier, wraps around).
 
-    Sequences are compared by a 64-bit polynomial hash (odd multiplier, wraps around): two of at most some hundred
-    collide with a probability below 1e-14.
+    Two of some hundred thousand different sequences collide with a probability below 1e-8.
     """
     powers = torch.ones(tokens.shape[-1], dtype=torch.long, device=tokens.device)
     for place in range(1, len(powers)):
         powers[place] = powers[place - 1] * 6364136223846793005
-    key = ((tokens + 1) * powers).sum(-1)
-    ordered, index = key.sort(dim=1, stable=True)
+    return ((tokens.long() + 1) * powers).sum(-1)
+
+
+def _repeated(tokens: Int[Tensor, "b s n"]) -> Bool[Tensor, "b s"]:
+    """Where the same sequence stands earlier in the row."""
+    ordered, index = sequence_hash(tokens).sort(dim=1, stable=True)
     again = torch.zeros_like(ordered, dtype=torch.bool)
     again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
     return torch.zeros_like(again).scatter(1, index, again)

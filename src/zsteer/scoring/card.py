@@ -8,9 +8,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsteer.domains.sequences.oracles import area_error, area_under_curve
 from zsteer.errors import ArtifactError, InputError, RefusedError, nearest
 
-__all__ = ["LEAST_AREA", "Card", "cards_from", "cards_text", "require"]
+__all__ = ["LEAST_AREA", "Card", "card_of", "cards_from", "cards_text", "require"]
 
 LEAST_AREA = 0.75
 """An oracle below this area under the curve cannot tell good designs from bad ones."""
@@ -39,6 +44,43 @@ class Card:
     real_pass: float
     trained_on: int
     tested_on: int
+
+
+def card_of(
+    peptide: str,
+    binders: Float[Tensor, " a"],
+    swapped: Float[Tensor, " s"],
+    background: Float[Tensor, " m"],
+    *,
+    trained_on: int,
+) -> Card:
+    """Measure an oracle on held-out scores.
+
+    Args:
+        peptide: the peptide whose binding is judged.
+        binders: scores of recorded binders.
+        swapped: scores of recorded binders of other peptides of the same host.
+        background: scores of background sequences, at least as many as ``swapped``.
+        trained_on: recorded binders that the oracle learned from.
+
+    Raises:
+        InputError: if there are fewer than 5 binders.
+    """
+    if len(binders) < 5:
+        raise InputError(f"{peptide}: expected at least 5 held-out binders to test an oracle, got {len(binders)}")
+    threshold = float(torch.quantile(background.double(), 0.99))
+    both = torch.cat([swapped, background[: len(swapped)]])
+    area = area_under_curve(binders, both)
+    return Card(
+        peptide=peptide,
+        area=area,
+        area_error=area_error(area, len(binders), len(both)),
+        area_swap=area_under_curve(binders, swapped),
+        threshold=threshold,
+        real_pass=float((binders >= threshold).float().mean()),
+        trained_on=trained_on,
+        tested_on=len(binders),
+    )
 
 
 def cards_text(cards: Mapping[str, Card]) -> str:

@@ -43,6 +43,7 @@ __all__ = [
     "labelled",
     "load_tcr",
     "pools",
+    "unlabelled",
 ]
 
 DESIGN = ("train", "valid")

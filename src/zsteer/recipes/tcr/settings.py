@@ -1,0 +1,124 @@
+"""The recipes of the receptor job, and the knobs of its steers. Imports no torch.
+
+Sizes: ``xs`` runs in about a minute, ``s`` is the CPU default that the shipped artifacts use, ``m`` trains longer,
+``l`` is for a GPU. ``subset="permissive"`` is what may be shipped; ``"all"`` takes every row of the tables.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zsteer.recipes.base import Recipe
+
+__all__ = [
+    "DesignOracle",
+    "DisentangledVAE",
+    "DisentangledWAE",
+    "Editor",
+    "EditorKnobs",
+    "Judge",
+    "LanguageModel",
+    "LatentKnobs",
+    "ReceptorRecipe",
+    "Validity",
+]
+
+
+class ReceptorRecipe(Recipe):
+    """Keys of every receptor recipe."""
+
+    subset: Literal["permissive", "all"] = Field(
+        default="permissive", description="rows to learn from: permissive (may be shipped) or all"
+    )
+
+
+class LanguageModel(ReceptorRecipe):
+    """A language model of CDR3b on the background: what looks like a receptor."""
+
+    name: ClassVar[str] = "tcr-lm"
+    summary: ClassVar[str] = "language model of CDR3-beta: how plausible is a sequence"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:language_model"
+
+
+class DesignOracle(ReceptorRecipe):
+    """The neural design oracle: which peptides a receptor binds."""
+
+    name: ClassVar[str] = "tcr-oracle"
+    summary: ClassVar[str] = "design oracle: neural ensemble that says which peptides a CDR3-beta binds"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:design_oracle"
+
+
+class Judge(ReceptorRecipe):
+    """The evaluation oracle, of other model classes and other receptors than the design oracle."""
+
+    name: ClassVar[str] = "tcr-judge"
+    summary: ClassVar[str] = "evaluation oracle: k-mer logistic, nearest binders and boosted trees on the eval split"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:judge"
+
+
+class Validity(ReceptorRecipe):
+    """The published validity score: autoencoder reconstruction and a Gaussian mixture of its codes."""
+
+    name: ClassVar[str] = "tcr-validity"
+    summary: ClassVar[str] = "the published validity score: autoencoder and Gaussian mixture"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:validity"
+
+
+class Editor(ReceptorRecipe):
+    """The z-free editor: a peptide-conditional decoder for the budgeted beam."""
+
+    name: ClassVar[str] = "tcr-editor"
+    summary: ClassVar[str] = "z-free editor: peptide-conditional decoder, guided, with a budgeted beam"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:editor"
+
+
+class DisentangledWAE(ReceptorRecipe):
+    """TCR-dWAE: functional and structural codes, classifier, autoregressive decoder, Wasserstein regulariser."""
+
+    name: ClassVar[str] = "tcr-dwae"
+    summary: ClassVar[str] = "TCR-dWAE: disentangled Wasserstein autoencoder (functional z_f, structural z_s)"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:disentangled"
+
+    regulariser: Literal["joint", "marginal", "gan"] = Field(
+        default="joint",
+        description="joint MMD of [z_f, z_s], the published MMD of each dimension alone, or a latent GAN",
+    )
+    removal: Literal["none", "reversal", "hsic"] | None = Field(
+        default=None,
+        description="how the label is taken out of z_s: none, reversal or hsic; by the architecture when absent",
+    )
+    architecture: Literal["default", "paper"] = Field(
+        default="default", description="default (convolutions, GRU) or paper (8 + 32 dims, transformers, 2x256 LSTM)"
+    )
+
+
+class DisentangledVAE(DisentangledWAE):
+    """TCR-dVAE: the same with sampled codes and the KL divergence."""
+
+    name: ClassVar[str] = "tcr-dvae"
+    summary: ClassVar[str] = "TCR-dVAE: the same networks with sampled codes and a KL term (baseline)"
+    builder: ClassVar[str] = "zsteer.recipes.tcr.build:disentangled"
+
+
+class EditorKnobs(BaseModel):
+    """Knobs of steering with the z-free editor."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rerank: bool = Field(default=True, description="let the design oracle choose among the proposals")
+    pool: int = Field(default=30, ge=1, description="proposals of each template that the oracle is asked about")
+    scale: float | None = Field(default=None, description="strength of guidance; chosen for the peptide when absent")
+    indels: bool = Field(default=True, description="allow one insertion or deletion")
+    width: int = Field(default=6, ge=1, description="hypotheses for each number of edits")
+    force: bool = Field(default=False, description="go on with a peptide that the judge cannot judge")
+
+
+class LatentKnobs(EditorKnobs):
+    """Knobs of steering with a disentangled autoencoder."""
+
+    z_from: Literal["mean", "best", "random", "null", "gradient"] = Field(
+        default="best",
+        description="where the new z_f comes from: mean, best or a random binder, null (prior), or a gradient",
+    )
+    blend: float = Field(default=1.0, ge=0, le=1, description="share of the new z_f; the rest is the template's own")
+    free: bool = Field(default=False, description="decode once without an edit budget, as published")
