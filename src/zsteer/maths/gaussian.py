@@ -11,11 +11,7 @@ __all__ = ["kl_to_standard_normal", "log_density", "reparameterise"]
 def log_density(
     x: Float[Tensor, "b d"], mu: Float[Tensor, "*b d"], log_var: Float[Tensor, "*b d"]
 ) -> Float[Tensor, " b"]:
-<<<<<<< HEAD
     r"""Log-density log N(x; mu, diag exp log_var), summed over dimensions. [nats]
-=======
-    r"""Log N(x; mu, diag exp log_var), summed over dimensions. [nats]
->>>>>>> main
 
     .. math:: -\frac12 \sum_j \left( \log 2 \pi + \log \sigma_j^2 + (x_j - \mu_j)^2 / \sigma_j^2 \right)
     """
@@ -33,9 +29,5 @@ def kl_to_standard_normal(mu: Float[Tensor, "b d"], log_var: Float[Tensor, "b d"
 def reparameterise(
     mu: Float[Tensor, "b d"], log_var: Float[Tensor, "b d"], eps: Float[Tensor, "b d"]
 ) -> Float[Tensor, "b d"]:
-<<<<<<< HEAD
     """Draw z = mu + sigma eps from N(mu, sigma) through which gradients flow."""
-=======
-    """Z = mu + sigma eps: a draw from N(mu, sigma) through which gradients flow."""
->>>>>>> main
     return mu + (0.5 * log_var).exp() * eps

@@ -20,11 +20,7 @@ from zsteer.nets.mlp import dropout
 __all__ = ["ConditionalDecoder", "Steps"]
 
 State = tuple[Tensor, ...]
-<<<<<<< HEAD
-"""Row of the condition, position, and the hidden tensors of each layer; one entry for each sequence."""
-=======
 """Row of the condition, position, and the hidden tensors of each layer; each has one entry for each sequence."""
->>>>>>> main
 
 NEVER = -1e9
 """Log-probability of a symbol that cannot come; finite, so that 0 * NEVER is no NaN."""
@@ -58,18 +54,8 @@ class ConditionalDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden, self.layers, self.kind, self.dropout = hidden, layers, cell, dropout
-<<<<<<< HEAD
-        self.residues, self.start, self.stop, self.pad, self.length = (
-            residues,
-            residues,
-            residues + 1,
-            residues + 2,
-            length,
-        )
-=======
         self.residues, self.length = residues, length
         self.start, self.stop, self.pad = residues, residues + 1, residues + 2
->>>>>>> main
         self.residue = nn.Embedding(residues + 3, embed)
         self.position = nn.Embedding(length + 2, embed)
         make = nn.GRUCell if cell == "gru" else nn.LSTMCell
