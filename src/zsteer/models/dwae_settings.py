@@ -24,11 +24,11 @@ class LossWeights(Settings):
         dependence: of the normalised HSIC between z_s and the label.
     """
 
-    reconstruction: float = Field(0.1, ge=0)
-    classification: float = Field(4.0, ge=0)
-    wasserstein: float = Field(30.0, ge=0)
-    reader: float = Field(1.5, ge=0)
-    dependence: float = Field(8.0, ge=0)
+    reconstruction: float = Field(default=0.1, ge=0)
+    classification: float = Field(default=4.0, ge=0)
+    wasserstein: float = Field(default=30.0, ge=0)
+    reader: float = Field(default=1.5, ge=0)
+    dependence: float = Field(default=8.0, ge=0)
 
 
 class DisentangledSettings(Settings):

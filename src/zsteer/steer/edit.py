@@ -93,7 +93,7 @@ class BeamEdit:
         if self.plausible is not None:
             rank = rank - _LAST * (self.plausible(x).reshape(b, s) < 0)
         rank = rank - 2 * _LAST * (found.edits == 0)
-        order = torch.where(found.exists, rank, -4 * _LAST).argsort(1, descending=True, stable=True)[:, :top]
+        order = torch.where(found.exists, rank, -4 * _LAST).argsort(dim=1, descending=True, stable=True)[:, :top]
         return found.best(rank, top), None if self.oracle is None else own.gather(1, order)
 
     def _trail(self, parts: list[tuple[Proposals, Tensor | None, Tensor]], calls: int, seconds: float) -> Trail:
