@@ -89,11 +89,14 @@ def test_any_bytes_give_a_table_or_one_line_that_names_the_file(content, ending,
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"any{ending}"
         path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+        table, complaint = None, ""
         try:
             table = files.read(path, skip_invalid=skip)
         except InputError as error:
-            assert path.name in str(error)
-            assert "\n" not in str(error)
+            complaint = str(error)
+        if table is None:
+            assert path.name in complaint
+            assert "\n" not in complaint
         else:
             assert len(table) == len(table.rows) == len(table.batch)
 
