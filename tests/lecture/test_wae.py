@@ -88,6 +88,7 @@ def test_vae_loss_on_numbers_worked_by_hand(measured):
 
 
 @pytest.mark.lecture("dwae.loss")
+@torch.no_grad()
 def test_dwae_loss_is_the_sum_of_its_three_terms(measured):
     """The loss of a model is recon + cls + wass of its own codes, each worked out apart."""
     from tests.contract.test_receptor_models import dwae, receptors

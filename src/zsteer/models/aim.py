@@ -8,21 +8,20 @@ Psi is linear in z_f, so the shortest move to a wanted logit y* is in closed for
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Belief
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
+from zsteer.models.panel import Panel
+from zsteer.nets.embeddings import PeptideEmbedding
 
-if TYPE_CHECKING:
-    from zsteer.models.dwae import DisentangledWAE
-
-__all__ = ["Aim", "Function", "PsiOracle", "Resemblance", "functional_code"]
+__all__ = ["Aim", "Function", "Functional", "PsiOracle", "Resemblance", "functional_code"]
 
 Function = Literal["mean", "best", "random", "null", "interpolated", "gradient"]
 """Where an edit's z_f comes from: the binders' mean, the best or a random binder, the prior, a point between the
@@ -57,9 +56,23 @@ class Aim:
             raise InputError(f"expected z_f from {known} (best and gradient need a peptide), got {self.function!r}")
 
 
-def functional_code(
-    model: "DisentangledWAE", own: Float[Tensor, "b f"], aim: Aim, rng: Streams
-) -> Float[Tensor, "b f"]:
+@runtime_checkable
+class Functional(Protocol):
+    """A model with a functional code that remembers its binders: ``dwae.DisentangledWAE``."""
+
+    bank: Tensor
+    mean: Tensor
+    typical: Tensor
+    bias: nn.Parameter
+    omega: PeptideEmbedding
+
+    @property
+    def panel(self) -> Panel: ...
+    def codes(self, x: Batch) -> tuple[Tensor, Tensor]: ...
+    def psi(self, z_f: Tensor) -> Tensor: ...
+
+
+def functional_code(model: Functional, own: Float[Tensor, "b f"], aim: Aim, rng: Streams) -> Float[Tensor, "b f"]:
     """The z_f that each template shall get.
 
     Args:
@@ -71,49 +84,49 @@ def functional_code(
     return _SOURCES[aim.function](model, own, aim, rng)
 
 
-def _binders(model: "DisentangledWAE", aim: Aim) -> Float[Tensor, "k f"]:
+def _binders(model: Functional, aim: Aim) -> Float[Tensor, "k f"]:
     """z_f of examples of the goal, best first where the goal is a peptide."""
     if aim.like is not None:
         return model.codes(aim.like)[0]
-    return model.bank[model.settings.panel.index(str(aim.peptide))]
+    return model.bank[model.panel.index(str(aim.peptide))]
 
 
-def _mean(model: "DisentangledWAE", own: Tensor, aim: Aim, rng: Streams) -> Tensor:
+def _mean(model: Functional, own: Tensor, aim: Aim, rng: Streams) -> Tensor:
     del rng
     if aim.like is not None:
         return _binders(model, aim).mean(0).expand_as(own)
-    return model.mean[model.settings.panel.index(str(aim.peptide))].expand_as(own)
+    return model.mean[model.panel.index(str(aim.peptide))].expand_as(own)
 
 
-def _best(model: "DisentangledWAE", own: Tensor, aim: Aim, rng: Streams) -> Tensor:
+def _best(model: Functional, own: Tensor, aim: Aim, rng: Streams) -> Tensor:
     del rng
     return _binders(model, aim)[0].expand_as(own)
 
 
-def _random(model: "DisentangledWAE", own: Tensor, aim: Aim, rng: Streams) -> Tensor:
+def _random(model: Functional, own: Tensor, aim: Aim, rng: Streams) -> Tensor:
     known = _binders(model, aim)
     return known[rng.integers("binder", len(known))].to(own.dtype)
 
 
-def _null(model: "DisentangledWAE", own: Tensor, aim: Aim, rng: Streams) -> Tensor:
+def _null(model: Functional, own: Tensor, aim: Aim, rng: Streams) -> Tensor:
     del model, aim
     return rng.normal("null", (own.shape[1],)).to(own.dtype)
 
 
-def _interpolated(model: "DisentangledWAE", own: Tensor, aim: Aim, rng: Streams) -> Tensor:
+def _interpolated(model: Functional, own: Tensor, aim: Aim, rng: Streams) -> Tensor:
     return own + aim.amount * (_mean(model, own, aim, rng) - own)
 
 
-def _gradient(model: "DisentangledWAE", own: Tensor, aim: Aim, rng: Streams) -> Tensor:
+def _gradient(model: Functional, own: Tensor, aim: Aim, rng: Streams) -> Tensor:
     del rng
-    index = torch.tensor([model.settings.panel.index(str(aim.peptide))], device=own.device)
+    index = torch.tensor([model.panel.index(str(aim.peptide))], device=own.device)
     omega = model.omega(index)[0]
     step = (aim.amount - model.bias[index] - own @ omega) / omega.square().sum()
     # Only towards binding: a template that Psi already likes more stays where it is.
     return own + step.clamp(min=0)[:, None] * omega
 
 
-_SOURCES: Mapping[str, Callable[["DisentangledWAE", Tensor, Aim, Streams], Tensor]] = MappingProxyType(
+_SOURCES: Mapping[str, Callable[[Functional, Tensor, Aim, Streams], Tensor]] = MappingProxyType(
     {
         "mean": _mean,
         "best": _best,
@@ -134,7 +147,7 @@ class PsiOracle:
         index: of the peptide in its panel.
     """
 
-    model: "DisentangledWAE"
+    model: Functional
     index: int
 
     @torch.no_grad()
@@ -157,7 +170,7 @@ class Resemblance:
         goal: mean z_f of the examples.
     """
 
-    model: "DisentangledWAE"
+    model: Functional
     goal: Float[Tensor, " f"]
 
     @torch.no_grad()

@@ -27,7 +27,7 @@ from zsteer.maths.gaussian import kl_to_standard_normal, reparameterise
 from zsteer.maths.transport import marginal_mmd, mmd_shares
 from zsteer.models.aim import Aim, PsiOracle, Resemblance, functional_code
 from zsteer.models.dwae_settings import DisentangledSettings, LossWeights, dwae_loss
-from zsteer.models.panel import binding_loss, negative_weights, rivals
+from zsteer.models.panel import Panel, binding_loss, negative_weights, rivals
 from zsteer.nets.conv import MotifNet
 from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.mlp import MLP
@@ -94,6 +94,11 @@ class DisentangledWAE(Pretrained, nn.Module):
         self.discriminator = MLP([both, 128, 128, 1], slope=0.2) if self._adversarial else None
 
     @property
+    def panel(self) -> Panel:
+        """The peptides it knows."""
+        return self.settings.panel
+
+    @property
     def _adversarial(self) -> bool:
         return self.settings.regulariser == "gan" and not self.settings.variational
 
@@ -136,11 +141,9 @@ class DisentangledWAE(Pretrained, nn.Module):
             return _Codes(f, self._whitened(z), torch.zeros_like(f[:, 0]))
         (mu_f, lv_f), (mu_s, lv_s) = f.chunk(2, 1), z.chunk(2, 1)
         lv_f, lv_s = lv_f.clamp(-6, 2), lv_s.clamp(-6, 2)
-        drawn = [
-            reparameterise(mu, log_var, rng.normal(name, (mu.shape[1],)).to(mu.dtype))
-            for name, mu, log_var in (("z_f", mu_f, lv_f), ("z_s", mu_s, lv_s))
-        ]
-        return _Codes(*drawn, kl_to_standard_normal(mu_f, lv_f) + kl_to_standard_normal(mu_s, lv_s))
+        z_f = reparameterise(mu_f, lv_f, rng.normal("z_f", (mu_f.shape[1],)).to(f.dtype))
+        z_s = reparameterise(mu_s, lv_s, rng.normal("z_s", (mu_s.shape[1],)).to(f.dtype))
+        return _Codes(z_f, z_s, kl_to_standard_normal(mu_f, lv_f) + kl_to_standard_normal(mu_s, lv_s))
 
     def _whitened(self, z_s: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         """z_s with mean 0 and variance 1 over the batch: hiding the label must not end in a constant code.

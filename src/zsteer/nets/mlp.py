@@ -1,7 +1,7 @@
 """Fully connected networks, and dropout that draws from the samples' own streams."""
 
+import itertools
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -41,7 +41,8 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], *, slope: float = 0.0) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        pairs = itertools.pairwise(sizes)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
         self.slope = slope
 
     def forward(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:

@@ -7,7 +7,7 @@ gives the same net one token at a time: what sampling and the beam need. Both ru
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -103,7 +103,7 @@ class ConditionalDecoder(nn.Module):
 
     def steps(self, condition: Float[Tensor, "b c"]) -> "Steps":
         """The decoder for these conditions, one token at a time."""
-        cell = self.cells[0]
+        cell = self._weights(0)
         return Steps(
             net=self,
             token_gates=linear(self.residue.weight, cell.weight_ih),
@@ -113,8 +113,11 @@ class ConditionalDecoder(nn.Module):
             first=self._first(condition),
         )
 
+    def _weights(self, layer: int) -> nn.RNNCellBase:
+        return cast("nn.RNNCellBase", self.cells[layer])
+
     def _input_gates(self, tokens: Tensor, position: Tensor) -> Tensor:
-        cell = self.cells[0]
+        cell = self._weights(0)
         return linear(self.residue(tokens) + self.position(position), cell.weight_ih, cell.bias_ih)
 
     def _first(self, condition: Tensor) -> State:
@@ -125,7 +128,8 @@ class ConditionalDecoder(nn.Module):
     def _cell(self, gates: Tensor, state: State) -> State:
         """One step of all layers; ``gates`` are the first layer's input contributions."""
         hidden, memory = [], []
-        for layer, cell in enumerate(self.cells):
+        for layer in range(self.layers):
+            cell = self._weights(layer)
             if layer > 0:
                 gates = linear(hidden[-1], cell.weight_ih, cell.bias_ih)
             own = linear(state[layer], cell.weight_hh, cell.bias_hh)

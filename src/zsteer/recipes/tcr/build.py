@@ -18,6 +18,7 @@ from zsteer.models.dwae import DisentangledWAE
 from zsteer.models.dwae_settings import DisentangledSettings
 from zsteer.models.judge import SequenceJudge
 from zsteer.models.panel import rates_of
+from zsteer.models.validity import SequenceValidity
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.tcr import settings as recipes
 from zsteer.recipes.tcr import tables

@@ -54,14 +54,14 @@ def report_on(family: Family, samples: Any, peptide: str) -> Report:
     ):
         measured = share(hits)
         rows.append([title, measured.value, measured.low, measured.high, measured.n])
-    tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, _notes(family))]
+    tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, _notes())]
     tables.append(_scale(family, peptide))
     tables.append(_spread(family, samples, x, peptide))
     gap = float(found.design_pass.float().mean() - found.judge_pass.float().mean())
     confirmed = share(_confirmed(found, distinct))
     summary = [
-        f"{confirmed} of the sequences are confirmed for {peptide}: they pass the judge, which no method saw, and are "
-        f"plausible, distinct and not copied.",
+        f"{confirmed} of the sequences are confirmed for {peptide}.",
+        "Confirmed: passes the judge, which no method saw, and is plausible, distinct and not copied.",
         f"The gap between the design oracle and the judge is {gap:+.2f}.",
     ]
     if getattr(samples, "skipped", ()):
@@ -79,11 +79,10 @@ def _skipped(samples: Any) -> str:
     return shown + (" ..." if len(samples.skipped) > 5 else "")
 
 
-def _notes(family: Family) -> list[str]:
+def _notes() -> list[str]:
     return [
         "intervals: Wilson, 95 %; passing means a score that 1 % of human background receptors reach",
-        f"judge: {family.place('tcr-judge').parent.name}/{family.place('tcr-judge').name}, of other model classes and "
-        f"other receptors than the design oracle",
+        "the judge has other model classes and learned from other receptors than the design oracle",
     ]
 
 

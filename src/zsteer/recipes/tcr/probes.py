@@ -1,7 +1,7 @@
 """What the codes of a disentangled autoencoder know about binding, measured by fresh probes.
 
-For each peptide of the core panel a new reader is trained on codes of train + valid (recorded binders against negatives,
-half swapped and half background) and judged on the test split, whose clusters it has not seen.
+For each peptide of the core panel a new reader is trained on codes of train + valid (recorded binders against
+negatives, half swapped and half background) and judged on the test split, whose clusters it has not seen.
 """
 
 import torch

@@ -34,7 +34,7 @@ def table(folder: Path | None, subset: str) -> TcrData:
         folder: the data folder; ``synthetic`` draws from the shipped models; None takes ZSTEER_DATA.
         subset: ``permissive`` or ``all``.
     """
-    if folder == SYNTHETIC and not folder.exists():
+    if folder is not None and folder == SYNTHETIC and not folder.exists():
         return _synthetic()
     return load_tcr(folder, subset="all" if subset == "all" else "permissive")
 
