@@ -9,6 +9,7 @@ valid) count designs whatever their number of edits. Peptides of nested epitopes
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -218,7 +219,7 @@ def _figures(field: _Field, peptide: str, starts: Batch, made: Batch, binders: B
         "confirmed <= 4": confirmed,
         "gap": design - confirmed,
         "off target": mean(off_target(passes, names.index(peptide))),
-        "novelty": float("nan") if binders is None else mean(nearest_distance(made["tokens"], binders["tokens"])),
+        "novelty": float("nan") if binders is None else mean(nearest_distance(made["tokens"], binders["tokens"])[0]),
         "diversity": diversity(made["tokens"]),
     }
 
@@ -268,8 +269,8 @@ def _by_peptide(panel: str, cells: Cells, names: Sequence[str], family: Family) 
 def _notes(field: _Field, names: Sequence[str], missing: Sequence[str]) -> list[str]:
     scale = field.scale
     notes = [
-        f"mean +- sd over {scale.seeds} repeats; {scale.templates} templates a repeat for editors, {scale.searched} for "
-        f"searches, which get {scale.calls} distinct oracle calls for each; models were trained once",
+        f"mean +- sd over {scale.seeds} repeats with {scale.templates} templates each; models were trained once",
+        f"searches: {scale.searched} of the templates in each repeat, {scale.calls} distinct oracle calls for each",
         "design, confirmed: at most 4 edits, plausible, distinct and not copied; passing = 1 % of background passes",
         "valid: published score (autoencoder + mixture), threshold at 5 % of held-out background",
         "off target: passes the judge of an unrelated peptide; novelty: edits to the nearest recorded binder",
@@ -333,7 +334,7 @@ def _summary(table: Table) -> list[str]:
         if name in free
     ]
     means = [value.mean for value in order if isinstance(value, Value)]
-    held = all(a > b for a, b in zip(means[:-1], means[1:], strict=True))
+    held = all(a > b for a, b in pairwise(means))
     lines.append(
         f"The lecture's order dWAE > dVAE > null > naive in positive valid {'holds' if held else 'does not hold'}."
     )
