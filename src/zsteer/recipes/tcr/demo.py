@@ -181,8 +181,9 @@ def _report(family: Family, templates: Designs, designs: Designs, peptide: str, 
     summary = [
         f"{len(designs)} receptors edited towards {peptide} ({facts.protein}, {facts.organism}, {facts.mhc}).",
         "At most 4 changes each; the first and last 3 residues are kept.",
-        f"Confirmed by the judge: {confirmed}. Of real held-out binders {judge.real_pass:.2f} pass it, of background 0.01.",
-        f"Templates: {', '.join(origins)}. Synthetic receptors are drawn from the language model and are no real cells'.",
+        f"Confirmed by the judge: {confirmed}.",
+        f"Of real held-out binders {judge.real_pass:.2f} pass the judge, of background 0.01.",
+        f"Templates: {', '.join(origins)}. Synthetic receptors are drawn from the language model, not from cells.",
         "These are predictions from CDR3-beta alone. A design needs an experiment.",
     ]
     how = {"model": MODEL, "peptide": peptide, "edits": "at most 4, one insertion or deletion among them", "seed": 0}
