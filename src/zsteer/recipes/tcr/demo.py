@@ -207,7 +207,7 @@ def _best(designs: Designs, count: int = 15) -> Block:
     rows: Sequence[int] = rank.argsort(descending=True)[:count].tolist()
     lines, texts = [], []
     for i in rows:
-        pair = align(designs.columns["template"][i], designs.sequences[i])
+        pair = align(str(designs.columns["template"][i]), str(designs.sequences[i]))
         verdict = "confirmed" if bool(good[i]) else "not confirmed"
         name = f"{designs.columns['template_id'][i]} ({designs.columns['template_origin'][i]})"
         lines.append(

@@ -71,6 +71,10 @@ class Editor(ReceptorRecipe):
     summary: ClassVar[str] = "z-free editor: peptide-conditional decoder, guided, with a budgeted beam"
     builder: ClassVar[str] = "zsteer.recipes.tcr.build:editor"
 
+    oracle: str | None = Field(
+        default=None, description="design oracle (a MODEL) that chooses the guidance of each peptide; 3 when absent"
+    )
+
 
 class DisentangledWAE(ReceptorRecipe):
     """TCR-dWAE: functional and structural codes, classifier, autoregressive decoder, Wasserstein regulariser."""
