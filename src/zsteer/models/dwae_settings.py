@@ -85,7 +85,7 @@ class DisentangledSettings(Settings):
     forget_peptide: float = Field(default=0.3, ge=0, le=1)
     noise: float = Field(default=0.4, ge=0)
     weights: LossWeights = LossWeights()
-    guidance: float = 2.0
+    guidance: float = 3.0
     memory: int = Field(default=16, ge=1)
     length: int = Field(default=30, ge=1)
     seed: int = 0

@@ -76,9 +76,7 @@ class Recipe(BaseModel):
     builder: ClassVar[str]
 
     seed: int = Field(default=0, description="seed of the initial weights, the data order and the noise")
-    size: Size = Field(
-        default="s", description="size dial: xs a minute, s the CPU default, m a longer CPU run, l for a GPU"
-    )
+    size: Size = Field(default="s", description="size dial: xs a minute, s the CPU default, m longer, l for a GPU")
     steps: int | None = Field(default=None, ge=1, description="training steps; by the size dial when absent")
     batch: int | None = Field(default=None, ge=1, description="samples in a batch; by the size dial when absent")
     lr: float | None = Field(default=None, gt=0, description="learning rate; by the size dial when absent")

@@ -21,7 +21,7 @@ from zsteer.core.files import new_file
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["ENDINGS", "JUNCTION_COLUMNS", "Skipped", "Table", "read", "write"]
+__all__ = ["ENDINGS", "JUNCTION_COLUMNS", "Skipped", "Table", "check_ending", "read", "write"]
 
 ENDINGS = {".tsv": "\t", ".airr": "\t", ".csv": ",", ".fasta": ">", ".fa": ">", ".faa": ">"}
 """File ending -> separator of its columns; ``>`` stands for FASTA."""
@@ -105,6 +105,15 @@ def _separator(path: Path) -> str:
             return separator
     known = " ".join(ENDINGS)
     raise InputError(f"{path}: cannot tell the format from the ending; expected one of {known}, each also with .gz")
+
+
+def check_ending(path: str | Path) -> None:
+    """Refuse a file whose ending names no format that can be read and written.
+
+    Raises:
+        InputError: if the ending is unknown; names the known ones.
+    """
+    _separator(Path(path))
 
 
 def read(

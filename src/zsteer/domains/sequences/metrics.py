@@ -62,7 +62,7 @@ def _walk(equal: Words, length_a: Words, tokens_b: Words, length_b: Words) -> In
     return np.where(length_a == 0, length_b, score)
 
 
-def edits(a: Int[Tensor, "b n"], b: Int[Tensor, "b m"]) -> Int[Tensor, " b"]:
+def edits(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"]) -> Int[Tensor, " b"]:
     """Levenshtein distance of each row of ``a`` from the same row of ``b``.
 
     Raises:

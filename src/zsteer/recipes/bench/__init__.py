@@ -1,1 +1,33 @@
-"""Benchmarks: one module each, one table each, peers and baselines in the same run."""
+"""Benchmarks: one module each, one table each, peers and baselines in the same run. Imports no torch."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from zsteer.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from zsteer.evaluate.report import Report
+
+__all__ = ["BENCHMARKS", "benchmark"]
+
+BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "loop": ("zsteer.recipes.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
+        "tcr": ("zsteer.recipes.tcr.bench:bench", "the lecture's table of receptor engineering, with a judge"),
+    }
+)
+"""Name -> function and what it measures."""
+
+
+def benchmark(name: str) -> "Callable[..., Report]":
+    """The function of a benchmark.
+
+    Raises:
+        InputError: if there is no such benchmark; the nearest name is given.
+    """
+    if name not in BENCHMARKS:
+        raise InputError(nearest(name, BENCHMARKS, what="benchmark"))
+    module, function = BENCHMARKS[name][0].split(":")
+    return getattr(import_module(module), function)

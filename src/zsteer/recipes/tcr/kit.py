@@ -123,7 +123,7 @@ class ReceptorKit:
         sequences = self.space.decode(result)
         before = templates.to("cpu").take(origin)
         changed = edits(result["tokens"], before["tokens"])
-        columns: dict[str, Sequence[str]] = {
+        columns: dict[str, Sequence[Any]] = {
             "sequence_id": _numbered([names[i] for i in origin.tolist()]),
             "template_id": [names[i] for i in origin.tolist()],
             "template": self.space.decode(before),

@@ -83,8 +83,10 @@ def _guided(model: Autoregressive, family: Family, request: Request) -> BeamEdit
 
 
 def _aim(model: DisentangledWAE, request: Request, knobs: LatentKnobs) -> Aim:
-    scale = knobs.scale if knobs.scale is not None else model.settings.guidance
-    return Aim(request.peptide, request.examples, knobs.z_from, knobs.amount, scale, knobs.structure)
+    # Within a budget the template itself holds the structure; a free rewrite has only z_s to hold it.
+    structure = knobs.structure if knobs.structure is not None else float(knobs.free)
+    scale = knobs.scale if knobs.scale is not None else (1.0 if knobs.free else model.settings.guidance)
+    return Aim(request.peptide, request.examples, knobs.z_from, knobs.amount, scale, structure)
 
 
 def _latent(model: DisentangledWAE, family: Family, request: Request, knobs: LatentKnobs) -> BeamEdit:

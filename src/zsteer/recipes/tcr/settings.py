@@ -83,9 +83,9 @@ class DisentangledWAE(ReceptorRecipe):
         default="joint",
         description="joint MMD of [z_f, z_s], the published MMD of each dimension alone, or a latent GAN",
     )
-    removal: Literal["none", "reversal", "hsic"] | None = Field(
+    removal: Literal["none", "reversal", "hsic", "both"] | None = Field(
         default=None,
-        description="how the label is taken out of z_s: none, reversal or hsic; by the architecture when absent",
+        description="how the label is taken out of z_s; by the model when absent",
     )
     architecture: Literal["default", "paper"] = Field(
         default="default", description="default (convolutions, GRU) or paper (8 + 32 dims, transformers, 2x256 LSTM)"
@@ -125,5 +125,7 @@ class LatentKnobs(EditorKnobs):
         default="mean", description="where the new z_f comes from"
     )
     amount: float = Field(default=1.0, description="share of the way (interpolated), or the logit of Psi (gradient)")
-    structure: float = Field(default=1.0, ge=0, le=1, description="factor on the template's z_s")
+    structure: float | None = Field(
+        default=None, ge=0, le=1, description="factor on the template's z_s; 0 within an edit budget, 1 when free"
+    )
     free: bool = Field(default=False, description="decode once without an edit budget, as published")

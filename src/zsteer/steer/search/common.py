@@ -19,9 +19,10 @@ from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.scoring.count import Counted, keys
 
-__all__ = ["Ledger", "Plausible", "Tokens", "ends_of", "movable", "own_streams", "plain_trail", "substitute"]
+__all__ = ["Ledger", "Plausible", "Starts", "Tokens", "ends_of", "movable", "own_streams", "plain_trail", "substitute"]
 
 Tokens = Int[Tensor, "b n"]
+Starts = Int[Tensor, "s n"]
 
 Plausible = Callable[[Batch], Float[Tensor, " b"]]
 """How plausible each sequence is as such, for example its log-probability under a language model."""

@@ -15,7 +15,7 @@ from zsteer.core.goal import Budget, Goal, Trail
 from zsteer.core.protocols import Oracle
 from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError
-from zsteer.steer.search.common import Ledger, Plausible, Tokens, own_streams
+from zsteer.steer.search.common import Ledger, Plausible, Starts, Tokens, own_streams
 
 __all__ = ["Greedy"]
 
@@ -69,14 +69,14 @@ class Greedy:
             ledger.note(scores)
         return ledger.trail()
 
-    def _floors(self, tokens: Tokens) -> Float[Tensor, " s"] | None:
+    def _floors(self, tokens: Starts) -> Float[Tensor, " s"] | None:
         if self.plausible is None or self.floor is None:
             return None
         return self.plausible(Batch({"tokens": tokens}, tokens < 20)).clamp(max=self.floor)
 
     def _sift(
         self, proposals: Tokens, origin: Int[Tensor, " b"], floors: Float[Tensor, " s"] | None
-    ) -> tuple[Tokens, Int[Tensor, " b"]]:
+    ) -> tuple[Int[Tensor, "k n"], Int[Tensor, " k"]]:
         """Leave out what is not plausible."""
         if self.plausible is None or floors is None or not len(proposals):
             return proposals, origin
@@ -84,7 +84,7 @@ class Greedy:
         return proposals[kept], origin[kept]
 
     def _neighbours(
-        self, ledger: Ledger, current: Tokens, active: Bool[Tensor, " s"], rng: Streams
+        self, ledger: Ledger, current: Starts, active: Bool[Tensor, " s"], rng: Streams
     ) -> tuple[Tokens, Int[Tensor, " b"]]:
         """All single substitutions within the budget of edits, in random order for each start."""
         changed = current != ledger.templates
@@ -104,12 +104,12 @@ class Greedy:
 
 
 def _advance(
-    current: Tokens,
+    current: Starts,
     scores: Float[Tensor, " s"],
     proposals: Tokens,
     origin: Int[Tensor, " b"],
     answers: Float[Tensor, " b"],
-) -> tuple[Tokens, Float[Tensor, " s"], Bool[Tensor, " s"]]:
+) -> tuple[Starts, Float[Tensor, " s"], Bool[Tensor, " s"]]:
     """Each start takes its best proposal if that is better; who stays is done."""
     best = torch.full_like(scores, -torch.inf).scatter_reduce(0, origin, answers, "amax")
     better = best > scores

@@ -98,7 +98,8 @@ class _Tree:
     def __init__(self, ledger: Ledger, start: int, chance: Float[Tensor, " m"], explore: float, value: float) -> None:
         self._template = ledger.templates[start]
         self._free = ledger.free[start]
-        self._edits = ledger.edits
+        # A node with this many changes has no open action.
+        self._edits = min(ledger.edits, int(self._free.sum()))
         self._chance = chance
         self._explore = explore
         self._low = value

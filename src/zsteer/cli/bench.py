@@ -1,0 +1,95 @@
+"""``zsteer bench``: print the table of a topic and keep it as JSON."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from zsteer.cli.parse import parse
+from zsteer.cli.show import Progress
+from zsteer.errors import SettingsError
+from zsteer.recipes.bench import BENCHMARKS, benchmark
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
+
+    Topics: loop (the training loop), tcr (receptor engineering).
+    """
+
+    quick: bool = False
+    """A smaller run, of about two minutes."""
+    models: Path | None = None
+    """Folder with trained models; the shipped ones when absent."""
+    data: Path | None = None
+    """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
+    out: Path = Path("benchmarks/results")
+    """Folder for NAME.json."""
+    threads: int | None = None
+    """Threads; all cores when absent."""
+    json: bool = False
+    """Print JSON."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``zsteer bench``."""
+    words = list(arguments)
+    if not words or words[0].startswith("-"):
+        if words and words[0] in {"-h", "--help"}:
+            parse(Bench, words, name="bench")
+        raise SettingsError(f"zsteer bench needs a topic first: {', '.join(BENCHMARKS)}")
+    name = words.pop(0)
+    function = benchmark(name)
+    command = parse(Bench, words, name=f"bench {name}")
+    import torch
+
+    if command.threads is not None:
+        torch.set_num_threads(command.threads)
+    options: dict[str, Any] = {"quick": command.quick}
+    with Progress(f"bench {name}", quiet=command.json) as progress:
+        if name == "tcr":
+            data = command.data or (Path(os.environ["ZSTEER_DATA"]) if os.environ.get("ZSTEER_DATA") else None)
+            options |= {"models": command.models, "data": data, "watch": progress.update}
+        report = function(**options)
+    kept = report.to_dict() | {"command": f"zsteer bench {name} {' '.join(words)}".strip(), "made": _circumstances()}
+    from zsteer.core.files import new_file
+
+    goal = command.out / f"{name}{'-quick' if command.quick else ''}.json"
+    with new_file(goal, overwrite=True) as partial:
+        partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(kept) if command.json else report.text() + f"\nkept in {goal}")
+    return 0
+
+
+def _circumstances() -> dict[str, object]:
+    """Version, commit and machine, without names of hosts or folders."""
+    import torch
+
+    from zsteer.core.version import VERSION
+
+    here = Path(__file__).parent
+    found = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],  # noqa: S607 - git of the PATH, if there is one
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "zsteer": VERSION,
+        "commit": found.stdout.strip() or "not a checkout",
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
