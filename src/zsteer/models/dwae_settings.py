@@ -19,7 +19,8 @@ class LossWeights(Settings):
     Args:
         reconstruction: of the negative log-likelihood [nats].
         classification: of Psi's cross-entropy.
-        wasserstein: of the distance between codes and prior; for the variational model, of the KL [nats].
+        wasserstein: of the distance between codes and prior.
+        divergence: of the KL [nats] that takes its place in the variational model.
         reader: strength of the gradient reversed from the reader of z_s.
         dependence: of the normalised HSIC between z_s and the label.
     """
@@ -27,8 +28,9 @@ class LossWeights(Settings):
     reconstruction: float = Field(default=0.1, ge=0)
     classification: float = Field(default=4.0, ge=0)
     wasserstein: float = Field(default=30.0, ge=0)
-    reader: float = Field(default=1.5, ge=0)
-    dependence: float = Field(default=8.0, ge=0)
+    divergence: float = Field(default=0.03, ge=0)
+    reader: float = Field(default=3.0, ge=0)
+    dependence: float = Field(default=12.0, ge=0)
 
 
 class DisentangledSettings(Settings):
