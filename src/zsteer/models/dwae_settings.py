@@ -69,7 +69,7 @@ class DisentangledSettings(Settings):
     rates: tuple[float, ...] = ()
     background: float = Field(default=0.5, ge=0, lt=1)
     functional: int = Field(default=64, ge=1)
-    structural: int = Field(default=8, ge=1)
+    structural: int = Field(default=6, ge=1)
     encoder: Literal["motif", "transformer"] = "motif"
     channels: int = Field(default=64, ge=1)
     hidden: int = Field(default=128, ge=1)
@@ -85,7 +85,7 @@ class DisentangledSettings(Settings):
     forget_function: float = Field(default=0.2, ge=0, le=1)
     forget_structure: float = Field(default=0.5, ge=0, le=1)
     forget_peptide: float = Field(default=0.3, ge=0, le=1)
-    noise: float = Field(default=0.4, ge=0)
+    noise: float = Field(default=0.5, ge=0)
     weights: LossWeights = LossWeights()
     guidance: float = 3.0
     memory: int = Field(default=16, ge=1)
