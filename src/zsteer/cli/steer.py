@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
     kit.write(command.out, designs, overwrite=command.overwrite)
     facts = {"designs": len(designs), "out": str(command.out), **designs.facts}
     if getattr(start, "skipped", ()):
-        facts["skipped"] = [f"row {row}: {reason}" for row, reason in start.skipped]
+        facts["skipped"] = [f"row {entry.row}: {entry.reason}" for entry in start.skipped]
     print(
         json.dumps(facts) if command.json else "\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items())
     )

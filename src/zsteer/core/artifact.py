@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from zsteer.core.config import CONFIG, FORMAT, read_config
 from zsteer.core.files import new_folder
 from zsteer.core.version import VERSION
 from zsteer.errors import ArtifactError, SettingsError, nearest
@@ -38,9 +39,7 @@ __all__ = [
     "write_artifact",
 ]
 
-FORMAT = 1
 WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 CARD = "README.md"
 
 
@@ -129,26 +128,6 @@ def _fill(folder: Path, artifact: Artifact, dtype: torch.dtype | None) -> None:
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (folder / CARD).write_text(_card(folder.name, artifact), encoding="utf-8")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read and check ``config.json`` of an artifact folder, without its weights.
-
-    Raises:
-        ArtifactError: if the folder, or the file, is missing, damaged or of a later format.
-    """
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{folder} is not an artifact folder: it has no {CONFIG}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); fetch or train the artifact again") from error
-    if not isinstance(config, dict) or not {"format", "kind", "settings", "files"} <= set(config):
-        raise ArtifactError(f"{path} is not a zsteer config: expected the keys format, kind, settings, files")
-    if config["format"] > FORMAT:
-        raise ArtifactError(f"{folder} has format {config['format']}, this zsteer reads up to {FORMAT}; update zsteer")
-    return config
 
 
 def read_artifact(folder: Path) -> Artifact:

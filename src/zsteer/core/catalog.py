@@ -4,13 +4,13 @@ Names are strings and classes are imported when they are asked for, so that list
 MODEL on the command line and in ``zsteer.load`` is the name of a shipped artifact, a run folder or an artifact folder.
 """
 
-import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from zsteer.core.config import read_config
 from zsteer.errors import ArtifactError, InputError, nearest
 
 __all__ = ["KINDS", "describe", "model_class", "resolve", "shipped"]
@@ -78,7 +78,11 @@ def resolve(model: str | Path) -> Path:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Kind, metrics and data of an artifact, read from its config alone (imports no torch)."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    """Kind, metrics and data of an artifact, read from its config alone (imports no torch).
+
+    Raises:
+        ArtifactError: if the config is missing or damaged.
+    """
+    config = read_config(folder)
     origin = config.get("origin", {})
     return {"kind": config["kind"], "metrics": origin.get("metrics", {}), "data": origin.get("data", {})}

@@ -246,12 +246,13 @@ def _panel_mean(of: Mapping[str, list[dict[str, float]]], names: Sequence[str], 
 
 
 def _table_of(panel: str, cells: Cells, names: Sequence[str], notes: Sequence[str]) -> Table:
-    rows = [
-        [method, *[Value.of(_panel_mean(of, names, column)) for column in COLUMNS]]
+    means = {
+        method: {column: Value.of(_panel_mean(of, names, column)) for column in COLUMNS}
         for method, of in cells.items()
         if all(of.values())
-    ]
-    best = max(rows, key=lambda row: row[1 + COLUMNS.index("confirmed <= 4")].mean)[0]
+    }
+    rows = [[method, *of.values()] for method, of in means.items()]
+    best = max(means, key=lambda method: means[method]["confirmed <= 4"].mean)
     title = f"{panel.capitalize()} panel, mean of {len(_groups(names))} epitopes"
     return Table(title, ["method", *COLUMNS], rows, notes, best)
 

@@ -22,6 +22,7 @@ from zsteer.models.validity import SequenceValidity
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.tcr import settings as recipes
 from zsteer.recipes.tcr import tables
+from zsteer.recipes.tcr.guidance import choose_scales
 from zsteer.recipes.tcr.probes import probes
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
@@ -54,7 +55,7 @@ EDITOR_SIZES: dict[Size, dict[str, Any]] = {
 }
 DWAE_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 150, "batch": 128, "lr": 4e-3, "hidden": 64, "channels": 32},
-    "s": {"steps": 2000, "batch": 256, "lr": 3e-3, "hidden": 128, "channels": 64},
+    "s": {"steps": 1800, "batch": 256, "lr": 3e-3, "hidden": 128, "channels": 64},
     "m": {"steps": 6000, "batch": 256, "lr": 3e-3, "hidden": 192, "channels": 64},
     "l": {"steps": 12000, "batch": 1024, "lr": 2e-3, "hidden": 256, "channels": 96},
 }
@@ -191,7 +192,12 @@ def editor(recipe: "recipes.Editor", folder: Path | None, device: torch.device) 
         gain = trained.log_prob(held, Streams.of(0, len(held))).mean()
         none = held.with_fields(peptide=torch.full((len(held),), -1))
         gain = float((gain - trained.log_prob(none, Streams.of(0, len(held))).mean()).detach())
-        trained.origin = _origin(data, {"nats_gained_by_the_peptide": gain, "peptides": len(panel.peptides)})
+        told: dict[str, Any] = {"nats_gained_by_the_peptide": gain, "peptides": len(panel.peptides)}
+        if recipe.oracle is not None:
+            scales = choose_scales(trained, recipe.oracle, tables.background(data, "valid"))
+            trained.settings = trained.settings.model_copy(update={"scales": scales})
+            told["guidance"] = {name: scales[panel.index(name)] for name in PANELS["core"] if name in panel.peptides}
+        trained.origin = _origin(data, told)
         return trained
 
     return Experiment(model.to(device), source, _plan(chosen), finish)

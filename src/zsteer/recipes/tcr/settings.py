@@ -71,6 +71,10 @@ class Editor(ReceptorRecipe):
     summary: ClassVar[str] = "z-free editor: peptide-conditional decoder, guided, with a budgeted beam"
     builder: ClassVar[str] = "zsteer.recipes.tcr.build:editor"
 
+    oracle: str | None = Field(
+        default=None, description="design oracle (a MODEL) that chooses the guidance of each peptide; 3 when absent"
+    )
+
 
 class DisentangledWAE(ReceptorRecipe):
     """TCR-dWAE: functional and structural codes, classifier, autoregressive decoder, Wasserstein regulariser."""
@@ -129,3 +133,4 @@ class LatentKnobs(EditorKnobs):
         default=None, ge=0, le=1, description="factor on the template's z_s; 0 within an edit budget, 1 when free"
     )
     free: bool = Field(default=False, description="decode once without an edit budget, as published")
+    temperature: float = Field(default=0.5, ge=0, description="of a free rewrite; 0 takes the best residue each time")
