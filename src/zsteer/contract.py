@@ -52,6 +52,7 @@ def _require(condition: object, message: str) -> None:
 
 def _same(a: Tensor, b: Tensor, what: str) -> None:
     _require(a.shape == b.shape, f"{what}: shapes {tuple(a.shape)} and {tuple(b.shape)} differ")
+    a, b = a.detach(), b.detach()
     if a.is_floating_point():
         a, b = a.detach(), b.detach()
         gap = float((a - b).abs().max()) if a.numel() else 0.0

@@ -130,9 +130,9 @@ class DisentangledWAE(Pretrained, nn.Module):
             -self._log_p(x, codes.z_f, noisy, rng).sum(1),
             binding_loss(self.psi(codes.z_f), x["peptide"], x["label"], (self.swap, self.against)),
             codes.kl if s.variational else self._distance(torch.cat([codes.z_f, codes.z_s], 1), rng),
-            s.weights,
+            s.weights.model_copy(update={"wasserstein": s.weights.divergence}) if s.variational else s.weights,
         )
-        return {**terms, **self._removal(x, codes.z_s, noisy)}
+        return {**terms, **self._removal(x, codes.z_s)}
 
     def _sampled(self, x: Batch, rng: Streams) -> "_Codes":
         """Codes with gradients; drawn from N(mu, sigma) where the model is variational."""
@@ -184,7 +184,7 @@ class DisentangledWAE(Pretrained, nn.Module):
         prior = rng.normal("prior", (code.shape[1],)).to(code.dtype)
         return (mmd_shares if self.settings.regulariser == "joint" else marginal_mmd)(prior, code)
 
-    def _removal(self, x: Batch, z_s: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+    def _removal(self, x: Batch, z_s: Tensor) -> dict[str, Tensor]:
         """What keeps the label out of z_s: a reader that is fled from, independence, or both."""
         s = self.settings
         label = torch.where(x["label"] == 1, x["peptide"], len(s.panel.peptides))
@@ -192,7 +192,8 @@ class DisentangledWAE(Pretrained, nn.Module):
         if self.reader is not None:
             # Background is one class among many but half of the rows: a tenth of the weight keeps the others in view.
             weight = torch.where(x["label"] == 1, 1.0, 0.1) / (1 - 0.9 * s.background)
-            read = self.reader(reverse_gradient(noisy, s.weights.reader))
+            # The reader sees what a probe will see, z_s without the noise; else the label hides below the noise.
+            read = self.reader(reverse_gradient(z_s, s.weights.reader))
             terms["reader"] = weight * torch.nn.functional.cross_entropy(read, label, reduction="none")
         if s.removal in {"hsic", "both"}:
             terms["dependence"] = s.weights.dependence * dependence(z_s, label)

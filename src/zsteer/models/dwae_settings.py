@@ -19,7 +19,8 @@ class LossWeights(Settings):
     Args:
         reconstruction: of the negative log-likelihood [nats].
         classification: of Psi's cross-entropy.
-        wasserstein: of the distance between codes and prior; for the variational model, of the KL [nats].
+        wasserstein: of the distance between codes and prior.
+        divergence: of the KL [nats] that takes its place in the variational model.
         reader: strength of the gradient reversed from the reader of z_s.
         dependence: of the normalised HSIC between z_s and the label.
     """
@@ -27,8 +28,9 @@ class LossWeights(Settings):
     reconstruction: float = Field(default=0.1, ge=0)
     classification: float = Field(default=4.0, ge=0)
     wasserstein: float = Field(default=30.0, ge=0)
-    reader: float = Field(default=1.5, ge=0)
-    dependence: float = Field(default=8.0, ge=0)
+    divergence: float = Field(default=0.03, ge=0)
+    reader: float = Field(default=3.0, ge=0)
+    dependence: float = Field(default=12.0, ge=0)
 
 
 class DisentangledSettings(Settings):
@@ -67,7 +69,7 @@ class DisentangledSettings(Settings):
     rates: tuple[float, ...] = ()
     background: float = Field(default=0.5, ge=0, lt=1)
     functional: int = Field(default=64, ge=1)
-    structural: int = Field(default=8, ge=1)
+    structural: int = Field(default=6, ge=1)
     encoder: Literal["motif", "transformer"] = "motif"
     channels: int = Field(default=64, ge=1)
     hidden: int = Field(default=128, ge=1)
@@ -83,7 +85,7 @@ class DisentangledSettings(Settings):
     forget_function: float = Field(default=0.2, ge=0, le=1)
     forget_structure: float = Field(default=0.5, ge=0, le=1)
     forget_peptide: float = Field(default=0.3, ge=0, le=1)
-    noise: float = Field(default=0.4, ge=0)
+    noise: float = Field(default=0.5, ge=0)
     weights: LossWeights = LossWeights()
     guidance: float = 3.0
     memory: int = Field(default=16, ge=1)

@@ -112,7 +112,7 @@ class SequenceJudge(Pretrained):
         return judge
 
     def _fit_common(self, data: TcrData, rng: Streams) -> None:
-        others = data.background_tokens[_some(data.background_rows("judge"), 2000, rng.child("others"))]
+        others = data.background_tokens[_some(data.background_rows("judge"), 2000, rng.child("others"))].long()
         zero = torch.zeros(self.settings.dims)
         flat = oracles.descriptors(others, zero, self._projection)
         centre = flat.mean(0)
@@ -182,6 +182,9 @@ class SequenceJudge(Pretrained):
         self, tokens: Int[Tensor, "b n"], names: Sequence[str]
     ) -> tuple[Float[Tensor, "b p"], Float[Tensor, "b p"]]:
         """Mean tail of the three models for each peptide, and the standard error of that mean."""
+        if not len(tokens):
+            empty = torch.zeros(0, len(names))
+            return empty, empty
         raw = self._raw(tokens, names)
         tails = torch.zeros_like(raw)
         for p, name in enumerate(names):
@@ -191,8 +194,6 @@ class SequenceJudge(Pretrained):
 
     def _raw(self, tokens: Int[Tensor, "b n"], names: Sequence[str]) -> Float[Tensor, "b p 3"]:
         """Scores of the three models before calibration."""
-        if not len(tokens):
-            return torch.zeros(0, len(names), 3)
         weights = torch.stack([self._state[f"logistic-{name}"] for name in names]).double().numpy()
         logistic = torch.from_numpy(oracles.kmer_features(tokens) @ weights[:, :-1].T + weights[:, -1]).float()
         z, others = self._descriptors(tokens), _unpacked(self._state["others"])

@@ -35,6 +35,9 @@ from zsteer.errors import InputError
 __all__ = ["SequenceValidity", "fit_mixture", "log_mixture"]
 
 Tokens = Int[Tensor, "b 30"]
+Mixture = tuple[Float[Tensor, " k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]
+"""Weights, means, lower Cholesky factors of the covariances."""
+
 GAP = 20
 """On the grid, the 21st symbol stands for no residue."""
 
@@ -72,7 +75,7 @@ class SequenceValidity(Pretrained, nn.Module):
         self.register_buffer("weights", torch.full((k,), 1.0 / k))
         self.register_buffer("means", torch.zeros(k, d))
         self.register_buffer("factors", torch.eye(d).expand(k, d, d).clone())
-        self.register_buffer("threshold", torch.tensor(math.nan))
+        self.register_buffer("threshold", torch.tensor(math.inf))
 
     @property
     def turns(self) -> Sequence[Turn]:
@@ -171,7 +174,7 @@ class SequenceValidity(Pretrained, nn.Module):
         Raises:
             InputError: if no threshold was set.
         """
-        if bool(torch.isnan(self.threshold)):
+        if bool(torch.isinf(self.threshold)):
             raise InputError("the validity model has no threshold; fit its density and calibrate it first")
         return self.score(x) >= self.threshold
 
@@ -210,11 +213,13 @@ def log_mixture(
 
 def fit_mixture(
     z: Float[Tensor, "b d"], components: int, rng: Streams, *, rounds: int = 60, ridge: float = 1e-3
-) -> tuple[Float[Tensor, " k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]:
+) -> Mixture:
     r"""Fit a Gaussian mixture with full covariances by EM, in float64.
 
     .. math:: r_{nk} \propto w_k N(z_n; m_k, S_k), \quad m_k = \frac{\sum_n r_{nk} z_n}{\sum_n r_{nk}}, \quad
               S_k = \frac{\sum_n r_{nk} (z_n - m_k)(z_n - m_k)^T}{\sum_n r_{nk}} + \epsilon I
+
+    EM ends in a local maximum: it runs shortly from several first means, and goes on from the best.
 
     Args:
         z: points.
@@ -227,23 +232,40 @@ def fit_mixture(
         Weights, means, and lower Cholesky factors of the covariances.
     """
     z = z.double()
-    count, d = z.shape
     one = Streams(rng.seed, torch.zeros(1, dtype=torch.int64), rng.path, rng.step)
-    chosen = [int(one.integers("first centre", count)[0])]
-    for k in range(1, components):
-        # As in k-means++: the next centre is drawn in proportion to its squared distance from those chosen.
+    tries: list[tuple[float, Mixture]] = []
+    for attempt in range(4):
+        weights = torch.full((components,), 1.0 / components, dtype=z.dtype)
+        spread = torch.linalg.cholesky(torch.cov(z.T).reshape(z.shape[1], -1) + ridge * _eye(z))
+        start = weights, _far_points(z, components, one.child(f"try {attempt}")), spread.expand(components, -1, -1)
+        found = _em(z, start, max(1, rounds // 6), ridge)
+        tries.append((float(log_mixture(z, *found).logsumexp(1).mean()), found))
+    best = max(tries, key=lambda entry: entry[0])[1]
+    return _em(z, best, rounds, ridge)
+
+
+def _eye(z: Float[Tensor, "b d"]) -> Float[Tensor, "d d"]:
+    return torch.eye(z.shape[1], dtype=z.dtype)
+
+
+def _far_points(z: Float[Tensor, "b d"], count: int, one: Streams) -> Float[Tensor, "k d"]:
+    """Points to start from, each drawn in proportion to its squared distance from those before (k-means++)."""
+    chosen = [int(one.integers("first centre", len(z))[0])]
+    for k in range(1, count):
         gap = torch.cdist(z, z[chosen]).min(1).values ** 2
         u = one.at(k).uniform("centre", dtype=torch.float64)
-        chosen.append(int(torch.searchsorted(gap.cumsum(0), u[0] * gap.sum()).clamp(max=count - 1)))
-    means = z[chosen]
-    weights = torch.full((components,), 1.0 / components, dtype=z.dtype)
-    eye = torch.eye(d, dtype=z.dtype)
-    factors = torch.linalg.cholesky(torch.cov(z.T) + ridge * eye).expand(components, d, d)
+        chosen.append(int(torch.searchsorted(gap.cumsum(0), u[0] * gap.sum()).clamp(max=len(z) - 1)))
+    return z[chosen]
+
+
+def _em(z: Float[Tensor, "b d"], start: Mixture, rounds: int, ridge: float) -> Mixture:
+    weights, means, factors = start
     for _ in range(rounds):
         share = torch.softmax(log_mixture(z, weights, means, factors), 1)
         size = share.sum(0).clamp(min=1e-9)
         weights = size / size.sum()
         means = (share.T @ z) / size[:, None]
-        spread = torch.stack([(share[:, k, None] * (z - means[k])).T @ (z - means[k]) for k in range(components)])
-        factors = torch.linalg.cholesky(spread / size[:, None, None] + ridge * eye)
+        away = [z - mean for mean in means]
+        spread = torch.stack([(share[:, k, None] * away[k]).T @ away[k] for k in range(len(means))])
+        factors = torch.linalg.cholesky(spread / size[:, None, None] + ridge * _eye(z))
     return weights, means, factors

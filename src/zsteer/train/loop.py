@@ -196,14 +196,16 @@ class Fit:
         self._only(player)
         with self.autocast:
             terms = self.losses(x, player, Streams(self.seed, ids, path))
-        per_sample = torch.stack(list(terms.values())).sum(0)
+        values = list(terms.values())
+        per_sample = values[0] if len(values) == 1 else torch.stack(values).sum(0)
         if per_sample.shape != (len(x),):
             raise SettingsError(f"the losses of {player!r} should have shape ({len(x)},), one for each sample")
         loss = self._mean(per_sample.float(), x.weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(clip_grad_norm_(own, optim.clip))
-        if not math.isfinite(norm) or not math.isfinite(float(loss.detach())):
+        if not math.isfinite(norm):
+            # A loss that is not finite has a gradient that is not; the gradient is the one number to look at.
             bad = [name for name, value in terms.items() if not bool(torch.isfinite(value).all())]
             raise _NotFiniteError(player, f"loss {bad[0]!r}" if bad else "the gradient")
         optimiser.step()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 
 import torch
 
@@ -38,8 +39,8 @@ APART = "KAFSPEVIPMF"
 COLUMNS = (
     "valid",
     "mut/len",
-    "positive valid, design",
-    "positive valid, judge",
+    "pos. valid, design",
+    "pos. valid, judge",
     "design <= 4",
     "confirmed <= 4",
     "gap",
@@ -60,17 +61,23 @@ class Scale:
         templates: templates of a repeat for editors.
         searched: templates of a repeat for searches, which spend ``calls`` on each.
         calls: distinct oracle calls of a search for each template.
-        peptides: most peptides of a panel, or None for all.
+        epitopes: most epitopes of a panel, or None for all; nested peptides count as one.
     """
 
     seeds: int = 5
     templates: int = 200
-    searched: int = 40
+    searched: int = 24
     calls: int = 600
-    peptides: int | None = None
+    epitopes: int | None = None
 
 
-QUICK = Scale(seeds=2, templates=60, searched=5, calls=200, peptides=3)
+FULL: Mapping[str, Scale] = MappingProxyType({"core": Scale(), "paper": Scale(seeds=2, searched=12)})
+QUICK: Mapping[str, Scale] = MappingProxyType(
+    {
+        "core": Scale(seeds=2, templates=60, searched=4, epitopes=3),
+        "paper": Scale(seeds=1, templates=60, searched=4, epitopes=2),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class _Field:
 
     family: Family
     data: TcrData | None
-    scale: Scale
+    scales: Mapping[str, Scale]
     watch: Callable[[dict[str, object]], None]
 
     def templates(self, seed: int, count: int) -> Batch:
@@ -119,24 +126,21 @@ def bench(
         The tables, with what was left out in their notes.
     """
     family = Family(models)
-    field = _Field(family, None if data is None else _table(data, family), QUICK if quick else Scale(), watch)
+    field = _Field(family, None if data is None else _table(data, family), QUICK if quick else FULL, watch)
     began = time.perf_counter()
     report_tables: list[Table] = []
-    left_out: list[str] = []
     for panel in ("core", "paper"):
-        names, missing = _peptides(family, PANELS[panel], field.scale.peptides)
-        left_out += missing
+        scale = field.scales[panel]
+        names, missing = _peptides(family, PANELS[panel], scale.epitopes)
         if not names:
             continue
         cells = _run(field, panel, names)
-        report_tables.append(_table_of(panel, cells, names, _notes(field, names, missing)))
+        report_tables.append(_table_of(panel, cells, names, _notes(field, scale, names, missing)))
         report_tables.append(_by_peptide(panel, cells, names, family))
     report_tables.append(_disentangled(family))
     report_tables.append(_speed(field))
     facts = {
         "templates": "held-out background receptors" if field.data is not None else "synthetic (language model)",
-        "repeats": field.scale.seeds,
-        "calls for each template of a search": field.scale.calls,
         "seconds": round(time.perf_counter() - began),
         "oracle data": str(family.oracle.origin.data.get("subset")),
     }
@@ -157,7 +161,9 @@ def _peptides(family: Family, panel: Sequence[str], most: int | None) -> tuple[l
             missing.append(f"{name} is left out: its judge has an AUC of only {family.judge.card(name).area:.2f}")
         else:
             names.append(name)
-    return (names if most is None else names[:most]), missing
+    if most is not None:
+        names = [group[0] for group in _groups(names)[:most]]
+    return names, missing
 
 
 Cells = Mapping[str, Mapping[str, list[dict[str, float]]]]
@@ -167,13 +173,14 @@ Cells = Mapping[str, Mapping[str, list[dict[str, float]]]]
 def _run(field: _Field, panel: str, names: Sequence[str]) -> Cells:
     rows = methods()
     cells: dict[str, dict[str, list[dict[str, float]]]] = {name: {p: [] for p in names} for name in rows}
-    total, done = field.scale.seeds * len(names) * len(rows), 0
-    for seed in range(field.scale.seeds):
-        templates = field.templates(seed, field.scale.templates)
+    scale = field.scales[panel]
+    total, done = scale.seeds * len(names) * len(rows), 0
+    for seed in range(scale.seeds):
+        templates = field.templates(seed, scale.templates)
         for peptide in names:
             for name, method in rows.items():
-                starts = templates.take(slice(0, field.scale.searched)) if method.search else templates
-                figures = _one(field, method, peptide, starts, seed)
+                starts = templates.take(slice(0, scale.searched)) if method.search else templates
+                figures = _one(field, method, peptide, starts, (seed, scale.calls))
                 if figures is not None:
                     cells[name][peptide].append(figures)
                 done += 1
@@ -181,9 +188,12 @@ def _run(field: _Field, panel: str, names: Sequence[str]) -> Cells:
     return {name: of for name, of in cells.items() if any(of.values())}
 
 
-def _one(field: _Field, method: Method, peptide: str, starts: Batch, seed: int) -> dict[str, float] | None:
+def _one(
+    field: _Field, method: Method, peptide: str, starts: Batch, repeat: tuple[int, int]
+) -> dict[str, float] | None:
+    seed, calls = repeat
     counted = Counted(field.family.oracle.binds(peptide))
-    task = Task(field.family, peptide, counted, field.binders(peptide), calls=field.scale.calls)
+    task = Task(field.family, peptide, counted, field.binders(peptide), calls=calls)
     rng = Streams.of(seed, len(starts)).child(f"{method.name} {peptide}")
     began = time.perf_counter()
     trail = method.run(task, starts, rng)
@@ -213,8 +223,8 @@ def _figures(field: _Field, peptide: str, starts: Batch, made: Batch, binders: B
     return {
         "valid": mean(found.valid),
         "mut/len": mean(changed / length),
-        "positive valid, design": mean(found.valid & found.design_pass),
-        "positive valid, judge": mean(found.valid & found.judge_pass),
+        "pos. valid, design": mean(found.valid & found.design_pass),
+        "pos. valid, judge": mean(found.valid & found.judge_pass),
         "design <= 4": design,
         "confirmed <= 4": confirmed,
         "gap": design - confirmed,
@@ -267,8 +277,7 @@ def _by_peptide(panel: str, cells: Cells, names: Sequence[str], family: Family) 
     return Table(f"{panel.capitalize()} panel: confirmed <= 4 edits, by peptide", ["method", *names], rows)  # type: ignore[arg-type]
 
 
-def _notes(field: _Field, names: Sequence[str], missing: Sequence[str]) -> list[str]:
-    scale = field.scale
+def _notes(field: _Field, scale: Scale, names: Sequence[str], missing: Sequence[str]) -> list[str]:
     notes = [
         f"mean +- sd over {scale.seeds} repeats with {scale.templates} templates each; models were trained once",
         f"searches: {scale.searched} of the templates in each repeat, {scale.calls} distinct oracle calls for each",
@@ -287,7 +296,7 @@ def _notes(field: _Field, names: Sequence[str], missing: Sequence[str]) -> list[
 
 def _disentangled(family: Family) -> Table:
     rows: list[list[object]] = []
-    for part in ("tcr-dwae", "tcr-dwae-marginal", "tcr-dwae-gan", "tcr-dwae-paper", "tcr-dvae"):
+    for part in ("tcr-dwae", "tcr-dwae-marginal", "tcr-dwae-gan", "tcr-dwae-kept", "tcr-dwae-paper", "tcr-dvae"):
         if family.has(part):
             told = family.part(part).origin.metrics
             keys = ("area_psi", "area_z_f", "area_z_s", "nats_saved_by_z_s", "nats_saved_by_both")
@@ -328,7 +337,7 @@ def _summary(table: Table) -> list[str]:
     column = list(table.columns).index("confirmed <= 4")
     figures = {str(row[0]): row[column] for row in table.rows}
     lines = [f"Best by the judge: {table.best}, confirmed {figures.get(str(table.best))}."]
-    free = {str(row[0]): row[list(table.columns).index("positive valid, design")] for row in table.rows}
+    free = {str(row[0]): row[list(table.columns).index("pos. valid, design")] for row in table.rows}
     order = [
         free[name]
         for name in ("dWAE (free)", "dVAE (free)", "dWAE null (free)", "naive random mutation")

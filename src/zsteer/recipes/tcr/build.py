@@ -55,7 +55,7 @@ EDITOR_SIZES: dict[Size, dict[str, Any]] = {
 }
 DWAE_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 150, "batch": 128, "lr": 4e-3, "hidden": 64, "channels": 32},
-    "s": {"steps": 2000, "batch": 256, "lr": 3e-3, "hidden": 128, "channels": 64},
+    "s": {"steps": 1800, "batch": 256, "lr": 3e-3, "hidden": 128, "channels": 64},
     "m": {"steps": 6000, "batch": 256, "lr": 3e-3, "hidden": 192, "channels": 64},
     "l": {"steps": 12000, "batch": 1024, "lr": 2e-3, "hidden": 256, "channels": 96},
 }

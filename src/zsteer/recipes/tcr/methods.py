@@ -132,7 +132,6 @@ def methods() -> Mapping[str, Method]:
         Method("dVAE, <= 4 edits, Psi", _latent("tcr-dvae", rerank="psi"), plain, _pool),
         Method("dWAE, <= 4 edits, no ranking", _latent("tcr-dwae", rerank="none"), plain, _pool),
         Method("dWAE, <= 4 edits, Psi", _latent("tcr-dwae", rerank="psi"), plain, _pool),
-        Method("dWAE, <= 4 edits, Psi, pool 90", _latent("tcr-dwae", rerank="psi", pool=90), plain, _pool),
         Method("dWAE, <= 4 edits, Psi + 12 calls", _latent("tcr-dwae", rerank="both", pool=12), plain, _pool),
         Method("dWAE, <= 4 edits, Psi + 30 calls", _latent("tcr-dwae", rerank="both"), plain, _pool),
         Method("z-free editor, no ranking", _guided(rerank="none"), plain, _pool),

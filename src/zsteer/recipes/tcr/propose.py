@@ -60,7 +60,7 @@ def editor_of(model: object, family: Family, request: Request) -> Steer:
         return _guided(model, family, request)
     if isinstance(model, DisentangledWAE) and isinstance(request.knobs, LatentKnobs):
         if request.knobs.free:
-            return Rewrite(model, _aim(model, request, request.knobs))
+            return Rewrite(model, _aim(model, request, request.knobs), request.knobs.temperature)
         return _latent(model, family, request, request.knobs)
     raise CapabilityError(f"a {type(model).__name__} does not edit")
 
@@ -113,10 +113,12 @@ class Rewrite:
     Args:
         model: whose codes.
         aim: where z_f goes.
+        temperature: of the decoding; 0 takes the best residue each time.
     """
 
     model: DisentangledWAE
     aim: Aim
+    temperature: float = 0.5
 
     def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
         """Rewrite every start; one result each, no oracle call."""
@@ -125,7 +127,9 @@ class Rewrite:
             raise InputError("there is nothing to edit: give at least one sequence")
         began = time.perf_counter()
         parts = [
-            self.model.rewrite(start.take(slice(k, k + 512)), self.aim, rng.take(slice(k, k + 512)))
+            self.model.rewrite(
+                start.take(slice(k, k + 512)), self.aim, rng.take(slice(k, k + 512)), temperature=self.temperature
+            )
             for k in range(0, len(start), 512)
         ]
         made = Batch.cat(parts)

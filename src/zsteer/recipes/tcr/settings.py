@@ -133,3 +133,4 @@ class LatentKnobs(EditorKnobs):
         default=None, ge=0, le=1, description="factor on the template's z_s; 0 within an edit budget, 1 when free"
     )
     free: bool = Field(default=False, description="decode once without an edit budget, as published")
+    temperature: float = Field(default=0.5, ge=0, description="of a free rewrite; 0 takes the best residue each time")
