@@ -278,6 +278,7 @@ def evaluate(
     toward: Mapping[str, object],
     models: str | Path | None = None,
     skip_invalid: bool = False,
+    pgen: bool = False,
 ) -> Report:
     """Say how good samples are.
 
@@ -287,13 +288,15 @@ def evaluate(
         toward: what they should be, for example ``{"binds": "YLQPRTFLL"}``.
         models: folder with the judges; the shipped ones when None.
         skip_invalid: leave out rows of a file that cannot be read; the report counts them.
+        pgen: add the share above a generation probability, by the separate program OLGA.
 
     Returns:
         A report.
 
     Raises:
         InputError: if there is no such protocol.
+        MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
     kit = kits.protocol_of(protocol).judging(None if models is None else Path(models))
     table = kit.read(Path(samples), skip_invalid=skip_invalid) if isinstance(samples, str | Path) else samples
-    return kit.evaluate(table, Goal(toward=dict(toward)))
+    return kit.evaluate(table, Goal(toward=dict(toward)), pgen=pgen)

@@ -82,10 +82,11 @@ class DivergenceError(ZsteerError):
 
 
 class MissingExtraError(ZsteerError):
-    """An optional package is not installed."""
+    """An optional package is not installed; ``extra`` is None for a program that is no dependency of zsteer."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed; run: pip install 'zsteer[{extra}]'")
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
+        what = package if extra is None else f"'zsteer[{extra}]'"
+        super().__init__(f"{purpose} needs {package}, which is not installed; run: pip install {what}")
 
 
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:

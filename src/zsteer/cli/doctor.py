@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from zsteer.errors import ZsteerError
 __all__ = ["run"]
 
 CORE = ("torch", "numpy", "scipy", "lightgbm", "safetensors", "huggingface_hub", "pydantic", "tyro")
-EXTRAS = {"olga": "OLGA generation probability, run as a subprocess (GPL-3)"}
+EXTRAS = {"olga-compute_pgen": "optional: generation probability (pip install olga; GPL-3, a separate program)"}
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ def _checks() -> list[tuple[str, str, str]]:
             rows.append((name, "ok", f"{size:,} numbers"))
         except ZsteerError as error:
             rows.append((name, "bad", str(error)))
-    for package, purpose in EXTRAS.items():
-        version = _version(package)
-        rows.append((package, "ok" if version else "note", version or f"optional: {purpose}"))
+    for program, purpose in EXTRAS.items():
+        rows.append((program, "ok" if shutil.which(program) else "note", purpose))
     return rows
 
 

@@ -21,6 +21,8 @@ class Evaluate:
     """Folder with the judges (of zsteer train); the shipped ones when absent."""
     report: Path | None = None
     """Write a self-contained page here."""
+    pgen: bool = False
+    """Add the share above a generation probability; needs OLGA, a separate program: pip install olga."""
     skip_invalid: bool = False
     """Leave out rows that cannot be read, count and list them."""
     overwrite: bool = False
@@ -62,7 +64,12 @@ def run(arguments: Sequence[str]) -> int:
     from zsteer import api
 
     report = api.evaluate(
-        path, protocol=command.protocol, toward=toward, models=command.models, skip_invalid=command.skip_invalid
+        path,
+        protocol=command.protocol,
+        toward=toward,
+        models=command.models,
+        skip_invalid=command.skip_invalid,
+        pgen=command.pgen,
     )
     if command.report is not None:
         with new_file(command.report, overwrite=command.overwrite) as partial:

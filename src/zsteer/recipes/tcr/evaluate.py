@@ -14,6 +14,7 @@ from zsteer.evaluate.steering import first_of_each, off_target, share
 from zsteer.recipes.tcr.family import Family
 from zsteer.recipes.tcr.score import score
 from zsteer.sample.beam import sequence_hash
+from zsteer.scoring.olga import LEAST_LOG10, log10_generation
 
 __all__ = ["judged_for_all", "report_on"]
 
@@ -26,16 +27,18 @@ def judged_for_all(family: Family, x: Batch) -> tuple[torch.Tensor, list[str]]:
     return judge.scores(x, names) >= thresholds, names
 
 
-def report_on(family: Family, samples: Any, peptide: str) -> Report:
+def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False) -> Report:
     """Report on receptors for a peptide.
 
     Args:
         family: where the judges are.
         samples: a table that was read, or designs; a column ``template`` is compared with, where there is one.
         peptide: what they should bind.
+        pgen: add the share above a generation probability (OLGA).
 
     Raises:
         InputError: if there is no sequence.
+        MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
     x: Batch = samples.batch.to("cpu")
     if not len(x):
@@ -54,7 +57,14 @@ def report_on(family: Family, samples: Any, peptide: str) -> Report:
     ):
         measured = share(hits)
         rows.append([title, measured.value, measured.low, measured.high, measured.n])
-    tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, _notes())]
+    notes = _notes()
+    if pgen:
+        common = share(log10_generation(SequenceSpace().decode(x)) > LEAST_LOG10)
+        rows.append([f"generation probability above 10^{LEAST_LOG10}", common.value, common.low, common.high, common.n])
+        notes.append(
+            f"generation probability: OLGA, human TRB; 95 % of background receptors lie above 10^{LEAST_LOG10}"
+        )
+    tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, notes)]
     tables.append(_scale(family, peptide))
     tables.append(_spread(family, samples, x, peptide))
     gap = float(found.design_pass.float().mean() - found.judge_pass.float().mean())

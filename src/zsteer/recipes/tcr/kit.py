@@ -145,7 +145,7 @@ class ReceptorKit:
             facts |= _shares(found) | self._reference(peptide)
         return Designs(sequences, result, columns, facts, found)
 
-    def evaluate(self, samples: Any, goal: Goal) -> Report:
+    def evaluate(self, samples: Any, goal: Goal, *, pgen: bool = False) -> Report:
         """Report on receptors for a peptide, with baselines.
 
         Raises:
@@ -156,7 +156,7 @@ class ReceptorKit:
             raise InputError("the tcr protocol needs --toward binds=PEPTIDE and nothing else")
         if str(peptide) not in self.family.oracle.cards:
             raise InputError(nearest(str(peptide), self.family.oracle.cards, what="peptide"))
-        return report_on(self.family, samples, str(peptide))
+        return report_on(self.family, samples, str(peptide), pgen=pgen)
 
     def _starts(self, start: Any) -> tuple[Batch, list[str], Mapping[str, Sequence[str]]]:
         if start is None:
