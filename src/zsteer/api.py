@@ -7,6 +7,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Loaded:
     model: Any
     device: torch.device
 
-    @property
+    @cached_property
     def kit(self) -> Any:
         """What the model's domain offers; companions are looked for beside the artifact, then among the shipped."""
         return kits.kit_of(self.model.kind)(self.model, self.folder, self.device)

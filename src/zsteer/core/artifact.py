@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from zsteer.core.config import CONFIG, FORMAT, read_config
 from zsteer.core.files import new_folder
+from zsteer.core.rng import initialised
 from zsteer.core.version import VERSION
 from zsteer.errors import ArtifactError, SettingsError, nearest
 
@@ -223,7 +224,8 @@ class Pretrained(ModelHubMixin):
         """
         if artifact.kind != cls.kind:
             raise ArtifactError(f"{where} holds a {artifact.kind!r}, expected a {cls.kind!r}")
-        model = cls(settings_from(cls.Settings, artifact.settings, where=where))
+        with initialised(0):  # the first weights are drawn and then replaced; the global state stays as it was
+            model = cls(settings_from(cls.Settings, artifact.settings, where=where))
         model.restore(artifact.tensors, artifact.texts)
         model.origin = artifact.origin
         if isinstance(model, nn.Module):

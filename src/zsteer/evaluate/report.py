@@ -49,7 +49,7 @@ class Value:
 Cell = str | float | int | Value
 
 
-def _number(value: float) -> str:
+def _number(value: float | int) -> str:  # noqa: PYI041 - beartype tells them apart
     if isinstance(value, float) and math.isnan(value):
         return "n/a"
     if isinstance(value, int) or abs(value) >= 1000:

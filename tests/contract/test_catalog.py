@@ -1,0 +1,131 @@
+"""Every shipped model, and a small one of every variant, keeps the public contracts."""
+
+import itertools
+
+import pytest
+import torch
+from tests.contract.test_receptor_models import PANEL, SMALL, receptors
+
+import zsteer
+from zsteer.core import catalog
+from zsteer.core.artifact import read_artifact
+from zsteer.core.batch import Batch
+from zsteer.core.protocols import Belief, Codec, Generative, Likelihood, Oracle, Trainable
+from zsteer.models.dwae import DisentangledSettings, DisentangledWAE
+from zsteer.models.validity import SequenceValidity
+
+DECLARED = {
+    "autoregressive": {"likelihood", "samples_do_not_depend_on_the_batch", "save_and_load", "no_global_rng"},
+    "classifier": {"losses_are_per_sample", "padding_is_ignored", "save_and_load"},
+    "dwae": {"code", "samples_do_not_depend_on_the_batch", "save_and_load", "padding_is_ignored"},
+    "sequence-validity": {"code", "losses_are_per_sample", "padding_is_ignored", "save_and_load"},
+}
+"""Kind of model -> contracts that it must declare, so that none is lost unnoticed."""
+
+NAMES = sorted(catalog.shipped())
+
+
+def loaded(name):
+    artifact = read_artifact(catalog.shipped()[name])
+    return catalog.model_class(artifact.kind).from_artifact(artifact, where=name)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def shipped(request):
+    return loaded(request.param)
+
+
+def test_the_parts_of_the_job_are_shipped():
+    assert {"tcr-editor", "tcr-judge", "tcr-lm", "tcr-oracle", "tcr-validity"} <= set(NAMES)
+
+
+def test_a_shipped_model_keeps_the_contracts(shipped):
+    if shipped.kind == "sequence-judge":
+        pytest.skip("the judge is an oracle only; test_the_judge_is_an_oracle asks it")
+    verdicts = {v.name: v.state for v in zsteer.check(shipped, receptors())}
+    assert "failed" not in verdicts.values()
+    assert {name for name, state in verdicts.items() if state == "ok"} >= DECLARED[shipped.kind]
+    assert isinstance(shipped, Trainable | Generative | Likelihood | Codec)
+
+
+def test_a_shipped_model_stored_again_is_the_same(shipped, tmp_path):
+    shipped.save_pretrained(tmp_path / "again")
+    again = type(shipped).from_pretrained(tmp_path / "again")
+    assert again.settings == shipped.settings
+    assert again.texts() == shipped.texts()
+    assert again.origin == shipped.origin
+    before, after = shipped.tensors(), again.tensors()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) or bool(before[name].isnan().any()) for name in before)
+
+
+def test_a_shipped_card_says_what_the_model_is(shipped):
+    assert shipped.origin.command.startswith("zsteer train ")
+    assert shipped.origin.data["subset"] == "permissive"
+    assert shipped.origin.data["licence"] and shipped.origin.data["sha256"]
+    assert shipped.origin.limits
+    assert shipped.origin.metrics
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_folder_has_a_filled_in_card(name):
+    card = (catalog.shipped()[name] / "README.md").read_text(encoding="utf-8")
+    assert f"# {name}" in card
+    assert "More Information Needed" not in card
+    for part in ("## Data", "## Metrics", "zsteer train", "licence"):
+        assert part in card
+
+
+def keeps_the_oracle_protocol(oracle, x):
+    assert isinstance(oracle, Oracle)
+    belief = oracle(x)
+    assert isinstance(belief, Belief)
+    assert belief.mean.shape == belief.std.shape == (len(x),)
+    assert bool(torch.isfinite(belief.mean).all()) and bool((belief.std >= 0).all())
+    # One row alone, in another order, and again: float32 sums in another order differ by about 1e-6.
+    alone = oracle(x.take(slice(3, 4))).mean
+    assert torch.allclose(belief.mean[3:4], alone, atol=1e-5)
+    turned = oracle(x.take(torch.arange(len(x) - 1, -1, -1))).mean
+    assert torch.allclose(belief.mean.flip(0), turned, atol=1e-5)
+    assert torch.equal(oracle(x).mean, belief.mean)
+
+
+def test_the_judge_is_an_oracle():
+    judge, x = loaded("tcr-judge"), receptors()
+    before = torch.random.get_rng_state()
+    for peptide in list(judge.settings.peptides)[:4]:
+        keeps_the_oracle_protocol(judge.oracle(peptide), x)
+        assert judge.oracle(peptide).threshold == judge.card(peptide).threshold
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_design_oracle_is_an_oracle():
+    oracle = loaded("tcr-oracle")
+    for peptide in ("YLQPRTFLL", "GILGFVFTL"):
+        keeps_the_oracle_protocol(oracle.binds(peptide), receptors())
+
+
+def test_the_judge_and_the_design_oracle_share_no_class_and_no_split():
+    judge, oracle = loaded("tcr-judge"), loaded("tcr-oracle")
+    assert type(judge) is not type(oracle)
+    assert set(judge.cards) <= set(oracle.cards)
+
+
+VARIANTS = list(itertools.product(("joint", "marginal", "gan"), ("none", "reversal", "hsic", "both"), (False, True)))
+
+
+@pytest.mark.parametrize(("regulariser", "removal", "variational"), VARIANTS)
+def test_every_variant_of_the_disentangled_model_keeps_the_contracts(regulariser, removal, variational):
+    settings = DisentangledSettings(
+        panel=PANEL, **SMALL, regulariser=regulariser, removal=removal, variational=variational
+    )
+    verdicts = {v.name: v.state for v in zsteer.check(DisentangledWAE(settings).eval(), receptors())}
+    assert "failed" not in verdicts.values()
+    assert {name for name, state in verdicts.items() if state == "ok"} >= DECLARED["dwae"]
+
+
+def test_a_fresh_validity_model_keeps_the_contracts():
+    x = receptors()
+    plain = Batch({"tokens": x["tokens"]}, mask=x.mask)
+    verdicts = {v.name: v.state for v in zsteer.check(SequenceValidity(SequenceValidity.Settings(hidden=16)), plain)}
+    assert "failed" not in verdicts.values()
