@@ -30,7 +30,7 @@ class Steer:
     out: Path | None = None
     """Where the designs go, by ending: .tsv (AIRR), .csv or .fasta, each also as .gz."""
     max_edits: int | None = None
-    """Most changes of a template; no limit when absent."""
+    """Most changes of a template; 8 when absent."""
     top: int = 1
     """Designs for each template."""
     seed: int = 0

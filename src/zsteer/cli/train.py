@@ -26,7 +26,7 @@ class Train:
     resume: Path | None = None
     """Run folder to go on with, from its newest checkpoint."""
     data: Path | None = None
-    """Folder of the data; ZSTEER_DATA when absent."""
+    """Folder of the data; ZSTEER_DATA when absent; `synthetic` draws tables from the shipped models."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     devices: int = 1

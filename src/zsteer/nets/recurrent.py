@@ -175,7 +175,7 @@ class Steps:
     def advance(self, state: State, tokens: Int[Tensor, " r"]) -> tuple[Float[Tensor, "r k"], State]:
         """Log-probabilities of the symbol after ``tokens``, and the state that has read them."""
         rows, position, *hidden = state
-        gates = self.token_gates[tokens] + self.place_gates[position] + self.gates[rows]
+        gates = self.token_gates[tokens].add_(self.place_gates[position]).add_(self.gates[rows])
         new = self.net._cell(gates, tuple(hidden))  # noqa: SLF001 (two halves of one thing)
         scores = self.net._scores(new[self.net.layers - 1], self.mixed[rows])  # noqa: SLF001
         return scores, (rows, position + 1, *new)

@@ -43,7 +43,7 @@ class Request:
     indels: bool
 
     def beam(self) -> BeamSettings:
-        """Budget and width of the beam; without a budget, as many edits as the longest core has residues."""
+        """Budget and width of the beam; 8 edits where no budget is given."""
         limit = 8 if self.budget.edits is None else self.budget.edits
         return BeamSettings(
             edits=limit, width=self.knobs.width, keep_start=self.ends, keep_end=self.ends, indel=self.indels
@@ -99,7 +99,8 @@ def _latent(model: DisentangledWAE, family: Family, request: Request, knobs: Lat
         return BeamEdit(propose, pool=request.budget.top)
     if request.examples is not None:
         # There is no peptide, so nothing but the model itself can say what resembles the examples.
-        return BeamEdit(propose, model.resembles(request.examples), family.language.plausible, knobs.pool)
+        resembles = model.resembles(request.examples)
+        return BeamEdit(propose, resembles, family.language.plausible, knobs.pool, asks=False)
     peptide = str(request.peptide)
     psi, oracle = model.binds(peptide), family.oracle.binds(peptide)
     chosen = {"psi": psi, "oracle": oracle, "both": Ensemble((psi, oracle))}[knobs.rerank]
