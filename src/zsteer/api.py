@@ -174,6 +174,8 @@ def fit(
     elif keys:
         raise SettingsError(f"a recipe is complete; leave {', '.join(keys)} away or give the recipe's name")
     world = World.join(devices)
+    if world.rank == 0:
+        Run.check_free(Path(out), overwrite=overwrite)
     where = data if data is not None else os.environ.get("ZSTEER_DATA")
     values = {
         "name": recipe.name,

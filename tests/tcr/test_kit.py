@@ -67,8 +67,9 @@ def test_the_edit_budget_and_the_ends_are_kept(models, templates, name, budget):
 @pytest.mark.parametrize("ends", [0, 4])
 def test_keep_says_how_many_residues_stay(models, templates, name, ends):
     designs = models[name].steer(templates, toward={"binds": PEPTIDE}, max_edits=3, keep={"ends": ends})
-    # The anchors are no part of the loop: whatever is kept, a design is a whole junction.
     for before, after in pairs(designs):
+        # Whatever is kept, a design is a whole junction.
+        assert after[0] == "C" and after[-1] in "FW"
         assert before[:ends] == after[:ends]
         assert before[len(before) - ends :] == after[len(after) - ends :]
         assert levenshtein(before, after) <= 3
@@ -254,6 +255,13 @@ def test_a_few_samples_are_the_start_of_many(name, given):
     assert zsteer.sample(name, 5, given=given, seed=6, device="cpu").sequences != few.sequences
     with pytest.raises(InputError, match="at least 1 sample"):
         zsteer.sample(name, 0, given=given)
+
+
+@pytest.mark.parametrize("name", ["tcr-lm", *MODELS])
+def test_samples_are_whole_junctions(name):
+    made = zsteer.sample(name, 1500, seed=1, given={} if name == "tcr-lm" else {"peptide": PEPTIDE}, device="cpu")
+    assert all(sequence[0] == "C" and sequence[-1] in "FW" for sequence in made.sequences)
+    assert "no_whole_junction" not in made.facts
 
 
 def test_a_condition_that_does_not_exist_is_named():

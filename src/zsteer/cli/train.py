@@ -100,7 +100,11 @@ def _finish(command: Train, recipe: Recipe | None, arguments: Sequence[str]) -> 
 
     if command.devices > 1 and "RANK" not in os.environ:
         from zsteer.train.distributed import launch
+        from zsteer.train.run import Run
 
+        # Said here once, before any process starts, instead of by one process among several.
+        if command.out is not None:
+            Run.check_free(command.out, overwrite=command.overwrite)
         return launch(["train", *arguments], command.devices)
     from zsteer import api
 

@@ -17,9 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zsteer.core.files import check_free, new_file, new_folder
-from zsteer.errors import ArtifactError, InputError
+from zsteer.errors import ArtifactError, InputError, OutputError
 
 __all__ = ["Checkpoint", "Run"]
+
+
+def _empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,25 @@ class Run:
         """Start a run folder with its resolved recipe.
 
         Raises:
-            OutputError: if it exists and ``overwrite`` is false.
+            OutputError: if it exists and ``overwrite`` is false, or it is something else than a run.
         """
-        check_free(folder, overwrite=overwrite)
+        Run.check_free(folder, overwrite=overwrite)
         with new_folder(folder, overwrite=overwrite) as partial:
             text = yaml.safe_dump(dict(recipe), sort_keys=False)
             (partial / "recipe.yaml").write_text(text, encoding="utf-8")
         return Run(folder)
+
+    @staticmethod
+    def check_free(folder: Path, *, overwrite: bool) -> None:
+        """Refuse a folder that cannot become a run, before any work is done.
+
+        Raises:
+            OutputError: if it exists and ``overwrite`` is false, or it is something else than a run.
+        """
+        check_free(folder, overwrite=overwrite)
+        # --overwrite replaces a run, never a folder of something else.
+        if folder.exists() and not (folder / "recipe.yaml").is_file() and not (folder.is_dir() and _empty(folder)):
+            raise OutputError(f"{folder} is no run, so it is not replaced; choose another name or remove it yourself")
 
     @staticmethod
     def existing(folder: Path) -> "Run":

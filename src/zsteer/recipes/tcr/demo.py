@@ -23,6 +23,7 @@ from zsteer.errors import InputError
 from zsteer.evaluate.report import Block, Report, Table
 from zsteer.evaluate.steering import first_of_each, share
 from zsteer.recipes.tcr import tables
+from zsteer.recipes.tcr.draw import whole
 from zsteer.recipes.tcr.family import Family
 from zsteer.recipes.tcr.kit import Designs, ReceptorKit
 from zsteer.recipes.tcr.methods import Task, first_designs, methods
@@ -113,7 +114,7 @@ def _templates(family: Family, data: Path | None) -> Designs:
         order = Streams.of(0, 1).permutation("repertoire", len(background))[0][:REPERTOIRE]
         more, origin = background.take(order), "held-out background"
     else:
-        more = family.language.sample(REPERTOIRE, rng=Streams.of(0, REPERTOIRE).child("repertoire"))
+        more = whole(family.language, REPERTOIRE, Streams.of(0, REPERTOIRE).child("repertoire"))
         origin = "synthetic"
     sequences = [*known.sequences, *space.decode(more)]
     names += [f"{origin.split()[0]}{i}" for i in range(1, REPERTOIRE + 1)]

@@ -16,6 +16,7 @@ from zsteer.domains.sequences.metrics import edits
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
+from zsteer.recipes.tcr.draw import anchored, whole
 from zsteer.recipes.tcr.evaluate import report_on
 from zsteer.recipes.tcr.family import Family
 from zsteer.recipes.tcr.propose import Request, editor_of
@@ -91,7 +92,7 @@ class ReceptorKit:
 
     def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> Designs:
         """New receptors, for a peptide or none."""
-        made = self.model.sample(n, given=given, rng=rng)
+        made = whole(self.model, n, rng, given=given)
         peptide = given.get("peptide")
         sequences = self.space.decode(made)
         columns: dict[str, Sequence[str]] = {"sequence_id": [f"sample{i}" for i in range(n)]}
@@ -99,7 +100,10 @@ class ReceptorKit:
         if peptide is not None and str(peptide) in self.family.oracle.cards:
             found = score(self.family, made, str(peptide))
             columns |= {"peptide": [str(peptide)] * n, **found.columns()}
-        facts = {"distinct": len(set(sequences))} | (_shares(found) if found else {})
+        facts: dict[str, Any] = {"distinct": len(set(sequences))} | (_shares(found) if found else {})
+        broken = int((~anchored(made["tokens"])).sum())
+        if broken:
+            facts["no_whole_junction"] = broken
         return Designs(sequences, made, columns, facts, found)
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: EditorKnobs, rng: Streams) -> Designs:
@@ -211,7 +215,8 @@ def _kept(keep: Mapping[str, object], *, indels: bool) -> tuple[int, bool]:
     length = str(keep.get("length", "no" if indels else "yes")).lower()
     if length not in {"yes", "no", "true", "false"}:
         raise SettingsError(f"--keep length takes yes or no, got {length!r}")
-    return int(ends), length in {"yes", "true"}
+    # The two anchors always stay: without them a design is no junction.
+    return max(1, int(ends)), length in {"yes", "true"}
 
 
 def _shares(found: Scores) -> dict[str, float]:
