@@ -24,7 +24,7 @@ from zsteer.models.panel import Panel
 from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
-from zsteer.sample.sequences import Guided, Stepwise, draw
+from zsteer.sample.sequences import Guided, Stepwise, Wish, draw
 
 __all__ = ["Autoregressive", "AutoregressiveSettings"]
 
@@ -173,14 +173,10 @@ class Autoregressive(Pretrained, nn.Module):
         Raises:
             InputError: if there is another condition, or the number of streams differs.
         """
-        wants = dict(given or {})
-        strange = sorted(set(wants) - {"peptide", "scale", "temperature"})
-        if strange or len(rng) != n:
-            raise InputError(f"expected given peptide, scale, temperature and {n} streams, got {strange}, {len(rng)}")
-        name = wants.get("peptide")
-        peptide = torch.full((n,), -1 if name is None else self.index(str(name)), device=rng.ids.device)
-        decoder = self.steps(peptide, scale=float(str(wants.get("scale", 1.0))))
-        return draw(decoder, rng.child("sample"), temperature=float(str(wants.get("temperature", 1.0))))
+        wish = Wish.of(given, n, rng)
+        index = -1 if wish.peptide is None else self.index(wish.peptide)
+        decoder = self.steps(torch.full((n,), index, device=rng.ids.device), scale=wish.scale)
+        return draw(decoder, rng.child("sample"), temperature=wish.temperature)
 
     @torch.no_grad()
     def propose(

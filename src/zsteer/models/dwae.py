@@ -34,7 +34,7 @@ from zsteer.nets.mlp import MLP
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.nets.transformer import SequenceTransformer
 from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
-from zsteer.sample.sequences import Guided, Stepwise, draw
+from zsteer.sample.sequences import Guided, Stepwise, Wish, draw
 
 __all__ = ["Aim", "DisentangledSettings", "DisentangledWAE", "LossWeights", "dwae_loss"]
 
@@ -253,17 +253,13 @@ class DisentangledWAE(Pretrained, nn.Module):
         Raises:
             InputError: if there is another condition, or the number of streams differs.
         """
-        wants = dict(given or {})
-        strange = sorted(set(wants) - {"peptide", "scale", "temperature"})
-        if strange or len(rng) != n:
-            raise InputError(f"expected given peptide, scale, temperature and {n} streams, got {strange}, {len(rng)}")
-        s, device = self.settings, rng.ids.device
-        name = wants.get("peptide")
-        z_s = rng.normal("z_s", (s.structural,))
-        peptide = torch.full((n,), -1 if name is None else s.panel.index(str(name)), device=device)
-        z_f = rng.normal("z_f", (s.functional,)) if name is None else self.mean[peptide]
-        decoder = self.steps(z_f, z_s, peptide, scale=float(str(wants.get("scale", 1.0))))
-        return draw(decoder, rng.child("sample"), temperature=float(str(wants.get("temperature", 1.0))))
+        wish = Wish.of(given, n, rng)
+        index = -1 if wish.peptide is None else self.settings.panel.index(wish.peptide)
+        peptide = torch.full((n,), index, device=rng.ids.device)
+        z_s = rng.normal("z_s", (self.settings.structural,))
+        z_f = rng.normal("z_f", (self.settings.functional,)) if index < 0 else self.mean[peptide]
+        decoder = self.steps(z_f, z_s, peptide, scale=wish.scale)
+        return draw(decoder, rng.child("sample"), temperature=wish.temperature)
 
     @torch.no_grad()
     def remember(self, binders: Batch, background: Batch) -> None:

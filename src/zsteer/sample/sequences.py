@@ -3,6 +3,7 @@ r"""Sequences from a decoder, symbol by symbol, and the contract of such a decod
 A draw at temperature tau is argmax_k (score_k / tau + G_k) with standard Gumbel numbers G; tau = 0 takes the best.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
-from zsteer.errors import SettingsError
+from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths.guidance import classifier_free
 
-__all__ = ["Alphabet", "Guided", "Stepwise", "draw"]
+__all__ = ["Alphabet", "Guided", "Stepwise", "Wish", "draw"]
 
 State = tuple[Tensor, ...]
 
@@ -83,6 +84,35 @@ class Guided:
         # A symbol that never comes (-1e9) stays out whatever the scale does to the difference of two such numbers.
         scores = classifier_free(null, conditional, self.scale)
         return torch.where(null < -1e8, null, scores), (*first, *second)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a sample of sequences is asked for: a peptide or none, strength of guidance, temperature."""
+
+    peptide: str | None
+    scale: float
+    temperature: float
+
+    @staticmethod
+    def of(given: Mapping[str, object] | None, n: int, rng: Streams) -> "Wish":
+        """Read the conditions of ``sample``.
+
+        Raises:
+            InputError: if there is another condition, or the number of streams is not ``n``.
+        """
+        wants = dict(given or {})
+        strange = sorted(set(wants) - {"peptide", "scale", "temperature"})
+        if strange:
+            raise InputError(f"--given: {nearest(strange[0], ('peptide', 'scale', 'temperature'), what='condition')}")
+        if len(rng) != n:
+            raise InputError(f"expected one stream for each of {n} samples, got {len(rng)}")
+        try:
+            scale, temperature = (float(str(wants.get(name, 1.0))) for name in ("scale", "temperature"))
+        except ValueError as error:
+            raise InputError(f"--given scale and temperature take numbers: {error}") from None
+        name = wants.get("peptide")
+        return Wish(None if name is None else str(name), scale, temperature)
 
 
 def draw(
