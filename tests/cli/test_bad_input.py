@@ -4,7 +4,9 @@ The reader itself is tested with its domain; here the whole way from the shell t
 editor as the model.
 """
 
+import contextlib
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -141,20 +143,65 @@ def test_values_out_of_range(zsteer, tmp_path, more):
     assert not (tmp_path / "b.tsv").exists()
 
 
-def test_a_disk_that_refuses_leaves_nothing(tmp_path):
+FULL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from zsteer.cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+TRAIN = ["train", "tcr-lm", "--size", "xs", "--steps", "4", "--batch", "16", "--data", "synthetic", "--out", "run"]
+EVALUATE = ["evaluate", "a.tsv", "--protocol", "tcr", "--toward", f"binds={PEPTIDE}"]
+
+
+@pytest.mark.parametrize(
+    ("room", "words", "hint", "left"),
+    [
+        (300, steer("a.tsv"), "cannot write designs.tsv", set()),
+        (300, ["sample", "tcr-lm", "-n", "50", "--out", "new.fasta.gz"], "cannot write new.fasta.gz", set()),
+        (300, [*EVALUATE, "--report", "page.html"], "cannot write page.html", set()),
+        (60, TRAIN, "cannot write run", set()),
+        (50_000, TRAIN, "cannot write run/checkpoints/step-000000001", {"run", "run/checkpoints", "run/recipe.yaml"}),
+    ],
+    ids=["steer", "sample", "evaluate", "train's recipe", "train's checkpoint"],
+)
+def test_a_disk_that_refuses_leaves_nothing(tmp_path, room, words, hint, left):
     # A limit on file sizes stands for a full disk: the system refuses the write after some bytes in both cases.
     (tmp_path / "a.tsv").write_bytes(table(*[GOOD] * 20))
-    script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)); "
-        f"from zsteer.cli.main import main; sys.exit(main({steer('a.tsv')!r}))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {key: value for key, value in os.environ.items() if key != "ZSTEER_DATA"}
+    environment |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", FULL_DISK, str(room), *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    refused((done.returncode, done.stdout, done.stderr.strip().splitlines()), "cannot write designs.tsv")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tsv"]
+    refused((done.returncode, done.stdout, done.stderr.strip().splitlines()), hint)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert found == {"a.tsv"} | left
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def change(folder, edit):
+    config = json.loads((folder / "config.json").read_text())
+    edit(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def swap(folder, other):
+    """Weights of another model with their right SHA-256: only names and shapes can tell."""
+    from zsteer.core import catalog
+
+    shutil.copy(catalog.shipped()[other] / "model.safetensors", folder / "model.safetensors")
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    change(folder, lambda config: config["files"].update({"model.safetensors": digest}))
 
 
 def shorten(path):
@@ -165,9 +212,18 @@ DAMAGES = {
     "weights cut short": lambda folder: shorten(folder / "model.safetensors"),
     "weights missing": lambda folder: (folder / "model.safetensors").unlink(),
     "weights of zero bytes": lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    "one bit of the weights flipped": lambda folder: flip(folder / "model.safetensors"),
+    "weights of another model": lambda folder: swap(folder, "tcr-lm"),
     "settings cut short": lambda folder: shorten(folder / "config.json"),
     "settings of another thing": lambda folder: (folder / "config.json").write_text('{"a": 1}'),
     "settings not an object": lambda folder: (folder / "config.json").write_text("[1, 2]"),
+    "settings not UTF-8": lambda folder: (folder / "config.json").write_bytes(b"\xff{}"),
+    "settings missing": lambda folder: (folder / "config.json").unlink(),
+    "a setting that does not exist": lambda folder: change(folder, lambda config: config["settings"].update(wdth=3)),
+    "a setting of the wrong type": lambda folder: change(folder, lambda config: config["settings"].update(hidden="x")),
+    "a kind that does not exist": lambda folder: change(folder, lambda config: config.update(kind="autoregresive")),
+    "a format of the future": lambda folder: change(folder, lambda config: config.update(format=99)),
+    "a file outside the folder": lambda folder: change(folder, lambda c: c["files"].update({"../x": "0"})),
 }
 
 
@@ -198,3 +254,78 @@ def test_any_bytes_are_read_or_refused_in_one_line(zsteer, tmp_path, content, en
     assert status in {0, 2}
     assert len(lines) == (1 if status == 2 else 0), lines
     assert not list(tmp_path.glob(".partial*"))
+
+
+@hypothesis.settings(max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    content=st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=60).map(lambda tail: HEADER + tail),
+        st.lists(st.text("ACDEFGHIKLMNPQRSTVWYX-c", max_size=32).map(lambda text: f"C{text}F"), max_size=4).map(
+            lambda rows: table(*rows)
+        ),
+        st.text(alphabet="ACDEFGHIKLMNPQRSTVWYX>\t\r\n", max_size=80).map(str.encode),
+    ),
+    ending=st.sampled_from([".tsv", ".csv", ".fasta", ".tsv.gz", ".fa.gz"]),
+    skip=st.booleans(),
+)
+def test_any_bytes_are_evaluated_or_refused_in_one_line(zsteer, tmp_path, content, ending, skip):
+    path = tmp_path / f"any{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+    words = ["evaluate", path.name, *EVALUATE[2:], "--json", *(["--skip-invalid"] if skip else [])]
+    status, printed, lines = zsteer(*words)
+    if status == 0:
+        json.loads(printed)
+        assert lines == []
+    else:
+        refused((status, printed, lines), path.name)
+
+
+@hypothesis.settings(max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(place=st.integers(0, 10**6), byte=st.integers(0, 255))
+def test_any_changed_byte_of_the_settings_is_harmless_or_refused(tmp_path, place, byte):
+    from zsteer.core import catalog
+    from zsteer.core.artifact import read_artifact
+    from zsteer.errors import ArtifactError, SettingsError
+    from zsteer.models.autoregressive import Autoregressive
+
+    shutil.copytree(catalog.resolve("tcr-lm"), tmp_path / "model", dirs_exist_ok=True)
+    path = tmp_path / "model" / "config.json"
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] = byte
+    path.write_bytes(bytes(content))
+    with contextlib.suppress(ArtifactError, SettingsError):
+        Autoregressive.from_artifact(read_artifact(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(("name", "content", "hints"), list(BAD_FILES.values()), ids=list(BAD_FILES))
+def test_a_bad_file_of_examples_is_refused_alike(zsteer, tmp_path, name, content, hints):
+    (tmp_path / "templates.tsv").write_bytes(table(GOOD))
+    (tmp_path / name).write_bytes(content)
+    refused(
+        zsteer("steer", "tcr-dwae", "--input", "templates.tsv", "--toward", f"like={name}", "--out", "b.tsv"), *hints
+    )
+    assert not (tmp_path / "b.tsv").exists()
+
+
+def test_conditions_that_do_not_exist(zsteer, tmp_path):
+    refused(zsteer("sample", MODEL, "--given", "peptid=YLQPRTFLL"), "peptid")
+    refused(zsteer("sample", MODEL, "--given", "peptide=YLQPRTFLI"), "did you mean 'YLQPRTFLL'")
+    refused(zsteer("sample", MODEL, "-n", "0"), "at least 1")
+    refused(zsteer("sample", MODEL, "-n", "many"), "many")
+    refused(zsteer("sample", MODEL, "--given", "temperature=hot"), "hot")
+    refused(zsteer("sample", "tcr-lm", "--given", f"peptide={PEPTIDE}"), "peptide")
+    refused(zsteer("sample", "tcr-oracle"), "neither samples nor steers")
+    refused(zsteer("steer", "tcr-judge", "--toward", f"binds={PEPTIDE}"), "does not steer")
+    (tmp_path / "new.fasta").write_text("mine")
+    refused(zsteer("sample", MODEL, "--out", "new.fasta"), "new.fasta exists", "--overwrite")
+    assert (tmp_path / "new.fasta").read_text() == "mine"
+
+
+def test_a_report_that_exists_is_kept(zsteer, tmp_path):
+    (tmp_path / "a.tsv").write_bytes(table(GOOD))
+    (tmp_path / "page.html").write_text("mine")
+    refused(zsteer(*EVALUATE, "--report", "page.html"), "page.html exists", "--overwrite")
+    assert (tmp_path / "page.html").read_text() == "mine"
+    assert zsteer(*EVALUATE, "--report", "page.html", "--overwrite")[0] == 0
+    assert "<!doctype html>" in (tmp_path / "page.html").read_text()

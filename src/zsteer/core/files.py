@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from zsteer.errors import OutputError
 
 __all__ = ["check_free", "new_file", "new_folder"]
@@ -36,8 +38,9 @@ def check_free(path: Path, *, overwrite: bool) -> None:
 def _plain_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; nothing was kept") from error
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk by an error of its own
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; nothing was kept") from error
 
 
 @contextmanager

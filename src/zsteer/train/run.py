@@ -113,9 +113,18 @@ class Run:
         return values
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Append one line to ``metrics.jsonl``."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(record)) + "\n")
+        """Append one line to ``metrics.jsonl``.
+
+        Raises:
+            OutputError: if the disk refuses.
+        """
+        path = self.folder / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(record)) + "\n")
+        except OSError as error:
+            again = f"make room and go on with: zsteer train --resume {self.folder}"
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; {again}") from error
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of ``metrics.jsonl`` that a resumed run writes again, and a torn last line."""
