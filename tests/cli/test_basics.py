@@ -115,6 +115,21 @@ def test_a_wrong_recipe_file_is_one_line(capsys, tmp_path, text, expected):
     assert not (tmp_path / "run").exists()
 
 
+def test_recipes_list_the_peptides_and_how_well_they_are_judged(capsys):
+    import json
+
+    from zsteer.cli.recipes import LEAST_AREA
+    from zsteer.scoring import card
+
+    assert LEAST_AREA == card.LEAST_AREA
+    out = run(capsys, "recipes")[1]
+    told = json.loads(run(capsys, "recipes", "--json")[1])["peptides"]
+    assert [row["area"] for row in told] == sorted((row["area"] for row in told), reverse=True)
+    for row in told:
+        line = next(line for line in out.splitlines() if line.startswith(f"  {row['peptide']} "))
+        assert ("--force" in line) == (row["area"] < LEAST_AREA)
+
+
 def test_debug_shows_the_traceback(capsys):
     from zsteer.errors import ZsteerError
 
