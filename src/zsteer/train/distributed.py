@@ -4,9 +4,11 @@ Every process draws the same global batch and takes its own slice, with the stre
 two processes see the same numbers. Terms that couple the samples of a batch (MMD, for one) see a process's slice only.
 """
 
+import gc
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,7 +51,11 @@ class World:
     def leave(self) -> None:
         """End the group of processes."""
         if dist.is_initialized():
+            # DDP keeps the group, with its threads, in reference cycles. A thread that is left when the interpreter
+            # ends may abort the process, and torchrun would then kill the one that still writes the artifact.
+            gc.collect()
             dist.destroy_process_group()
+            gc.collect()
 
     def share(self, n: int) -> slice:
         """The rows of a global batch of ``n`` that belong to this process.
@@ -90,7 +96,10 @@ def parallel(model: nn.Module, world: World, *, several_players: bool) -> Callab
     """A callable that gives the model's losses, with gradients averaged over the processes."""
     if world.size == 1:
         return model.losses  # type: ignore[return-value]
-    return DistributedDataParallel(_Losses(model), broadcast_buffers=False, find_unused_parameters=several_players)
+    with warnings.catch_warnings():
+        # Newer releases rename the argument, older ones know only this name.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
+        return DistributedDataParallel(_Losses(model), broadcast_buffers=False, find_unused_parameters=several_players)
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
