@@ -21,6 +21,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.sequences.data import DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS, related
 from zsteer.domains.sequences.metrics import diversity, edits, nearest_distance
+from zsteer.errors import InputError
 from zsteer.evaluate.report import Report, Table, Value
 from zsteer.evaluate.steering import first_of_each, off_target
 from zsteer.recipes.tcr import tables
@@ -124,19 +125,23 @@ def bench(
 
     Returns:
         The tables, with what was left out in their notes.
+
+    Raises:
+        InputError: if the models can judge no peptide of the panels.
     """
     family = Family(models)
     field = _Field(family, None if data is None else _table(data, family), QUICK if quick else FULL, watch)
     began = time.perf_counter()
     report_tables: list[Table] = []
-    for panel in ("core", "paper"):
-        scale = field.scales[panel]
-        names, missing = _peptides(family, PANELS[panel], scale.epitopes)
-        if not names:
-            continue
-        cells = _run(field, panel, names)
-        report_tables.append(_table_of(panel, cells, names, _notes(field, scale, names, missing)))
-        report_tables.append(_by_peptide(panel, cells, names, family))
+    chosen = {panel: _peptides(family, PANELS[panel], field.scales[panel].epitopes) for panel in ("core", "paper")}
+    if not any(names for names, _ in chosen.values()):
+        raise InputError("these models judge no peptide of the panels; train the judge on the receptor tables")
+    count = _Count(sum(field.scales[panel].seeds * len(names) for panel, (names, _) in chosen.items()) * len(methods()))
+    for panel, (names, missing) in chosen.items():
+        if names:
+            cells = _run(field, panel, names, count)
+            notes = _notes(field, field.scales[panel], names, missing)
+            report_tables += [_table_of(panel, cells, names, notes), _by_peptide(panel, cells, names, family)]
     report_tables.append(_disentangled(family))
     report_tables.append(_speed(field))
     facts = {
@@ -170,11 +175,18 @@ Cells = Mapping[str, Mapping[str, list[dict[str, float]]]]
 """Method -> peptide -> one mapping of figures for each repeat."""
 
 
-def _run(field: _Field, panel: str, names: Sequence[str]) -> Cells:
+@dataclass
+class _Count:
+    """Steps done of all panels together, for the time that is left."""
+
+    total: int
+    done: int = 0
+
+
+def _run(field: _Field, panel: str, names: Sequence[str], count: _Count) -> Cells:
     rows = methods()
     cells: dict[str, dict[str, list[dict[str, float]]]] = {name: {p: [] for p in names} for name in rows}
     scale = field.scales[panel]
-    total, done = scale.seeds * len(names) * len(rows), 0
     for seed in range(scale.seeds):
         templates = field.templates(seed, scale.templates)
         for peptide in names:
@@ -183,8 +195,9 @@ def _run(field: _Field, panel: str, names: Sequence[str]) -> Cells:
                 figures = _one(field, method, peptide, starts, (seed, scale.calls))
                 if figures is not None:
                     cells[name][peptide].append(figures)
-                done += 1
-                field.watch({"step": done, "steps": total, "panel": panel, "peptide": peptide, "method": name})
+                count.done += 1
+                told = {"step": count.done, "steps": count.total, "panel": panel, "peptide": peptide, "method": name}
+                field.watch(told)
     return {name: of for name, of in cells.items() if any(of.values())}
 
 
@@ -273,6 +286,7 @@ def _by_peptide(panel: str, cells: Cells, names: Sequence[str], family: Family) 
         rows.append([method, *[Value.of([figures["confirmed <= 4"] for figures in of[name]]) for name in names]])
     rows.append(["real held-out binders", *[family.judge.card(name).real_pass for name in names]])
     rows.append(["AUC of the judge", *[family.judge.card(name).area for name in names]])
+    rows.append(["AUC of the judge, same-host swaps", *[family.judge.card(name).area_swap for name in names]])
     rows.append(["AUC of the design oracle", *[family.oracle.cards[name].area for name in names]])
     return Table(f"{panel.capitalize()} panel: confirmed <= 4 edits, by peptide", ["method", *names], rows)  # type: ignore[arg-type]
 
