@@ -59,7 +59,9 @@ def run(arguments: Sequence[str]) -> int:
             data = command.data or (Path(os.environ["ZSTEER_DATA"]) if os.environ.get("ZSTEER_DATA") else None)
             options |= {"models": command.models, "data": data, "watch": progress.update}
         report = function(**options)
-    kept = report.to_dict() | {"command": f"zsteer bench {name} {' '.join(words)}".strip(), "made": _circumstances()}
+    # Folders of this machine are nobody's business: a path is kept by its last part.
+    told = " ".join(Path(word).name if "/" in word else word for word in words)
+    kept = report.to_dict() | {"command": f"zsteer bench {name} {told}".strip(), "made": _circumstances()}
     from zsteer.core.files import new_file
 
     goal = command.out / f"{name}{'-quick' if command.quick else ''}.json"
