@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,15 @@ IMPORT_SECONDS = 0.1
 def best_of_five(code):
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = os.times()
         subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
+        end = os.times()
+        seconds.append(end.children_user + end.children_system - start.children_user - start.children_system)
     return min(seconds)
 
 
 def test_import_costs_little_over_nothing():
-    # The best of five on both sides, so that a busy machine does not fail it.
+    # CPU time, the best of five on both sides, so that a busy machine does not fail it.
     assert best_of_five("import zsteer") - best_of_five("pass") <= IMPORT_SECONDS
 
 
