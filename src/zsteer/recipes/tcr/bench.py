@@ -196,7 +196,13 @@ def _run(field: _Field, panel: str, names: Sequence[str], count: _Count) -> Cell
                 if figures is not None:
                     cells[name][peptide].append(figures)
                 count.done += 1
-                told = {"step": count.done, "steps": count.total, "panel": panel, "peptide": peptide, "method": name}
+                told: dict[str, object] = {
+                    "step": count.done,
+                    "steps": count.total,
+                    "panel": panel,
+                    "peptide": peptide,
+                    "method": name,
+                }
                 field.watch(told)
     return {name: of for name, of in cells.items() if any(of.values())}
 

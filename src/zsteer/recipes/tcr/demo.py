@@ -161,7 +161,7 @@ COLUMNS = ("method", "n", "edits", "design oracle", "judge", "confirmed, <= 4 ed
 def _report(family: Family, templates: Designs, designs: Designs, peptide: str, others: Mapping[str, Any]) -> Report:
     if designs.scores is None:
         raise InputError(f"{peptide}: there are no scores to report on")
-    ours = "z-free editor, 30 calls"
+    ours = "z-free editor, 60 calls"
     calls = designs.facts["oracle_calls"] / len(templates)
     rows = [_row(name, *entry) for name, entry in others.items()]
     rows.append(_row(ours, designs.scores, templates.batch, designs.batch, calls))

@@ -133,10 +133,10 @@ def methods() -> Mapping[str, Method]:
         Method("dWAE, <= 4 edits, no ranking", _latent("tcr-dwae", rerank="none"), plain, _pool),
         Method("dWAE, <= 4 edits, Psi", _latent("tcr-dwae", rerank="psi"), plain, _pool),
         Method("dWAE, <= 4 edits, Psi + 12 calls", _latent("tcr-dwae", rerank="both", pool=12), plain, _pool),
-        Method("dWAE, <= 4 edits, Psi + 30 calls", _latent("tcr-dwae", rerank="both"), plain, _pool),
+        Method("dWAE, <= 4 edits, Psi + 60 calls", _latent("tcr-dwae", rerank="both"), plain, _pool),
         Method("z-free editor, no ranking", _guided(rerank="none"), plain, _pool),
         Method("z-free editor, 12 calls", _guided(pool=12), plain, _pool),
-        Method("z-free editor, 30 calls", _guided(), plain, _pool),
+        Method("z-free editor, 60 calls", _guided(), plain, _pool),
     )
     return {row.name: row for row in rows}
 

@@ -112,10 +112,10 @@ class EditorKnobs(BaseModel):
     rerank: Literal["oracle", "psi", "both", "none"] = Field(
         default="oracle", description="who chooses among the proposals: the design oracle, or none (the most likely)"
     )
-    pool: int = Field(default=30, ge=1, description="proposals of each template that are ranked")
+    pool: int = Field(default=60, ge=1, description="proposals of each template that are ranked")
     scale: float | None = Field(default=None, description="strength of guidance; by the model when absent")
     indels: bool = Field(default=True, description="allow one insertion or deletion")
-    width: int = Field(default=4, ge=1, description="hypotheses for each number of edits")
+    width: int = Field(default=6, ge=1, description="hypotheses for each number of edits")
     force: bool = Field(default=False, description="go on with a peptide that the judge cannot judge")
 
 
