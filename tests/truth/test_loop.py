@@ -147,7 +147,7 @@ def test_no_global_rng_is_touched():
 
 
 WORKER = textwrap.dedent("""
-    import sys, torch
+    import os, sys, torch
     from tests.toy import Duel, LineSettings, table
     from zsteer.train.distributed import World
     from zsteer.train.loop import Optim, Plan, fit
@@ -160,6 +160,9 @@ WORKER = textwrap.dedent("""
         torch.set_printoptions(precision=8)
         print("weights", [float(v) for p in model.parameters() for v in p.detach().flatten()])
     world.leave()
+    # As the command line does: a thread of gloo may outlive the group and abort the interpreter's own end.
+    sys.stdout.flush()
+    os._exit(0)
 """)
 
 

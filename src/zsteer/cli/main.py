@@ -94,4 +94,11 @@ def _run(given: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    code = main()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # A process of a group: a thread of gloo that outlives the group would abort the interpreter's own end, after
+        # everything is written, and torchrun would report a failure that is none.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
