@@ -72,7 +72,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move every tensor to ``device``."""
-        if self.device == torch.device(device):
+        if self.device == (torch.device(device) if isinstance(device, str) else device):
             return self
         return self._map(lambda value: value.to(device))
 

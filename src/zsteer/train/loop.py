@@ -148,7 +148,8 @@ class Fit:
         self.world = world or World()
         self.turns = tuple(model.turns)
         self.players = {name: list(parameters) for name, parameters in model.players().items()}
-        self.optimisers = {name: plan.of(name).build(chosen) for name, chosen in self.players.items()}
+        self.optims = {name: plan.of(name) for name in self.players}
+        self.optimisers = {name: self.optims[name].build(chosen) for name, chosen in self.players.items()}
         self.average = averaged(trained, plan.ema) if plan.ema is not None else None
         self.losses = parallel(trained, self.world, several_players=len(self.players) > 1)
         self.device = next(trained.parameters()).device
@@ -185,14 +186,19 @@ class Fit:
         return record if wants_log else None
 
     def _update(self, player: str, update: int, *, wants_log: bool) -> dict[str, float]:
-        optim, optimiser, own = self.plan.of(player), self.optimisers[player], self.players[player]
+        optim, optimiser, own = self.optims[player], self.optimisers[player], self.players[player]
+        rate = optim.rate(self.step, self.plan.steps)
         for group in optimiser.param_groups:
-            group["lr"] = optim.rate(self.step, self.plan.steps)
+            group["lr"] = rate
         path = () if self.retries == 0 else (f"retry {self.retries}",)
         whole = self.source.batch(update, Streams(self.seed, torch.tensor([update]), path))
-        share = self.world.share(len(whole))
-        x = whole.take(share).to(self.device) if self.world.size > 1 else whole.to(self.device)
-        ids = self._rows(share) + update * _IDS
+        if self.world.size > 1:
+            share = self.world.share(len(whole))
+            whole = whole.take(share)
+            ids = self._rows(share.start, share.stop) + update * _IDS
+        else:
+            ids = self._rows(0, len(whole)) + update * _IDS
+        x = whole.to(self.device)
         self._only(player)
         with self.autocast:
             terms = self.losses(x, player, Streams(self.seed, ids, path))
@@ -215,12 +221,12 @@ class Fit:
         if not wants_log:
             return {}
         figures = {f"{player}/{name}": float(self._mean(value.detach(), x.weight)) for name, value in terms.items()}
-        return {**figures, f"{player}/gradient": norm, f"{player}/lr": optim.rate(self.step, self.plan.steps)}
+        return {**figures, f"{player}/gradient": norm, f"{player}/lr": rate}
 
-    def _rows(self, share: slice) -> Tensor:
+    def _rows(self, start: int, stop: int) -> Tensor:
         """Row numbers of this process within the global batch, kept between updates."""
-        if len(self._row_numbers) != share.stop - share.start:
-            self._row_numbers = torch.arange(share.start, share.stop, device=self.device)
+        if len(self._row_numbers) != stop - start:
+            self._row_numbers = torch.arange(start, stop, device=self.device)
         return self._row_numbers
 
     def _mean(self, values: Tensor, weight: Tensor | None) -> Tensor:
