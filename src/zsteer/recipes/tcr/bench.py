@@ -20,7 +20,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.data import DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS, related
-from zsteer.domains.sequences.metrics import diversity, edits, nearest_distance
+from zsteer.domains.sequences.metrics import diversity, edits, edits_share, nearest_distance
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Report, Table, Value
 from zsteer.evaluate.steering import first_of_each, off_target
@@ -118,7 +118,7 @@ def bench(
     """Run the receptor benchmark.
 
     Args:
-        quick: two repeats, few templates, three peptides, fewer calls: about two minutes.
+        quick: fewer repeats, templates and epitopes (``QUICK``).
         models: folder with trained models; the shipped ones when None.
         data: data folder; without one templates are synthetic and rows that need binders are left out.
         watch: called with progress.
@@ -229,7 +229,6 @@ def _one(
 def _figures(field: _Field, peptide: str, starts: Batch, made: Batch, binders: Batch | None) -> dict[str, float]:
     found = score(field.family, made, peptide)
     changed = edits(made["tokens"], starts["tokens"])
-    length = (starts["tokens"] < 20).sum(1)
     fine = (changed <= 4) & (found.plausible >= 0) & first_of_each(sequence_hash(made["tokens"])) & ~found.copied
     passes, names = judged_for_all(field.family, made)
 
@@ -241,7 +240,7 @@ def _figures(field: _Field, peptide: str, starts: Batch, made: Batch, binders: B
     passes[:, near] = False
     return {
         "valid": mean(found.valid),
-        "mut/len": mean(changed / length),
+        "mut/len": mean(edits_share(made["tokens"], starts["tokens"])),
         "pos. valid, design": mean(found.valid & found.design_pass),
         "pos. valid, judge": mean(found.valid & found.judge_pass),
         "design <= 4": design,

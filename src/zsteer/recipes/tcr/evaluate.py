@@ -6,7 +6,7 @@ import torch
 
 from zsteer.core.batch import Batch
 from zsteer.domains.sequences.files import Table as Sequences
-from zsteer.domains.sequences.metrics import diversity, edits
+from zsteer.domains.sequences.metrics import diversity, edits, edits_share
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Report, Table
@@ -125,9 +125,8 @@ def _spread(family: Family, samples: Any, x: Batch, peptide: str) -> Table:
             before = space.encode([templates[i] for i in good])
             after = x.take(torch.tensor(good))
             changed = edits(after["tokens"], before["tokens"]).float()
-            length = (after["tokens"] < 20).sum(1)
             rows.append(["edits of the own template", float(changed.mean())])
-            rows.append(["edits / length", float((changed / length).mean())])
+            rows.append(["edits / length", float(edits_share(after["tokens"], before["tokens"]).mean())])
             base = score(family, before, peptide)
             rows.append(["templates that pass the judge", float(base.judge_pass.float().mean())])
     return Table("Spread, specificity and cost", ["what", "value"], rows)
