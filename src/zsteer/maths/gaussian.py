@@ -24,11 +24,16 @@ __all__ = [
 
 
 def log_density(
-    x: Float[Tensor, "b d"], mu: Float[Tensor, "*b d"], log_var: Float[Tensor, "*b d"]
-) -> Float[Tensor, " b"]:
+    x: Float[Tensor, "*#b d"], mu: Float[Tensor, "*#b d"], log_var: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*b"]:
     r"""Log-density log N(x; mu, diag exp log_var), summed over dimensions. [nats]
 
     .. math:: -\frac12 \sum_j \left( \log 2 \pi + \log \sigma_j^2 + (x_j - \mu_j)^2 / \sigma_j^2 \right)
+
+    Args:
+        x: points; leading axes of size 1 are repeated.
+        mu: means.
+        log_var: log-variances.
     """
     return -0.5 * (math.log(2 * math.pi) + log_var + (x - mu).square() * (-log_var).exp()).sum(-1)
 
@@ -42,8 +47,8 @@ def kl_to_standard_normal(mu: Float[Tensor, "b d"], log_var: Float[Tensor, "b d"
 
 
 def reparameterise(
-    mu: Float[Tensor, "b d"], log_var: Float[Tensor, "b d"], eps: Float[Tensor, "b d"]
-) -> Float[Tensor, "b d"]:
+    mu: Float[Tensor, "*#b d"], log_var: Float[Tensor, "*#b d"], eps: Float[Tensor, "*b d"]
+) -> Float[Tensor, "*b d"]:
     """Draw z = mu + sigma eps from N(mu, sigma) through which gradients flow."""
     return mu + (0.5 * log_var).exp() * eps
 
