@@ -25,7 +25,7 @@ def numbers(name, n=12):
 
 @pytest.mark.lecture("gan.discriminator")
 def test_the_discriminator_ascends_the_printed_sum_and_ends_at_the_density_ratio(measured):
-    """Truth: the printed formula with D = sigmoid; and at the best D the loss is 2 log 2 less twice the JS divergence."""
+    """Truth: the printed formula with D = sigmoid; at the best D the loss is 2 log 2 - 2 JS."""
     real, made = numbers("real"), numbers("made")
     printed = torch.log(torch.sigmoid(real)) + torch.log(1 - torch.sigmoid(made))
     error = float((discriminator_loss(real, made) + printed).abs().max())
@@ -62,7 +62,7 @@ def test_the_minimax_generator_descends_what_the_discriminator_ascends():
 
 @pytest.mark.lecture("wgan.critic")
 def test_the_critic_ascends_the_gap(measured):
-    """Truth: minus the loss is f(x) - f(G(z)); with f(x) = x on two shifted samples its mean is the shift, which is W1."""
+    """Truth: minus the loss is f(x) - f(G(z)); with f(x) = x on two shifted samples its mean is the shift, W1."""
     x = numbers("x", 500)
     value = -float(critic_loss(x + 0.7, x).mean())
     error = abs(value - 0.7)

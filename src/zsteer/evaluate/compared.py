@@ -1,4 +1,4 @@
-r"""A distance between samples and a reference that can be read: with its real-vs-real null, and a p-value where there is one.
+r"""A distance between samples and a reference that can be read: beside its real-vs-real null, with a p-value.
 
 Between finite samples no distance is 0, and most grow with the dimension and fall with n. So each is taken several
 times on parts of one size k: between samples and a part of the reference (estimate), and between two parts of the

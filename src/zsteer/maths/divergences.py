@@ -1,4 +1,4 @@
-r"""Losses that compare distributions: the bound of the VAE, dependence, and divergences of categorical distributions."""
+r"""Losses that compare distributions: the bound of the VAE, dependence, divergences of categorical distributions."""
 
 import torch
 from jaxtyping import Float, Int

@@ -134,8 +134,8 @@ def jensen_shannon_bounds(
               \log 2 - \tfrac12 \textstyle\sum_k \log(1 + e^{-k}), \;
               H(\mathcal N(\bar\mu, \bar S)) - \tfrac12 (H_p + H_q) \right\}
 
-    a is the affinity; k runs over the two KL divergences (Jensen's inequality for the softplus); the last is the entropy
-    of the normal that has mean and covariance of the mixture, the largest of all with those (maximum entropy).
+    a is the affinity; k runs over the two KL divergences (Jensen's inequality for the softplus); the last is the
+    entropy of the normal that has mean and covariance of the mixture, the largest of all with those (maximum entropy).
 
     Raises:
         InputError: if a covariance is not positive definite.

@@ -25,7 +25,7 @@ BLOCK = 50
 TOLERANCE = 1e-4
 """Largest mass, summed over points, by which a marginal of the plan may be wrong; the value is off by its square."""
 RELAXATION = 1.7
-"""Power of a scaling step: above 1 it overshoots, which near the optimum saves most of the rounds; below 2 is stable."""
+"""Power of a scaling step: above 1 it overshoots, which near the optimum saves most of the rounds; 2 is unstable."""
 
 
 def _soft_min(cost: Float[Tensor, "n m"], potential: Float[Tensor, " m"], epsilon: float) -> Float[Tensor, " n"]:
@@ -70,7 +70,7 @@ def _scalings(plan: Float[Tensor, "n m"], columns: Float[Tensor, " m"], power: f
 
 
 def _alone(cost: Float[Tensor, "n n"], epsilon: float) -> Float[Tensor, " n"]:
-    """Potential of a sample with itself: one for both sides, found by averaged steps, which converge in a few rounds."""
+    """Potential of a sample with itself: one for both sides, found by averaged steps, which converge quickly."""
     f = torch.zeros_like(cost[0])
     step = max(float(cost.max()), epsilon)
     while step > epsilon:
@@ -112,8 +112,8 @@ def sinkhorn_divergence(
     Args:
         a: points.
         b: points.
-        epsilon: regularisation, in the unit of the cost |x - y|^p. For epsilon to 0 the value becomes W_p^p; the larger,
-            the faster, the nearer to an MMD.
+        epsilon: regularisation, in the unit of the cost |x - y|^p. For epsilon to 0 the value becomes W_p^p; a larger
+            one is faster and nearer to an MMD.
         p: power of the distance.
 
     Returns:

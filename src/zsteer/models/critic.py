@@ -82,7 +82,7 @@ class Critic(nn.Module):
         inputs = shape if not frequencies else (math.prod(shape) * (1 + 2 * frequencies),)
         self.net = net if net is not None else _net(inputs, width, depth, spectral=lipschitz == "spectral")
         for name, module in self.net.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm):
                 raise SettingsError(
                     f"{BATCH_NORM}: {name or 'the net'} is a {type(module).__name__}; it makes the value of a sample "
                     f"depend on the others, so that slopes and losses are not per sample; use LayerNorm or nothing"
