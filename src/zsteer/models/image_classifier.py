@@ -71,13 +71,13 @@ class ImageClassifier(Pretrained, nn.Module):
         if "y" not in x:
             raise InputError("a classifier learns from images with classes: the batch has no field y")
         hidden = dropout(self._features(x), self.settings.dropout, rng, "features")
-        return {"cross_entropy": nn.functional.cross_entropy(self.head(hidden), x["y"], reduction="none")}
+        return {"cross_entropy": nn.functional.cross_entropy(self.head(hidden).float(), x["y"], reduction="none")}
 
     def after_step(self, player: str) -> None:
         """Nothing to do."""
 
     def _features(self, x: Batch) -> Float[Tensor, "b f"]:
-        return torch.relu(self.body(self.settings.datum.flat(x)))
+        return torch.relu(self.body(self.settings.datum.flat(x)).float())
 
     @torch.no_grad()
     def features(self, x: Batch) -> Float[Tensor, "b f"]:

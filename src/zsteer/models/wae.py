@@ -110,9 +110,9 @@ class WAE(Pretrained, nn.Module):
         prior = rng.normal("prior", (self.settings.latent,))
         if player == "discriminator":
             with torch.no_grad():
-                code = self.encoder(rows)
+                code = self.encoder(rows).float()
             return {"game": latent_discriminator_loss(self._logit(prior), self._logit(code), self.settings.weight)}
-        code = self.encoder(rows)
+        code = self.encoder(rows).float()
         if int(self.age) < self.settings.moment_steps:
             return {"moments": moment_mismatch(code)}
         cost = (rows - self.mean(code)).square().sum(-1)
@@ -140,11 +140,11 @@ class WAE(Pretrained, nn.Module):
 
     def mean(self, z: Float[Tensor, "b l"]) -> Float[Tensor, "b d"]:
         """G(z)."""
-        out = self.decoder(z)
+        out = self.decoder(z).float()
         return out if self.settings.datum.values == "real" else torch.sigmoid(out)
 
     def _logit(self, z: Float[Tensor, "b l"]) -> Float[Tensor, " b"]:
-        logit = self.opponent(z)[:, 0]
+        logit = self.opponent(z)[:, 0].float()
         if not self.settings.prior_in_logit:
             return logit
         zero = torch.zeros(z.shape[-1], device=z.device)
