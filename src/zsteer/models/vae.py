@@ -82,9 +82,9 @@ class VAE(Pretrained, nn.Module):
     def __init__(self, settings: VAESettings) -> None:
         super().__init__()
         self.settings = settings
-        shape, body = settings.datum.shape, {"hidden": settings.hidden, "width": settings.width}
-        self.encoder = encoder(settings.net, shape, 2 * settings.latent, **body)
-        self.decoder = decoder(settings.net, shape, settings.latent, **body)
+        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
+        self.encoder = encoder(net, shape, 2 * settings.latent, hidden=hidden, width=width)
+        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
         if settings.decoder == "gaussian":
             self.log_var = nn.Parameter(torch.tensor(-2.0))
 
