@@ -17,6 +17,7 @@ import time
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 VENV = os.path.join(ROOT, ".venv")
+PEERS = os.path.join(ROOT, ".venv-peers")
 PYTHON = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python.exe" if os.name == "nt" else "python")
 NEEDS_GIB = 3.0
 TESTS = ["-m", "pytest", "-n", "2"]
@@ -31,6 +32,7 @@ COMMANDS = {  # name: (set-up, command lines run in .venv, what it does)
     "check": ("dev", [["tools/check.py"]], "run formatter, linters, type checker, import law, lecture index"),
     "bench": ("core", [["-m", "zsteer.cli.main", "bench", "tcr", "--quick"]], "print the benchmark table"),
     "setup": ("dev", [], "only make .venv, with the development tools"),
+    "peers": ("core", [], "make .venv-peers, with the implementations that the benchmarks compare with"),
 }
 
 
@@ -203,10 +205,26 @@ def install(level):
     say("Set up in %.0f s." % (time.time() - start))
 
 
+def install_peers():
+    """Make .venv-peers with the pinned versions of other people's packages."""
+    wanted = os.path.join("benchmarks", "peers", "requirements.txt")
+    inside = os.path.relpath(PYTHON, VENV)
+    start = time.time()
+    say("Setting up .venv-peers (once; a few minutes at most)...")
+    call(["-m", "venv", PEERS], "could not make %s" % PEERS)
+    options = ["--disable-pip-version-check", "--progress-bar", "off", "-c", "constraints.txt", "-r", wanted]
+    command = [os.path.join(PEERS, inside), "-m", "pip", "install", "-q"] + options
+    if subprocess.call(command, cwd=ROOT) != 0:
+        raise Failure("pip could not install the peers: the reason stands above; the benchmarks run without them")
+    say("Set up in %.0f s." % (time.time() - start))
+
+
 def run(name, extra):
     """Set up and run one command; further arguments are passed on to it."""
     level, lines, _ = COMMANDS[name]
     install(level)
+    if name == "peers":
+        install_peers()
     environment = dict(os.environ)
     if name.startswith("test"):  # two workers on two cores: one thread each
         environment.setdefault("OMP_NUM_THREADS", "1")

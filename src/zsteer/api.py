@@ -277,10 +277,12 @@ def evaluate(
     samples: Any,
     *,
     protocol: str,
-    toward: Mapping[str, object],
+    toward: Mapping[str, object] | None = None,
     models: str | Path | None = None,
+    reference: str | Path | None = None,
     skip_invalid: bool = False,
     pgen: bool = False,
+    seed: int = 0,
 ) -> Report:
     """Say how good samples are.
 
@@ -288,9 +290,11 @@ def evaluate(
         samples: a table that a kit read, designs, or a path.
         protocol: name of the protocol, for example ``"tcr"``.
         toward: what they should be, for example ``{"binds": "YLQPRTFLL"}``.
-        models: folder with the judges; the shipped ones when None.
+        models: folder with the judges, or the model that is asked; the shipped ones when None.
+        reference: file or folder of real samples to compare with, for the protocols that compare.
         skip_invalid: leave out rows of a file that cannot be read; the report counts them.
         pgen: add the share above a generation probability, by the separate program OLGA.
+        seed: of every random choice.
 
     Returns:
         A report.
@@ -301,4 +305,6 @@ def evaluate(
     """
     kit = kits.protocol_of(protocol).judging(None if models is None else Path(models))
     table = kit.read(Path(samples), skip_invalid=skip_invalid) if isinstance(samples, str | Path) else samples
-    return kit.evaluate(table, Goal(toward=dict(toward)), pgen=pgen)
+    goal = Goal(toward=dict(toward or {}))
+    against = None if reference is None else Path(reference)
+    return kit.evaluate(table, kits.Ask(goal, reference=against, pgen=pgen, seed=seed))

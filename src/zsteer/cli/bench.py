@@ -22,7 +22,7 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: loop (the training loop), tcr (receptor engineering).
+    Topics: classical (RBMs, autoencoders, GANs, distances), loop (the training loop), tcr (receptor engineering).
     """
 
     quick: bool = False
@@ -31,6 +31,8 @@ class Bench:
     """Folder with trained models; the shipped ones when absent."""
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
+    part: str | None = None
+    """One part of the topic classical: its tables go to NAME-PART.json."""
     out: Path = Path("benchmarks/results")
     """Folder for NAME.json."""
     threads: int | None = None
@@ -55,16 +57,23 @@ def run(arguments: Sequence[str]) -> int:
         torch.set_num_threads(command.threads)
     options: dict[str, Any] = {"quick": command.quick}
     with Progress(f"bench {name}", quiet=command.json) as progress:
-        if name == "tcr":
+        if name != "loop":
             data = command.data or (Path(os.environ["ZSTEER_DATA"]) if os.environ.get("ZSTEER_DATA") else None)
-            options |= {"models": command.models, "data": data, "watch": progress.update}
+            options |= {"data": data, "watch": progress.update}
+        if name == "tcr":
+            options["models"] = command.models
+        if name == "classical":
+            options["part"] = command.part
+        elif command.part is not None:
+            raise SettingsError(f"the topic {name} has no parts; leave --part away")
         report = function(**options)
     # Folders of this machine are nobody's business: a path is kept by its last part.
     told = " ".join(Path(word).name if "/" in word else word for word in words)
     kept = report.to_dict() | {"command": f"zsteer bench {name} {told}".strip(), "made": _circumstances()}
     from zsteer.core.files import new_file
 
-    goal = command.out / f"{name}{'-quick' if command.quick else ''}.json"
+    file = name if command.part is None else f"{name}-{command.part}"
+    goal = command.out / f"{file}{'-quick' if command.quick else ''}.json"
     with new_file(goal, overwrite=True) as partial:
         partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(kept) if command.json else report.text() + f"\nkept in {goal}")

@@ -13,12 +13,21 @@ __all__ = ["run"]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Say how good samples are: zsteer evaluate FILE --protocol tcr --toward binds=PEPTIDE."""
+    """Say how good samples are: zsteer evaluate FILE --protocol NAME.
+
+    tcr: receptors for a peptide (--toward binds=PEPTIDE). two-sample: images or rows against real ones (--reference
+    FILE). likelihood: how probable a model finds them (--models MODEL). ratings: how well a model predicts them
+    (--models MODEL).
+    """
 
     protocol: str = ""
-    """What to ask: tcr."""
+    """What to ask: tcr, two-sample, likelihood, ratings."""
     models: Path | None = None
-    """Folder with the judges (of zsteer train); the shipped ones when absent."""
+    """The model that is asked, or the folder with the judges; the shipped judges when absent."""
+    reference: Path | None = None
+    """Real samples to compare with (two-sample)."""
+    seed: int = 0
+    """Of every random choice."""
     report: Path | None = None
     """Write a self-contained page here."""
     pgen: bool = False
@@ -56,7 +65,9 @@ def run(arguments: Sequence[str]) -> int:
     command = parse(_command(), words, name="evaluate")
     toward = pairs(command.toward, flag="--toward")
     if not command.protocol:
-        raise SettingsError("zsteer evaluate needs --protocol NAME; protocols: tcr")
+        from zsteer.recipes.kits import PROTOCOLS
+
+        raise SettingsError(f"zsteer evaluate needs --protocol NAME; protocols: {', '.join(PROTOCOLS)}")
     from zsteer.core.files import check_free, new_file
 
     if command.report is not None:
@@ -70,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
         models=command.models,
         skip_invalid=command.skip_invalid,
         pgen=command.pgen,
+        reference=command.reference,
+        seed=command.seed,
     )
     if command.report is not None:
         with new_file(command.report, overwrite=command.overwrite) as partial:

@@ -68,9 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         kit.write(command.out, designs, overwrite=command.overwrite)
     facts = {"samples": len(designs), **designs.facts, **({"out": str(command.out)} if command.out else {})}
     if command.json:
-        print(json.dumps(facts | ({} if command.out else {"sequences": list(designs.sequences)})))
+        print(json.dumps(facts | ({} if command.out else {designs.noun: list(designs.lines)})))
     elif command.out is None:
-        print("\n".join(designs.sequences))
+        print("\n".join(designs.lines))
     else:
         print("\n".join(f"  {key:<24} {value}" for key, value in facts.items()))
     return 0

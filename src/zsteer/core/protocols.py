@@ -6,7 +6,7 @@ attribute satisfies them. A class says what it can do by implementing a protocol
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +22,7 @@ __all__ = [
     "Codec",
     "Generative",
     "Likelihood",
+    "Observed",
     "Oracle",
     "Source",
     "Space",
@@ -63,8 +64,8 @@ class Space(Protocol):
 
     @property
     def name(self) -> str: ...
-    def encode(self, items: Sequence[str]) -> Batch: ...
-    def decode(self, x: Batch) -> list[str]: ...
+    def encode(self, items: Any) -> Batch: ...
+    def decode(self, x: Batch) -> Any: ...
 
 
 @runtime_checkable
@@ -83,6 +84,13 @@ class Trainable(Protocol):
     def players(self) -> Mapping[str, Iterable[Parameter]]: ...
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]: ...
     def after_step(self, player: str) -> None: ...
+
+
+@runtime_checkable
+class Observed(Protocol):
+    """A model that adds figures of its own to the records of the loop: a null band, a diagnosis, a gap."""
+
+    def figures(self, record: Mapping[str, float]) -> Mapping[str, float]: ...
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ A kit belongs to a domain and job; the command line and ``zsteer.load`` find it 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, nearest
 from zsteer.evaluate.report import Report
 
-__all__ = ["KITS", "PROTOCOLS", "Designs", "Kit", "kit_of", "protocol_of"]
+__all__ = ["KITS", "PROTOCOLS", "Ask", "Designs", "Kit", "kit_of", "protocol_of"]
 
 KITS: Mapping[str, str] = MappingProxyType(
     {
@@ -26,15 +27,39 @@ KITS: Mapping[str, str] = MappingProxyType(
 )
 """Kind of model -> its kit."""
 
-PROTOCOLS: Mapping[str, str] = MappingProxyType({"tcr": "zsteer.recipes.tcr.kit:ReceptorKit"})
+PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "likelihood": "zsteer.recipes.vectors.likelihood:LikelihoodKit",
+        "tcr": "zsteer.recipes.tcr.kit:ReceptorKit",
+    }
+)
 """Name of an evaluation protocol -> the kit that runs it."""
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What ``evaluate`` is asked.
+
+    Args:
+        goal: what the samples should be.
+        reference: file or folder of real samples to compare with.
+        pgen: add the share above a generation probability.
+        seed: of every random choice.
+    """
+
+    goal: Goal = field(default_factory=lambda: Goal(toward={}))
+    reference: Path | None = None
+    pgen: bool = False
+    seed: int = 0
+
+
 class Designs(Protocol):
-    """Results with a name and scores for each, ready to be written."""
+    """Results ready to be written, or to be shown one a line under their ``noun`` (sequences, rows, images)."""
 
     @property
-    def columns(self) -> Mapping[str, Sequence[str]]: ...
+    def noun(self) -> str: ...
+    @property
+    def lines(self) -> Sequence[str]: ...
     @property
     def facts(self) -> Mapping[str, Any]: ...
     def __len__(self) -> int: ...
@@ -48,7 +73,7 @@ class Kit(Protocol):
     def check_ending(self, path: Path) -> None: ...
     def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> Any: ...
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> Any: ...
-    def evaluate(self, samples: Any, goal: Goal, *, pgen: bool = False) -> Report: ...
+    def evaluate(self, samples: Any, ask: Ask) -> Report: ...
 
 
 def _import(target: str) -> Any:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from zsteer.core.protocols import Source, Trainable
+from zsteer.core.protocols import Observed, Source, Trainable
 from zsteer.core.rng import Streams
 from zsteer.errors import DivergenceError, SettingsError
 from zsteer.train.distributed import World, parallel
@@ -183,6 +183,8 @@ class Fit:
         self.step += 1
         if self.step % self.plan.guard_every == 0:
             self._good = self.checkpoint()
+        if wants_log and isinstance(self.model, Observed):
+            record |= self.model.figures(record)
         return record if wants_log else None
 
     def _update(self, player: str, update: int, *, wants_log: bool) -> dict[str, float]:

@@ -14,6 +14,10 @@ __all__ = ["BENCHMARKS", "benchmark"]
 
 BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "classical": (
+            "zsteer.recipes.bench.classical:bench",
+            "RBMs, autoencoders, GANs and distances of the lecture's first half, with peers",
+        ),
         "loop": ("zsteer.recipes.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
         "tcr": ("zsteer.recipes.tcr.bench:bench", "the lecture's table of receptor engineering, with a judge"),
     }

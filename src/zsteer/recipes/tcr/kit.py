@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from zsteer.domains.sequences.metrics import edits
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
+from zsteer.recipes.kits import Ask
 from zsteer.recipes.tcr.draw import anchored, whole
 from zsteer.recipes.tcr.evaluate import report_on
 from zsteer.recipes.tcr.family import Family
@@ -46,6 +47,12 @@ class Designs:
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     scores: Scores | None = None
+    noun: ClassVar[str] = "sequences"
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """One sequence a line."""
+        return self.sequences
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -149,18 +156,21 @@ class ReceptorKit:
             facts |= _shares(found) | self._reference(peptide)
         return Designs(sequences, result, columns, facts, found)
 
-    def evaluate(self, samples: Any, goal: Goal, *, pgen: bool = False) -> Report:
+    def evaluate(self, samples: Any, ask: Ask) -> Report:
         """Report on receptors for a peptide, with baselines.
 
         Raises:
-            InputError: if no peptide is named, or it is unknown.
+            InputError: if no peptide is named, or it is unknown, or a reference is given.
         """
-        peptide = goal.toward.get("binds")
-        if peptide is None or set(goal.toward) != {"binds"}:
+        toward = ask.goal.toward
+        peptide = toward.get("binds")
+        if ask.reference is not None:
+            raise InputError("the tcr protocol has its own baselines; leave --reference away")
+        if peptide is None or set(toward) != {"binds"}:
             raise InputError("the tcr protocol needs --toward binds=PEPTIDE and nothing else")
         if str(peptide) not in self.family.oracle.cards:
             raise InputError(nearest(str(peptide), self.family.oracle.cards, what="peptide"))
-        return report_on(self.family, samples, str(peptide), pgen=pgen)
+        return report_on(self.family, samples, str(peptide), pgen=ask.pgen)
 
     def _starts(self, start: Any) -> tuple[Batch, list[str], Mapping[str, Sequence[str]]]:
         if start is None:

@@ -1,0 +1,4 @@
+"""Images: what one is, reading and writing, public sets, pictures of many.
+
+``space`` says what an image is, ``files`` reads and writes, ``data`` knows the public sets, ``draw`` lays out grids.
+"""

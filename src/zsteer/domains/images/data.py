@@ -1,0 +1,88 @@
+"""The public image sets that zsteer reads from a data folder: names, files, licences, splits."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsteer.errors import InputError
+
+__all__ = ["SETS", "ImageSet", "Labelled", "load"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Where a set lies and what one may do with it."""
+
+    file: str
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their classes, in the set's own split.
+
+    Args:
+        train: pixels, shape ``(n, h, w)``.
+        train_labels: class of each, shape ``(n,)``.
+        test: pixels of the test part.
+        test_labels: class of each.
+        classes: names of the classes.
+        sha256: of the file.
+    """
+
+    train: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    sha256: str
+
+
+SETS = MappingProxyType(
+    {
+        "fashion-mnist": ImageSet("images/fashion_mnist.npz", "zalandoresearch/fashion-mnist", "MIT"),
+        "mnist": ImageSet("images/mnist.npz", "LeCun, Cortes, Burges", "stated as CC BY-SA 3.0"),
+    }
+)
+"""Sets by name."""
+
+
+def load(name: str, data: Path | None) -> Labelled:
+    """Read a public set from the data folder.
+
+    Args:
+        name: one of ``SETS``.
+        data: the data folder, or one that holds the set's file itself.
+
+    Raises:
+        InputError: if there is no folder, or the file is not there or not whole.
+    """
+    known = SETS[name]
+    if data is None:
+        raise InputError(f"{name} needs the data folder: pass --data FOLDER or set ZSTEER_DATA")
+    places = (data / known.file, data / Path(known.file).name)
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise InputError(f"there is no {known.file} in {data}; put {name} ({known.source}) there as one .npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = {key: file[key] for key in ("x_train", "y_train", "x_test", "y_test")}
+            names = tuple(str(word) for word in file["classes"]) if "classes" in file.files else ()
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} cannot be read: {' '.join(str(error).split())}; it needs x_train ... y_test"
+        ) from error
+    classes = names or tuple(str(i) for i in range(int(parts["y_train"].max()) + 1))
+    return Labelled(
+        parts["x_train"],
+        parts["y_train"].astype(np.int64),
+        parts["x_test"],
+        parts["y_test"].astype(np.int64),
+        classes,
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+    )

@@ -1,0 +1,171 @@
+"""``TableSpace``: what a row of a table is, as numbers that a model can learn.
+
+A batch holds ``x`` of shape ``(b, d)``. Columns of numbers are standardised with mean and deviation of the training
+rows; a column of categories takes one place for each category (1 at its own, 0 elsewhere). When every column holds 0
+and 1 only, the space is binary and nothing is changed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zsteer.core.batch import Batch
+from zsteer.errors import InputError, nearest
+
+__all__ = ["Column", "Columns", "TableSpace"]
+
+Columns = Mapping[str, NDArray[Any]]
+"""Columns by name: float64 numbers, or text."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Args:
+        name: heading.
+        kind: ``real``, ``binary`` or ``category``.
+        mean: of the training rows, for real columns.
+        sd: standard deviation of the training rows, for real columns.
+        categories: in order, for categories.
+    """
+
+    name: str
+    kind: Literal["real", "binary", "category"]
+    mean: float = 0.0
+    sd: float = 1.0
+    categories: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Places that the column takes."""
+        return len(self.categories) if self.kind == "category" else 1
+
+
+@dataclass(frozen=True)
+class TableSpace:
+    """Rows with the same columns.
+
+    Args:
+        columns: in order.
+    """
+
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the space."""
+        return "tables"
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Shape of one row."""
+        return (sum(column.width for column in self.columns),)
+
+    @property
+    def values(self) -> Literal["binary", "real"]:
+        """What a number can be."""
+        return "binary" if all(column.kind == "binary" for column in self.columns) else "real"
+
+    def settings(self) -> dict[str, Any]:
+        """A description that JSON can hold; ``TableSpace.of`` takes it back."""
+        return {"name": self.name, "columns": [asdict(column) for column in self.columns]}
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> "TableSpace":
+        """The space of a description."""
+        return TableSpace(tuple(_described(column) for column in settings["columns"]))
+
+    @staticmethod
+    def learn(table: Columns, *, where: str) -> "TableSpace":
+        """The space of a training table.
+
+        Args:
+            table: columns by name.
+            where: the file, for messages.
+
+        Raises:
+            InputError: if there are fewer than two rows, or a column is constant.
+        """
+        return TableSpace(tuple(_column(name, values, where) for name, values in table.items()))
+
+    def encode(self, items: Columns) -> Batch:
+        """Turn columns into a batch.
+
+        Raises:
+            InputError: if a column is missing, a number is not finite, or a category is unknown; rows count from 1.
+        """
+        parts = [self._encode(column, items) for column in self.columns]
+        return Batch({"x": torch.from_numpy(np.concatenate(parts, 1).astype(np.float32))})
+
+    def _encode(self, column: Column, items: Columns) -> NDArray[np.float64]:
+        if column.name not in items:
+            raise InputError("the table: " + nearest(column.name, items, what="column"))
+        values = items[column.name]
+        if column.kind == "category":
+            places = {category: i for i, category in enumerate(column.categories)}
+            index = np.array([places.get(str(value), -1) for value in values], dtype=np.int64)
+            if (index < 0).any():
+                row = int(np.flatnonzero(index < 0)[0])
+                problem = nearest(str(values[row]), column.categories, what="category")
+                raise InputError(f"row {row + 1}, column {column.name!r}: {problem}")
+            return np.eye(len(places))[index]
+        if values.dtype.kind not in "fiu":
+            raise InputError(f"column {column.name!r} should hold numbers, got text such as {values[0]!r}")
+        finite = np.isfinite(values.astype(np.float64))
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            raise InputError(f"row {row + 1}, column {column.name!r}: expected a finite number, got {values[row]}")
+        return ((values.astype(np.float64) - column.mean) / column.sd)[:, None]
+
+    def decode(self, x: Batch) -> dict[str, NDArray[Any]]:
+        """Turn a batch back into columns: numbers on their own scale, the most likely category."""
+        rows = x["x"].detach().double().cpu().numpy()
+        found: dict[str, NDArray[Any]] = {}
+        start = 0
+        for column in self.columns:
+            part = rows[:, start : start + column.width]
+            start += column.width
+            if column.kind == "category":
+                found[column.name] = np.array(column.categories)[part.argmax(1)]
+            elif column.kind == "binary" and self.values == "binary":
+                found[column.name] = part[:, 0].round()
+            else:
+                found[column.name] = part[:, 0] * column.sd + column.mean
+        return found
+
+
+def _described(column: Mapping[str, Any]) -> Column:
+    kept = dict(column)
+    categories = tuple(str(word) for word in kept.pop("categories", ()))
+    return Column(categories=categories, **kept)
+
+
+def _column(name: str, values: NDArray[Any], where: str) -> Column:
+    if len(values) < 2:
+        raise InputError(f"{where}: expected at least 2 rows to learn from, got {len(values)}")
+    if values.dtype.kind not in "fiu":
+        categories: Sequence[str] = sorted({str(value) for value in values})
+        if len(categories) < 2:
+            raise InputError(f"{where}: column {name!r} is constant ({categories[0]!r}); leave it out of the table")
+        if len(categories) > max(50, math.isqrt(len(values))):
+            raise InputError(
+                f"{where}: column {name!r} holds {len(categories)} different texts in {len(values)} rows, too many for "
+                f"categories; leave it out of the table"
+            )
+        return Column(name, "category", categories=tuple(categories))
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise InputError(f"{where}, row {row + 1}, column {name!r}: expected a finite number, got {values[row]}")
+    mean, sd = float(numbers.mean()), float(numbers.std())
+    if sd <= 1e-12 * max(1.0, abs(mean)):
+        raise InputError(f"{where}: column {name!r} is constant ({numbers[0]:g}); leave it out of the table")
+    if set(np.unique(numbers)) <= {0.0, 1.0}:
+        return Column(name, "binary")
+    return Column(name, "real", mean, sd)

@@ -1,0 +1,160 @@
+"""``load_set``: training, validation and test samples of a named set or of the user's own file.
+
+``dataset`` is a public set of images (read from the data folder), a generated mixture, or ``own``: then ``data`` is the
+user's file, a table (.csv, .tsv, .npy, .npz with two axes) or images (.npz with three or four axes, IDX, a folder).
+The user's rows are split 80 : 10 : 10 by a hash of nothing but their number, so that a second call splits them alike.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.domains.images import data as images
+from zsteer.domains.images import files as image_files
+from zsteer.domains.images.space import ImageSpace
+from zsteer.domains.tables import files as table_files
+from zsteer.domains.tables.space import Columns, TableSpace
+from zsteer.domains.tables.toys import MIXTURES
+from zsteer.errors import InputError, SettingsError, nearest
+from zsteer.models.datum import Datum
+
+__all__ = ["NAMES", "Sets", "is_images", "load_set"]
+
+NAMES = (*images.SETS, *MIXTURES, "own")
+TOY_SIZES = (100_000, 10_000, 10_000)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The parts of a set.
+
+    Args:
+        train: to learn from; field x, and y (index of the class) where there are classes.
+        valid: to choose settings and stop by.
+        test: for the figures that are told.
+        datum: what one sample is.
+        origin: name, rows, SHA-256 and licence, for the card.
+        classes: names of the classes.
+    """
+
+    train: Batch
+    valid: Batch
+    test: Batch
+    datum: Datum
+    origin: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
+
+
+def load_set(dataset: str, data: Path | None, *, binary: bool = False) -> Sets:
+    """Read a set.
+
+    Args:
+        dataset: one of ``NAMES``; a data path that is a file, or a folder of pictures, is always the user's own.
+        data: the data folder, or the user's own file.
+        binary: cut images at the middle into 0 and 1.
+
+    Raises:
+        InputError: if the data are not there, or cannot be used.
+        SettingsError: if there is no such set.
+    """
+    if dataset not in NAMES:
+        raise SettingsError(nearest(dataset, NAMES, what="dataset"))
+    if data is not None and (dataset == "own" or data.is_file()):
+        return _own(data, binary=binary)
+    if dataset == "own":
+        raise InputError("dataset own needs --data FILE: a table (.csv, .npy) or images (.npz, IDX, a folder)")
+    if dataset in MIXTURES:
+        return _mixture(dataset)
+    return _public(dataset, data, binary=binary)
+
+
+def _public(name: str, data: Path | None, *, binary: bool) -> Sets:
+    found = images.load(name, data)
+    height, width = found.train.shape[1:]
+    space = ImageSpace(1, height, width, binary=binary)
+    held = len(found.train) // 12  # 5,000 of 60,000
+    whole = space.encode(found.train).with_fields(y=torch.from_numpy(found.train_labels))
+    test = space.encode(found.test).with_fields(y=torch.from_numpy(found.test_labels))
+    known = images.SETS[name]
+    origin = {
+        "name": name,
+        "source": known.source,
+        "licence": known.licence,
+        "rows": f"{len(whole) - held} train, {held} validation, {len(test)} test",
+        "sha256": found.sha256,
+    }
+    if binary:
+        origin["pixels"] = "1 above 127, else 0"
+    return Sets(whole.take(slice(held, None)), whole.take(slice(held)), test, _datum(space), origin, found.classes)
+
+
+def _mixture(name: str) -> Sets:
+    mixture = MIXTURES[name]
+    parts: list[tuple[Tensor, Tensor]] = []
+    start = 0
+    for size in TOY_SIZES:
+        parts.append(mixture.sample(Streams.of(0, size, start=start).child(name)))
+        start += size
+    space = TableSpace.learn(_columns(parts[0][0]), where=name)
+    made = [space.encode(_columns(points)).with_fields(y=mode) for points, mode in parts]
+    origin = {"name": name, "source": "generated", "licence": "none needed", "rows": str(TOY_SIZES)}
+    return Sets(made[0], made[1], made[2], _datum(space), origin, tuple(str(c) for c in mixture.centres))
+
+
+def _columns(points: Tensor) -> Columns:
+    return {"x": points[:, 0].double().numpy(), "y": points[:, 1].double().numpy()}
+
+
+def is_images(path: Path) -> bool:
+    """Whether a path holds images rather than a table."""
+    name = path.name.lower()
+    if path.is_dir() or name.endswith(image_files.IDX) or path.suffix.lower() in image_files.PICTURES:
+        return True
+    if not name.endswith((".npz", ".npy")):
+        return False
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
+        if isinstance(loaded, np.ndarray):
+            return loaded.ndim > 2
+        return any(loaded[key].ndim > 2 for key in image_files.KEYS if key in loaded.files)
+    except (OSError, ValueError, EOFError):
+        return False  # the reader of tables says what is wrong
+
+
+def _own(path: Path, *, binary: bool) -> Sets:
+    if not path.exists():
+        raise InputError(f"there is no file or folder {path}")
+    space: ImageSpace | TableSpace
+    if is_images(path):
+        pixels = image_files.read(path).pixels
+        train, valid, test = _split(len(pixels), path)
+        space = ImageSpace(3 if pixels.ndim == 4 else 1, pixels.shape[1], pixels.shape[2], binary=binary)
+        parts = [space.encode(pixels[rows]) for rows in (train, valid, test)]
+    else:
+        table = table_files.read(path)
+        train, valid, test = _split(len(next(iter(table.values()))), path)
+        space = TableSpace.learn({name: values[train] for name, values in table.items()}, where=str(path))
+        parts = [space.encode({name: v[rows] for name, v in table.items()}) for rows in (train, valid, test)]
+    origin: dict[str, Any] = {"name": path.name, "licence": "the user's own", "rows": str([len(x) for x in parts])}
+    if path.is_file():
+        origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Sets(parts[0], parts[1], parts[2], _datum(space), origin)
+
+
+def _split(n: int, path: Path) -> tuple[Any, Any, Any]:
+    if n < 20:
+        raise InputError(f"{path} has {n} rows; at least 20 are needed to split off validation and test rows")
+    order = Streams.of(0, 1).child("split").permutation("rows", n)[0].numpy()
+    return np.sort(order[n // 5 :]), np.sort(order[: n // 10]), np.sort(order[n // 10 : n // 5])
+
+
+def _datum(space: ImageSpace | TableSpace) -> Datum:
+    return Datum(shape=space.shape, values=space.values, space=space.settings())
