@@ -43,9 +43,7 @@ class Annealable(Protocol):
     @property
     def log_z0(self) -> float: ...
     def start(self, chains: int, draws: Draws) -> Tensor: ...
-    def step(
-        self, v: Tensor, beta: float, to: float, draws: Draws | None
-    ) -> tuple[Float[Tensor, " c"], Tensor]: ...
+    def step(self, v: Tensor, beta: float, to: float, draws: Draws | None) -> tuple[Float[Tensor, " c"], Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,7 @@ class _Machine:
     def start(self, chains: int, draws: Draws) -> Tensor:
         return self.gibbs.start(chains, draws)
 
-    def step(
-        self, v: Tensor, beta: float, to: float, draws: Draws | None
-    ) -> tuple[Float[Tensor, " c"], Tensor]:
+    def step(self, v: Tensor, beta: float, to: float, draws: Draws | None) -> tuple[Float[Tensor, " c"], Tensor]:
         """Log-weight of going from ``beta`` to ``to``, and the chains after a sweep there (none without draws)."""
         g, rise = self.gibbs, to - beta
         x = g.field(v)

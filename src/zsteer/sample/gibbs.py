@@ -48,7 +48,7 @@ def precision_of(wish: Literal["auto", "float32", "bfloat16"], device: torch.dev
 
 @functools.cache
 def _onednn() -> Any | None:
-    """oneDNN's float32 product, twice as fast as the default one on some CPUs; None where it is not built in."""
+    """OneDNN's float32 product, twice as fast as the default one on some CPUs; None where it is not built in."""
     space = getattr(torch.ops, "mkldnn", None)
     if space is None or not torch.backends.mkldnn.is_available() or not hasattr(space, "_linear_pointwise"):
         return None
