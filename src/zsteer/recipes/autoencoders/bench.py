@@ -179,7 +179,7 @@ def _models(data: Path, *, quick: bool, watch: Watch) -> Table:
     """Frechet distance and reconstruction at equal budget, over seeds."""
     sets = load_set("fashion-mnist", data)
     net, name = feature_net()
-    steps, n, seeds = (60, 1000, 1) if quick else (3000, 10000, 3)
+    steps, n, seeds = (60, 1000, 1) if quick else (2000, 10000, 3)
     real = net.features(sets.test.take(slice(n)))
     rows: list[list[Cell]] = []
     for title, (cls, keys) in MODELS.items():
