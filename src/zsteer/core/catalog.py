@@ -20,8 +20,11 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "autoregressive": "zsteer.models.autoregressive:Autoregressive",
         "classifier": "zsteer.models.classifier:Classifier",
         "dwae": "zsteer.models.dwae:DisentangledWAE",
+        "image-classifier": "zsteer.models.image_classifier:ImageClassifier",
         "sequence-judge": "zsteer.models.judge:SequenceJudge",
         "sequence-validity": "zsteer.models.validity:SequenceValidity",
+        "vae": "zsteer.models.vae:VAE",
+        "wae": "zsteer.models.wae:WAE",
     }
 )
 """Kind of model -> ``module:class``; the kind is what ``config.json`` of an artifact names."""

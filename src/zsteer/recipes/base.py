@@ -29,6 +29,7 @@ Size = Literal["xs", "s", "m", "l"]
 
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
+        "image-features": "zsteer.recipes.autoencoders.settings:Features",
         "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
         "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",
         "tcr-editor": "zsteer.recipes.tcr.settings:Editor",
@@ -36,6 +37,9 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "tcr-lm": "zsteer.recipes.tcr.settings:LanguageModel",
         "tcr-oracle": "zsteer.recipes.tcr.settings:DesignOracle",
         "tcr-validity": "zsteer.recipes.tcr.settings:Validity",
+        "vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder",
+        "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
+        "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
     }
 )
 """Recipe name -> ``module:class``."""

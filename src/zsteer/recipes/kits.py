@@ -23,6 +23,8 @@ KITS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "vae": "zsteer.recipes.vectors.kit:VectorKit",
+        "wae": "zsteer.recipes.vectors.kit:VectorKit",
     }
 )
 """Kind of model -> its kit."""

@@ -77,7 +77,8 @@ class Optim:
             return torch.optim.RMSprop(chosen, lr=self.lr)
         if self.kind == "sgd":
             return Sgd(chosen, self.lr, self.momentum)
-        return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        # Fused: one pass over the weights instead of a dozen, which small batches would wait for.
+        return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True)
 
 
 @dataclass(frozen=True)

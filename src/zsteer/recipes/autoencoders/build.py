@@ -1,0 +1,190 @@
+"""The autoencoder recipes made ready: sets, networks, plans, and what is measured at the end on held-out samples."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.rng import Streams, initialised
+from zsteer.errors import InputError, SettingsError
+from zsteer.maths.importance import importance_bound
+from zsteer.models.image_classifier import ImageClassifier, ImageClassifierSettings
+from zsteer.models.vae import VAE, VAESettings
+from zsteer.models.wae import PRESETS, WAE, WAESettings
+from zsteer.recipes.autoencoders import settings as recipes
+from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.vectors.sets import Sets, load_set
+from zsteer.train.loop import Optim, Plan
+from zsteer.train.precision import bfloat16_pays
+from zsteer.train.source import Shuffled
+
+__all__ = ["features", "vae", "wae_gan", "wae_mmd"]
+
+SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 300, "batch": 128, "lr": 1e-3, "width": 16},
+    "s": {"steps": 4000, "batch": 128, "lr": 1e-3, "width": 32},
+    "m": {"steps": 16000, "batch": 128, "lr": 1e-3, "width": 48},
+    "l": {"steps": 40000, "batch": 512, "lr": 1e-3, "width": 96},
+}
+FEATURE_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 150, "batch": 128, "lr": 2e-3, "width": 12},
+    "s": {"steps": 3000, "batch": 128, "lr": 2e-3, "width": 24},
+    "m": {"steps": 8000, "batch": 256, "lr": 2e-3, "width": 32},
+    "l": {"steps": 20000, "batch": 512, "lr": 2e-3, "width": 64},
+}
+LIMITS = "Trained on one set of data; it knows nothing outside that set."
+HELD = 2000
+"""Held-out samples behind the figures of a card."""
+
+
+def plan_of(
+    chosen: dict[str, Any], *, bf16: bool = False, clip: float = 1e6, optim: dict[str, Optim] | None = None
+) -> Plan:
+    """The plan of a size: cosine decay, an average over the last tenth, and no clipping that would change the game.
+
+    Args:
+        chosen: steps, batch and lr.
+        bf16: bfloat16 autocast.
+        clip: largest norm of the gradient; sums over hundreds of pixels have large ones.
+        optim: for each player, when they differ.
+    """
+    steps = chosen["steps"]
+    own = Optim(lr=chosen["lr"], clip=clip, warmup=min(100, steps // 10), decay="cosine")
+    every = max(1, min(1000, steps // 4))
+    average = 1 - 1 / max(10, steps // 20)
+    return Plan(steps=steps, optim=optim or own, ema=average, checkpoint_every=every, bf16=bf16)
+
+
+def body(recipe: recipes.Autoencoder, sets: Sets, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Settings that every autoencoder takes from its recipe and data."""
+    images = len(sets.datum.shape) == 3
+    net = recipe.net if recipe.net != "auto" else ("conv" if images else "mlp")
+    hidden = (400,) if images else (128, 128)
+    latent = recipe.latent or (16 if images else max(2, min(16, sets.datum.size // 2)))
+    return {"datum": sets.datum, "latent": latent, "net": net, "hidden": hidden, "width": chosen["width"]}
+
+
+def vae(recipe: recipes.VariationalAutoencoder, data: Path | None, device: torch.device) -> Experiment:
+    """The VAE or IWAE."""
+    chosen = by_size(recipe, SIZES)
+    sets = load_set(recipe.dataset, data, binary=recipe.binary)
+    binary = sets.datum.values == "binary"
+    if binary and recipe.decoder != "auto":
+        raise SettingsError(f"binary data take a Bernoulli decoder; leave decoder={recipe.decoder} away")
+    kind = "bernoulli" if binary else "gaussian" if recipe.decoder == "auto" else recipe.decoder
+    values = body(recipe, sets, chosen)
+    settings = settings_from(
+        VAESettings, {**values, "decoder": kind, "objective": recipe.objective, "samples": recipe.samples}, where="vae"
+    )
+    with initialised(recipe.seed):
+        model = VAE(settings).to(device)
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, VAE):
+            raise SettingsError("the vae recipe trains a VAE")
+        held = sets.test.take(slice(HELD)).to(device)
+        log_w = trained.log_weights(held, Streams.of(recipe.seed, len(held), device=device), 50)
+        bound, elbo = importance_bound(log_w).double(), log_w.mean(1).double()
+        code = trained.encode(held, Streams.of(0, len(held), device=device))
+        back = trained.decode(code, Streams.of(0, len(held), device=device))
+        metrics = {
+            "test_samples": len(held),
+            "log_prob_k50": round(float(bound.mean()), 3),
+            "log_prob_k50_se": round(float(bound.std()) / math.sqrt(len(held)), 3),
+            "elbo": round(float(elbo.mean()), 3),
+            "squared_error": round(float((back["x"] - held["x"]).square().flatten(1).sum(1).mean()), 3),
+        }
+        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
+        return trained
+
+    # Importance weights compare log-likelihoods: rounded to bfloat16 they would differ by nats for no reason.
+    bf16 = recipe.objective == "elbo" and bfloat16_pays(device)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, bf16=bf16), finish)
+
+
+def wae_mmd(recipe: recipes.WassersteinAutoencoder, data: Path | None, device: torch.device) -> Experiment:
+    """WAE-MMD."""
+    return _wae(recipe, "mmd", data, device)
+
+
+def wae_gan(recipe: recipes.WassersteinGame, data: Path | None, device: torch.device) -> Experiment:
+    """WAE-GAN."""
+    return _wae(recipe, "gan", data, device)
+
+
+def _wae(
+    recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame,
+    penalty: str,
+    data: Path | None,
+    device: torch.device,
+) -> Experiment:
+    chosen = by_size(recipe, SIZES)
+    if recipe.weight is not None and recipe.preset is not None:
+        raise SettingsError("weight and preset both set lambda; give one of them")
+    sets = load_set(recipe.dataset, data)
+    values = {**body(recipe, sets, chosen), "penalty": penalty, "weight": _weight(recipe, penalty, sets)}
+    with initialised(recipe.seed):
+        model = WAE(settings_from(WAESettings, values, where=recipe.name)).to(device)
+    bf16 = bfloat16_pays(device)
+    plan = plan_of(chosen, bf16=bf16)
+    if penalty == "gan":
+        # The opponent learns more slowly than it could: the official code runs it at half the autoencoder's rate too.
+        lr = chosen["lr"]
+        ours = Optim(lr=lr, clip=1e6, warmup=plan.of("autoencoder").warmup, decay="cosine")
+        theirs = Optim(lr=0.5 * lr, betas=(0.5, 0.999), clip=1e6, decay="cosine")
+        plan = plan_of(chosen, bf16=bf16, optim={"autoencoder": ours, "discriminator": theirs})
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, WAE):
+            raise SettingsError("a WAE recipe trains a WAE")
+        held = sets.test.take(slice(HELD)).to(device)
+        streams = Streams.of(recipe.seed, len(held), device=device)
+        code = trained.encode(held, streams)
+        error = (trained.decode(code, streams)["x"] - held["x"]).square().flatten(1).sum(1)
+        centred = code["z"] - code["z"].mean(0)
+        metrics = {
+            "test_samples": len(held),
+            "squared_error": round(float(error.mean()), 3),
+            "squared_error_se": round(float(error.std()) / math.sqrt(len(held)), 3),
+            "code_mean_abs": round(float(code["z"].mean(0).abs().mean()), 3),
+            "code_variance": round(float(centred.square().mean()), 3),
+            "lambda": trained.settings.weight,
+        }
+        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
+        return trained
+
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, finish)
+
+
+def _weight(recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame, penalty: str, sets: Sets) -> float:
+    if recipe.preset is not None:
+        return PRESETS[f"{recipe.preset}-{penalty}"]
+    if recipe.weight is not None:
+        return recipe.weight
+    # MMD with kernels in (0, 1] has to weigh against squared errors that grow with the number of pixels.
+    return float(sets.datum.size) if penalty == "mmd" else 10.0
+
+
+def features(recipe: recipes.Features, data: Path | None, device: torch.device) -> Experiment:
+    """The feature net."""
+    chosen = by_size(recipe, FEATURE_SIZES)
+    sets = load_set(recipe.dataset, data)
+    if not sets.classes or len(sets.datum.shape) != 3:
+        raise InputError(f"{recipe.dataset} has no images with classes; take fashion-mnist or mnist")
+    values = {"datum": sets.datum, "classes": sets.classes, "width": chosen["width"]}
+    with initialised(recipe.seed):
+        model = ImageClassifier(settings_from(ImageClassifierSettings, values, where=recipe.name)).to(device)
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, ImageClassifier):
+            raise SettingsError("the feature recipe trains a classifier")
+        right = (trained.logits(sets.test.to(device)).argmax(1).cpu() == sets.test["y"]).double()
+        metrics = {"test_samples": len(right), "accuracy": round(float(right.mean()), 4)}
+        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
+        return trained
+
+    plan = plan_of(chosen, bf16=bfloat16_pays(device))
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, finish)
