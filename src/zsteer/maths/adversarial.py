@@ -1,4 +1,8 @@
-r"""Adversarial losses, per sample and on logits (log D = log sigmoid of the logit), and gradient reversal."""
+r"""Adversarial losses, per sample and on logits (log D = log sigmoid of the logit), and gradient reversal.
+
+A loss is what a player minimises: minus what the lecture ascends. D reads data x against made samples G(z); the critic
+f of the WGAN has no logarithm. The penalty keeps the critic's slope at 1, sample by sample.
+"""
 
 from typing import Any
 
@@ -8,7 +12,121 @@ from torch import Tensor
 from torch.autograd.function import Function, FunctionCtx
 from torch.nn.functional import logsigmoid
 
-__all__ = ["latent_autoencoder_loss", "latent_discriminator_loss", "reverse_gradient"]
+from zsteer.errors import InputError
+
+__all__ = [
+    "binary_cross_entropy",
+    "critic_loss",
+    "discriminator_loss",
+    "generator_loss",
+    "gradient_penalty",
+    "latent_autoencoder_loss",
+    "latent_discriminator_loss",
+    "minimax_generator_loss",
+    "reverse_gradient",
+    "slopes",
+    "wasserstein_generator_loss",
+]
+
+
+def discriminator_loss(real_logit: Float[Tensor, " b"], made_logit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    r"""What the discriminator of a GAN minimises.
+
+    .. math:: -\left[ \log D(x^{(i)}) + \log (1 - D(G(z^{(i)}))) \right]
+
+    Args:
+        real_logit: logit of D at data x.
+        made_logit: logit of D at made samples G(z).
+
+    Source: Goodfellow et al., "Generative adversarial nets", NIPS 2014, algorithm 1.
+    Lecture: gan.discriminator
+    """
+    return -(logsigmoid(real_logit) + logsigmoid(-made_logit))
+
+
+def generator_loss(made_logit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    r"""What the generator of a GAN minimises, in the non-saturating form that the lecture shows.
+
+    .. math:: -\log D(G(z^{(i)}))
+
+    Args:
+        made_logit: logit of D at made samples G(z).
+
+    Source: Goodfellow et al. 2014, section 3.
+    Lecture: gan.generator
+    """
+    return -logsigmoid(made_logit)
+
+
+def minimax_generator_loss(made_logit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    r"""What the generator of a minimax GAN minimises; its gradient fades where D is sure.
+
+    .. math:: \log (1 - D(G(z^{(i)})))
+
+    Args:
+        made_logit: logit of D at made samples G(z).
+
+    Source: Goodfellow et al. 2014, equation 1.
+    """
+    return logsigmoid(-made_logit)
+
+
+def critic_loss(real: Float[Tensor, " b"], made: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    r"""What the critic of a WGAN minimises; minus its mean is the estimate of W1 when the critic is 1-Lipschitz.
+
+    .. math:: -\left[ f(x^{(i)}) - f(G(z^{(i)})) \right]
+
+    Args:
+        real: f at data x.
+        made: f at made samples G(z).
+
+    Source: Arjovsky, Chintala, Bottou, "Wasserstein GAN", ICML 2017, algorithm 1.
+    Lecture: wgan.critic
+    """
+    return made - real
+
+
+def wasserstein_generator_loss(made: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    r"""What the generator of a WGAN minimises.
+
+    .. math:: -f(G(z^{(i)}))
+
+    Args:
+        made: f at made samples G(z).
+
+    Source: Arjovsky et al. 2017, algorithm 1.
+    Lecture: wgan.generator
+    """
+    return -made
+
+
+def slopes(gradient: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+    """Length of each sample's gradient over all its numbers together: one slope for a sample, not for a pixel."""
+    # The root of a sum of squares has no derivative at zero; a constant critic must not give NaN.
+    return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
+
+
+def gradient_penalty(slope: Float[Tensor, "*any"], *, one_sided: bool = False) -> Float[Tensor, " b"]:
+    r"""Penalty of a critic whose slope is not 1.
+
+    .. math:: (\|\nabla_{\hat x} f(\hat x)\|_2 - 1)^2
+
+    Args:
+        slope: length of the gradient at one point for each sample, from ``slopes``.
+        one_sided: punish slopes above 1 only.
+
+    Raises:
+        InputError: diagnosis "per-pixel penalty", if there is more than one slope for a sample.
+
+    Source: Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017, equation 3.
+    """
+    if slope.ndim != 1:
+        raise InputError(
+            f"per-pixel penalty: expected one slope for each sample, shape (b,), got {tuple(slope.shape)}; "
+            f"flatten the gradient of a sample before its norm (maths.adversarial.slopes)"
+        )
+    excess = slope - 1
+    return (excess.clamp(min=0) if one_sided else excess).square()
 
 
 def latent_discriminator_loss(

@@ -7,13 +7,14 @@ from torch.nn.functional import softplus
 __all__ = ["log_probability"]
 
 
-def log_probability(x: Float[Tensor, "*#b d"], logit: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+def log_probability(x: Float[Tensor, "b d"], logit: Float[Tensor, "b k d"]) -> Float[Tensor, "b k"]:
     r"""Log-probability of binary vectors, summed over dimensions. [nats]
 
     .. math:: \sum_j x_j l_j - \log(1 + e^{l_j}), \quad p_j = 1 / (1 + e^{-l_j})
 
     Args:
         x: 0 or 1.
-        logit: l.
+        logit: l, for k sets of probabilities of each x.
     """
-    return (x * logit).sum(-1) - softplus(logit).sum(-1)
+    # A product of matrices reads the logits once and keeps no product of their size.
+    return (logit @ x[:, :, None])[..., 0] - softplus(logit).sum(-1)

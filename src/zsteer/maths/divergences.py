@@ -1,4 +1,4 @@
-r"""Losses that compare distributions: the bound of the VAE, and dependence between variables."""
+r"""Losses that compare distributions: the bound of the VAE, dependence, divergences of categorical distributions."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from zsteer.errors import InputError
 from zsteer.maths.gaussian import kl_to_standard_normal
 from zsteer.maths.transport import squared_distances
 
-__all__ = ["dependence", "hsic", "vae_loss"]
+__all__ = ["dependence", "hsic", "jensen_shannon", "kl_divergence", "total_variation", "vae_loss"]
 
 
 def vae_loss(
@@ -73,3 +73,36 @@ def dependence(z: Float[Tensor, "n d"], label: Int[Tensor, " n"], eps: float = 1
     k, l = _centred(gram), _centred(same)  # noqa: E741
     norm = k.detach().square().sum().sqrt() * l.square().sum().sqrt() + eps
     return len(z) * (k * l).sum(1) / norm
+
+
+def kl_divergence(p: Float[Tensor, "*any k"], q: Float[Tensor, "*any k"]) -> Float[Tensor, "*any"]:
+    r"""KL divergence of categorical distributions; infinite where q lacks what p has. [nats]
+
+    .. math:: D_{KL}(P \Vert Q) = \sum_k p_k \log \frac{p_k}{q_k}
+
+    Args:
+        p: probabilities over the last axis.
+        q: probabilities over the last axis.
+    """
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)
+
+
+def jensen_shannon(p: Float[Tensor, "*any k"], q: Float[Tensor, "*any k"]) -> Float[Tensor, "*any"]:
+    r"""Jensen-Shannon divergence of categorical distributions, between 0 and log 2. [nats]
+
+    .. math:: D_{JS}(P, Q) = \tfrac12 D_{KL}(P \Vert \tfrac{P + Q}{2}) + \tfrac12 D_{KL}(Q \Vert \tfrac{P + Q}{2})
+
+    Args:
+        p: probabilities over the last axis.
+        q: probabilities over the last axis.
+    """
+    middle = (p + q) / 2
+    return (kl_divergence(p, middle) + kl_divergence(q, middle)) / 2
+
+
+def total_variation(p: Float[Tensor, "*any k"], q: Float[Tensor, "*any k"]) -> Float[Tensor, "*any"]:
+    r"""Total variation distance of categorical distributions, between 0 and 1.
+
+    .. math:: \tfrac12 \sum_k |p_k - q_k|
+    """
+    return (p - q).abs().sum(-1) / 2

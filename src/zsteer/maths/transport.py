@@ -24,7 +24,9 @@ FEW_SCALES = (0.2, 1.0, 5.0)
 
 def squared_distances(a: Float[Tensor, "... n d"], b: Float[Tensor, "... m d"]) -> Float[Tensor, "... n m"]:
     """|a_i - b_j|^2 for all pairs; differentiable where points coincide, unlike a squared square root."""
-    cross = a @ b.transpose(-1, -2)
+    # In bfloat16 the three terms would not cancel: distances are computed in the precision of the points.
+    with torch.autocast(a.device.type, enabled=False):
+        cross = a @ b.transpose(-1, -2)
     return (a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :] - 2 * cross).clamp(min=0)
 
 

@@ -62,24 +62,31 @@ class Datum(Settings):
         Raises:
             InputError: naming the first sample and position that does not fit.
         """
-        # One sum sees every NaN and infinity; the exact place is looked for only when there is one.
-        if not math.isfinite(float(rows.detach().sum())):
-            self._name(rows, ~torch.isfinite(rows), "a finite number")
-        if self.values == "real" or not len(rows):
+        if self._whole(rows):
             return
+        self._name(rows, ~torch.isfinite(rows), "a finite number")
         low, high = 0.0, float(self.levels - 1 if self.values == "levels" else 1)
-        least, most = torch.aminmax(rows)
-        if float(least) < low or float(most) > high:
-            self._name(rows, (rows < low) | (rows > high), f"a value in [{low:g}, {high:g}]")
-        if self.values in {"binary", "levels"}:
-            whole = "0 or 1" if self.values == "binary" else f"an integer 0 ... {self.levels - 1}"
-            broken = rows != rows.round()
-            if bool(broken.any()):
-                self._name(rows, broken, whole)
+        self._name(rows, (rows < low) | (rows > high), f"a value in [{low:g}, {high:g}]")
+        whole = "0 or 1" if self.values == "binary" else f"an integer 0 ... {self.levels - 1}"
+        self._name(rows, rows != rows.round(), whole)
+
+    def _whole(self, rows: Float[Tensor, "b size"]) -> bool:
+        """Whether all numbers fit, in one or two passes: this runs at every step of training. NaN fits nowhere."""
+        rows = rows.detach()
+        if not rows.numel():
+            return True
+        if self.values == "binary":
+            return torch.equal(rows * rows, rows) and math.isfinite(float(rows.sum()))
+        if self.values == "real":
+            return math.isfinite(float(rows.sum())) or bool(torch.isfinite(rows).all())
+        least, most = (float(value) for value in torch.aminmax(rows))
+        if not (least >= 0 and most <= (1 if self.values == "unit" else self.levels - 1)):
+            return False
+        return self.values == "unit" or torch.equal(rows.round(), rows)
 
     def _name(self, rows: Tensor, broken: Tensor, expected: str) -> None:
         places = broken.nonzero()
-        if not len(places):  # the sum overflowed although every number is finite
+        if not len(places):
             return
         row, column = (int(i) for i in places[0])
         raise InputError(

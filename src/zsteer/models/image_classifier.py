@@ -20,6 +20,7 @@ from zsteer.errors import InputError
 from zsteer.models.datum import Datum
 from zsteer.nets.codec import ConvEncoder
 from zsteer.nets.mlp import dropout
+from zsteer.nets.precision import at_least_single
 
 __all__ = ["ImageClassifier", "ImageClassifierSettings"]
 
@@ -71,13 +72,15 @@ class ImageClassifier(Pretrained, nn.Module):
         if "y" not in x:
             raise InputError("a classifier learns from images with classes: the batch has no field y")
         hidden = dropout(self._features(x), self.settings.dropout, rng, "features")
-        return {"cross_entropy": nn.functional.cross_entropy(self.head(hidden), x["y"], reduction="none")}
+        return {
+            "cross_entropy": nn.functional.cross_entropy(at_least_single(self.head(hidden)), x["y"], reduction="none")
+        }
 
     def after_step(self, player: str) -> None:
         """Nothing to do."""
 
     def _features(self, x: Batch) -> Float[Tensor, "b f"]:
-        return torch.relu(self.body(self.settings.datum.flat(x)))
+        return torch.relu(at_least_single(self.body(self.settings.datum.flat(x))))
 
     @torch.no_grad()
     def features(self, x: Batch) -> Float[Tensor, "b f"]:

@@ -30,10 +30,11 @@ from zsteer.maths.gaussian import kl_to_standard_normal, log_density, reparamete
 from zsteer.maths.importance import doubly_reparameterised, importance_bound
 from zsteer.models.datum import Datum
 from zsteer.nets.codec import decoder, encoder
+from zsteer.nets.precision import at_least_single
 
 __all__ = ["VAE", "VAESettings"]
 
-ROWS = 8192
+ROWS = 1024
 """Rows of the decoder's largest call when a likelihood is estimated."""
 LECTURE = math.log(0.5)
 """Log-variance of the decoder that the lecture's squared error implies."""
@@ -81,9 +82,9 @@ class VAE(Pretrained, nn.Module):
     def __init__(self, settings: VAESettings) -> None:
         super().__init__()
         self.settings = settings
-        shape, body = settings.datum.shape, {"hidden": settings.hidden, "width": settings.width}
-        self.encoder = encoder(settings.net, shape, 2 * settings.latent, **body)
-        self.decoder = decoder(settings.net, shape, settings.latent, **body)
+        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
+        self.encoder = encoder(net, shape, 2 * settings.latent, hidden=hidden, width=width)
+        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
         if settings.decoder == "gaussian":
             self.log_var = nn.Parameter(torch.tensor(-2.0))
 
@@ -115,19 +116,19 @@ class VAE(Pretrained, nn.Module):
 
     def _posterior(self, rows: Float[Tensor, "b d"]) -> tuple[Float[Tensor, "b l"], Float[Tensor, "b l"]]:
         """Mean and log-variance of q(z | x)."""
-        mu, log_var = self.encoder(rows).chunk(2, -1)
+        mu, log_var = at_least_single(self.encoder(rows)).chunk(2, -1)
         return mu, log_var.clamp(-12, 8)
 
     def mean(self, z: Float[Tensor, "b l"]) -> Float[Tensor, "b d"]:
         """Mean of p(x | z)."""
-        out = self.decoder(z)
+        out = at_least_single(self.decoder(z))
         return out if self.settings.datum.values == "real" else torch.sigmoid(out)
 
     def _log_likelihood(self, rows: Float[Tensor, "b 1 d"], z: Float[Tensor, "b k l"]) -> Float[Tensor, "b k"]:
         """Log p(x | z) for k codes of each sample. [nats]"""
         flat = z.reshape(-1, z.shape[-1])
         if self.settings.decoder == "bernoulli":
-            return log_probability(rows, self.decoder(flat).reshape(*z.shape[:2], -1))
+            return log_probability(rows[:, 0], at_least_single(self.decoder(flat)).reshape(*z.shape[:2], -1))
         log_var = self.log_var if self.settings.decoder == "gaussian" else torch.full((), LECTURE, device=z.device)
         means = self.mean(flat).reshape(*z.shape[:2], -1)
         return log_density(rows, means, log_var.expand(means.shape[-1]))

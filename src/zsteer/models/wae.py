@@ -30,6 +30,7 @@ from zsteer.maths.transport import SCALES, mmd_shares, wae_objective
 from zsteer.models.datum import Datum
 from zsteer.nets.codec import decoder, encoder
 from zsteer.nets.mlp import MLP
+from zsteer.nets.precision import at_least_single
 
 __all__ = ["PRESETS", "WAE", "WAESettings"]
 
@@ -81,9 +82,9 @@ class WAE(Pretrained, nn.Module):
     def __init__(self, settings: WAESettings) -> None:
         super().__init__()
         self.settings = settings
-        shape, body = settings.datum.shape, {"hidden": settings.hidden, "width": settings.width}
-        self.encoder = encoder(settings.net, shape, settings.latent, **body)
-        self.decoder = decoder(settings.net, shape, settings.latent, **body)
+        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
+        self.encoder = encoder(net, shape, settings.latent, hidden=hidden, width=width)
+        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
         if settings.penalty == "gan":
             self.opponent = MLP([settings.latent, *settings.opponent, 1])
         self.register_buffer("age", torch.zeros((), dtype=torch.long))
@@ -107,12 +108,12 @@ class WAE(Pretrained, nn.Module):
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
         """Cost and weighted penalty, or what the discriminator minimises."""
         rows = self.settings.datum.flat(x)
-        prior = rng.normal("prior", (self.settings.latent,))
+        prior = rng.normal("prior", (self.settings.latent,)).to(rows.dtype)
         if player == "discriminator":
             with torch.no_grad():
-                code = self.encoder(rows)
+                code = at_least_single(self.encoder(rows))
             return {"game": latent_discriminator_loss(self._logit(prior), self._logit(code), self.settings.weight)}
-        code = self.encoder(rows)
+        code = at_least_single(self.encoder(rows))
         if int(self.age) < self.settings.moment_steps:
             return {"moments": moment_mismatch(code)}
         cost = (rows - self.mean(code)).square().sum(-1)
@@ -140,14 +141,14 @@ class WAE(Pretrained, nn.Module):
 
     def mean(self, z: Float[Tensor, "b l"]) -> Float[Tensor, "b d"]:
         """G(z)."""
-        out = self.decoder(z)
+        out = at_least_single(self.decoder(z))
         return out if self.settings.datum.values == "real" else torch.sigmoid(out)
 
     def _logit(self, z: Float[Tensor, "b l"]) -> Float[Tensor, " b"]:
-        logit = self.opponent(z)[:, 0]
+        logit = at_least_single(self.opponent(z)[:, 0])
         if not self.settings.prior_in_logit:
             return logit
-        zero = torch.zeros(z.shape[-1], device=z.device)
+        zero = z.new_zeros(z.shape[-1])
         return logit + log_density(z, zero, zero)
 
     @torch.no_grad()

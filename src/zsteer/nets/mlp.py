@@ -48,5 +48,6 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         """Map the features of each sample."""
         for layer in list(self.layers)[:-1]:
-            x = torch.nn.functional.leaky_relu(layer(x), self.slope)
+            hidden = layer(x)
+            x = torch.nn.functional.leaky_relu(hidden, self.slope) if self.slope else torch.relu(hidden)
         return self.layers[-1](x)

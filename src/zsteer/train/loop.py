@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from zsteer.core.protocols import Observed, Source, Trainable
 from zsteer.core.rng import Streams
@@ -70,7 +70,8 @@ class Optim:
         chosen = list(parameters)
         if self.kind == "rmsprop":
             return torch.optim.RMSprop(chosen, lr=self.lr)
-        return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        # Fused: one pass over the weights instead of a dozen, which small batches would wait for.
+        return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True)
 
 
 @dataclass(frozen=True)
@@ -211,11 +212,14 @@ class Fit:
         loss = self._mean(per_sample.float(), x.weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = float(clip_grad_norm_(own, optim.clip))
+        gradients = [parameter.grad for parameter in own if parameter.grad is not None]
+        norm = float(get_total_norm(gradients))
         if not math.isfinite(norm):
             # A loss that is not finite has a gradient that is not; the gradient is the one number to look at.
             bad = [name for name, value in terms.items() if not bool(torch.isfinite(value).all())]
             raise _NotFiniteError(player, f"loss {bad[0]!r}" if bad else "the gradient")
+        if norm > optim.clip:
+            clip_grads_with_norm_(own, optim.clip, torch.tensor(norm, device=self.device))
         optimiser.step()
         self.model.after_step(player)  # type: ignore[operator]
         if self.average is not None:

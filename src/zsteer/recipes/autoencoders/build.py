@@ -18,6 +18,7 @@ from zsteer.recipes.autoencoders import settings as recipes
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.vectors.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
+from zsteer.train.precision import bfloat16_pays
 from zsteer.train.source import Shuffled
 
 __all__ = ["features", "vae", "wae_gan", "wae_mmd"]
@@ -39,18 +40,22 @@ HELD = 2000
 """Held-out samples behind the figures of a card."""
 
 
-def plan_of(chosen: dict[str, Any], *, clip: float = 1e6, optim: dict[str, Optim] | None = None) -> Plan:
+def plan_of(
+    chosen: dict[str, Any], *, bf16: bool = False, clip: float = 1e6, optim: dict[str, Optim] | None = None
+) -> Plan:
     """The plan of a size: cosine decay, an average over the last tenth, and no clipping that would change the game.
 
     Args:
         chosen: steps, batch and lr.
+        bf16: bfloat16 autocast.
         clip: largest norm of the gradient; sums over hundreds of pixels have large ones.
         optim: for each player, when they differ.
     """
     steps = chosen["steps"]
     own = Optim(lr=chosen["lr"], clip=clip, warmup=min(100, steps // 10), decay="cosine")
     every = max(1, min(1000, steps // 4))
-    return Plan(steps=steps, optim=optim or own, ema=1 - 1 / max(10, steps // 20), checkpoint_every=every)
+    average = 1 - 1 / max(10, steps // 20)
+    return Plan(steps=steps, optim=optim or own, ema=average, checkpoint_every=every, bf16=bf16)
 
 
 def body(recipe: recipes.Autoencoder, sets: Sets, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +100,9 @@ def vae(recipe: recipes.VariationalAutoencoder, data: Path | None, device: torch
         trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
         return trained
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen), finish)
+    # Importance weights compare log-likelihoods: rounded to bfloat16 they would differ by nats for no reason.
+    bf16 = recipe.objective == "elbo" and bfloat16_pays(device)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, bf16=bf16), finish)
 
 
 def wae_mmd(recipe: recipes.WassersteinAutoencoder, data: Path | None, device: torch.device) -> Experiment:
@@ -121,13 +128,14 @@ def _wae(
     values = {**body(recipe, sets, chosen), "penalty": penalty, "weight": _weight(recipe, penalty, sets)}
     with initialised(recipe.seed):
         model = WAE(settings_from(WAESettings, values, where=recipe.name)).to(device)
-    plan = plan_of(chosen)
+    bf16 = bfloat16_pays(device)
+    plan = plan_of(chosen, bf16=bf16)
     if penalty == "gan":
         # The opponent learns more slowly than it could: the official code runs it at half the autoencoder's rate too.
         lr = chosen["lr"]
         ours = Optim(lr=lr, clip=1e6, warmup=plan.of("autoencoder").warmup, decay="cosine")
         theirs = Optim(lr=0.5 * lr, betas=(0.5, 0.999), clip=1e6, decay="cosine")
-        plan = plan_of(chosen, optim={"autoencoder": ours, "discriminator": theirs})
+        plan = plan_of(chosen, bf16=bf16, optim={"autoencoder": ours, "discriminator": theirs})
 
     def finish(trained: nn.Module) -> Pretrained:
         if not isinstance(trained, WAE):
@@ -178,4 +186,5 @@ def features(recipe: recipes.Features, data: Path | None, device: torch.device) 
         trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
         return trained
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen), finish)
+    plan = plan_of(chosen, bf16=bfloat16_pays(device))
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, finish)

@@ -61,7 +61,10 @@ class _Fixed:
 
 def _bare(source: _Fixed) -> Callable[[], None]:
     model, x = _Regression(), source.x
-    optimiser, average = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0), averaged(model, 0.999)
+    optimiser, average = (
+        torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0, fused=True),
+        averaged(model, 0.999),
+    )
     parameters = list(model.parameters())
 
     def step() -> None:
