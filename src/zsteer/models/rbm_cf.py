@@ -1,7 +1,7 @@
 r"""``RatingRBM``: one machine for each user, all with the same parameters, over the items that the user has rated.
 
 .. math:: p(v_S \mid S) \propto e^{-F(v_S \mid S)}, \quad \text{loss}_u = \frac{1}{\bar n}
-          \left[ F(v_S \mid S) - F_{-} + \tfrac12 \sum_{i \in S} \tfrac1{n_i} ( \lambda |w_i|^2 + \lambda_b b_i^2 ) \right]
+          \left[ F(v_S \mid S) - F_{-} + \tfrac12 \sum_{i \in S} \frac{\lambda |w_i|^2 + \lambda_b b_i^2}{n_i} \right]
 
 with a softmax over the K levels of each rated item. Bias of level k of item i: base_k + s_k b_i. The negative phase
 F_- is a mean-field chain of T steps (CD-T, T = 1, 3, 5, 9 as training goes on) or, for Gaussian hidden units, the
@@ -166,7 +166,12 @@ class RatingRBM(Pretrained, nn.Module):
         return rated.total(self.rated[rated.item]) / size.sqrt()[:, None]
 
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
-        """Free energy against the negative phase, and the decay, per user in units of a typical user's ratings."""
+        """Free energy against the negative phase, and the decay, in units of a typical user's ratings.
+
+        Each user's rating vector is one data point; users share the weights and biases of the items they have rated.
+
+        Lecture: rbm.ratings
+        """
         del player, rng
         rated = Rated.of(x, self.settings)
         value = self._gaussian_loss(rated) if self.settings.hidden == "gaussian" else self._binary_loss(rated)

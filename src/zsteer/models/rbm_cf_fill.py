@@ -71,9 +71,7 @@ class Filler:
         spread = torch.linalg.solve_triangular(root.transpose(1, 2), noise[:, :, None], upper=True)[:, :, 0]
         shift, own = (now.mean() + spread).split([loads.shared.shape[1], model.settings.factors], 1)
         row = self.blank.user
-        return (
-            self.log_p + (shift @ loads.shared.T)[row] + torch.einsum("rkf,rf->rk", self.weights, own[row])
-        )
+        return self.log_p + (shift @ loads.shared.T)[row] + torch.einsum("rkf,rf->rk", self.weights, own[row])
 
     def _binary(self, level: Int[Tensor, "b m"], rng: Streams) -> Float[Tensor, "r k"]:
         """Logits of the blanks given hidden units drawn from their Bernoulli distributions."""

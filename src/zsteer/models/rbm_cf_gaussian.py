@@ -131,9 +131,7 @@ def posterior(
     return Posterior(point, log_p, precision, pull, constant)
 
 
-def query(
-    believed: Posterior, c: Float[Tensor, "q k"], loads: Loads, user: Tensor
-) -> Float[Tensor, "q k"]:
+def query(believed: Posterior, c: Float[Tensor, "q k"], loads: Loads, user: Tensor) -> Float[Tensor, "q k"]:
     r"""Log-probability of each level of another item of a user, all other blanks absent.
 
     .. math:: \log p(v_q = k \mid v_S) = c_{qk} + \phi_{qk} \cdot \bar h
