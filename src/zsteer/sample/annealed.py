@@ -20,7 +20,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,21 +32,10 @@ from zsteer.errors import InputError, RefusedError
 from zsteer.maths.boltzmann import hidden_potential, visible_potential
 from zsteer.sample.gibbs import Coins, Draws, Gibbs
 
-__all__ = ["LEAST_ESS", "Anneal", "Annealable", "LogZ", "anneal", "ladder", "log_partition_estimate", "machine"]
+__all__ = ["LEAST_ESS", "Anneal", "LogZ", "Tempered", "anneal", "ladder", "log_partition_estimate"]
 
 LEAST_ESS = 5.0
 """Below this the mean of the weights is a few lucky chains and log Z is under-stated by an unknown amount."""
-
-
-class Annealable(Protocol):
-    """An energy model with a temperature, from an easy model at beta = 0 to itself at beta = 1."""
-
-    @property
-    def log_z0(self) -> float: ...
-    def start(self, chains: int, draws: Draws) -> Tensor: ...
-    def step(
-        self, v: Tensor, beta: float, to: float, draws: Draws | None
-    ) -> tuple[Float[Tensor, " c"], Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -107,8 +97,12 @@ class LogZ:
         }
 
 
-class _Machine:
-    """A restricted Boltzmann machine as an annealable model."""
+class Tempered:
+    """A machine on its way from the base-rate model (beta = 0, log Z known) to itself (beta = 1).
+
+    Args:
+        gibbs: the machine; its ``base`` are the visible biases at beta = 0.
+    """
 
     def __init__(self, gibbs: Gibbs) -> None:
         self.gibbs = gibbs
@@ -131,11 +125,10 @@ class _Machine:
         return 0.5 * float(self.gibbs.p.a.double().square().sum()) if self.gibbs.p.visible == "real" else 0.0
 
     def start(self, chains: int, draws: Draws) -> Tensor:
+        """Chains at beta = 0."""
         return self.gibbs.start(chains, draws)
 
-    def step(
-        self, v: Tensor, beta: float, to: float, draws: Draws | None
-    ) -> tuple[Float[Tensor, " c"], Tensor]:
+    def step(self, v: Tensor, beta: float, to: float, draws: Draws | None) -> tuple[Float[Tensor, " c"], Tensor]:
         """Log-weight of going from ``beta`` to ``to``, and the chains after a sweep there (none without draws)."""
         g, rise = self.gibbs, to - beta
         x = g.field(v)
@@ -155,11 +148,6 @@ class _Machine:
                 return own + change, v
             h = g.hidden(x, draws, to)
         return own + change, g.visible(h, draws, to)
-
-
-def machine(gibbs: Gibbs) -> _Machine:
-    """A restricted Boltzmann machine as an annealable model; ``gibbs.base`` are the biases at beta = 0."""
-    return _Machine(gibbs)
 
 
 @dataclass(frozen=True)
@@ -193,7 +181,7 @@ class Anneal:
 
 
 def anneal(
-    model: Annealable,
+    model: Tempered,
     v: Tensor,
     betas: Float[Tensor, " t"],
     draws: Draws,
@@ -218,7 +206,7 @@ def anneal(
     spread = torch.zeros(len(times) - 1, dtype=torch.float64)
     every = max(1, len(times) // 200)
     last = 0.0
-    for k, (beta, to) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for k, (beta, to) in enumerate(pairwise(times)):
         gain, v = model.step(v, beta, to, draws if k < len(times) - 2 else None)
         log_w += gain
         if k % every == 0 or k == len(times) - 2:
@@ -230,7 +218,7 @@ def anneal(
 
 
 def ladder(
-    model: Annealable, temperatures: int, chains: int, draws: Draws, *, pilot: int | None = None
+    model: Tempered, temperatures: int, chains: int, draws: Draws, *, pilot: int | None = None
 ) -> Float[Tensor, " t"]:
     r"""Betas from 0 to 1, dense where the chains fall behind.
 
@@ -254,7 +242,8 @@ def ladder(
     padded = torch.cat([growth[:1], growth, growth[-1:]])
     density = ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).sqrt()
     total = float(density.sum())
-    share = (0.8 * density / total if total > 0 else 0.8 / bins) + 0.2 / bins
+    even = torch.full_like(density, 1 / bins)
+    share = 0.2 * even + 0.8 * (density / total if total > 0 else even)
     reach = torch.cat([torch.zeros(1, dtype=torch.float64), share.cumsum(0)])
     wanted = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64) * reach[-1]
     place = torch.searchsorted(reach, wanted, right=True).clamp(1, bins)
@@ -294,7 +283,7 @@ def log_partition_estimate(
     if chains < 2 or temperatures < 2:
         raise InputError(f"expected at least 2 chains and 2 temperatures, got {chains} and {temperatures}")
     started = time.perf_counter()
-    model = _Machine(gibbs)
+    model = Tempered(gibbs)
     draws = Coins(rng.bulk("annealing"))
     betas = ladder(model, temperatures, min(chains, 100), draws)
     forward = anneal(model, model.start(chains, draws), betas, draws, watch)

@@ -27,7 +27,7 @@ from zsteer.maths.boltzmann import (
     visible_draw,
 )
 
-__all__ = ["Coins", "Gibbs", "PerSample", "Precision", "Product", "native_bf16", "precision_of"]
+__all__ = ["Coins", "Draws", "Gibbs", "PerSample", "Precision", "Product", "native_bf16", "precision_of"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -48,7 +48,7 @@ def precision_of(wish: Literal["auto", "float32", "bfloat16"], device: torch.dev
 
 @functools.cache
 def _onednn() -> Any | None:
-    """oneDNN's float32 product, twice as fast as the default one on some CPUs; None where it is not built in."""
+    """OneDNN's float32 product, twice as fast as the default one on some CPUs; None where it is not built in."""
     space = getattr(torch.ops, "mkldnn", None)
     if space is None or not torch.backends.mkldnn.is_available() or not hasattr(space, "_linear_pointwise"):
         return None
@@ -90,6 +90,14 @@ class Product:
         """H W^T, a new tensor."""
         return self._times(h, self.w)
 
+    @staticmethod
+    def outer(v: Float[Tensor, "c n"], r: Float[Tensor, "c m"]) -> Float[Tensor, "n m"]:
+        """V^T R, in bfloat16 if ``v`` is, else rounded nowhere; of the type of ``r``."""
+        if v.dtype == torch.bfloat16:
+            return (v.T @ r.bfloat16()).to(r.dtype)
+        kernel = _onednn() if v.dtype == r.dtype == torch.float32 and v.device.type == "cpu" else None
+        return v.T @ r if kernel is None else kernel(v.T.contiguous(), r.T, None, "none", [], "")
+
 
 class Coins:
     r"""Bernoulli draws, uniforms and normals in bulk from one generator.
@@ -104,6 +112,7 @@ class Coins:
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
+        self._share = torch.empty((), device=generator.device)
         self._blocks: dict[tuple[int, ...], tuple[Tensor, Tensor, Tensor]] = {}
 
     def _words(self, shape: tuple[int, ...]) -> Tensor:
@@ -127,7 +136,7 @@ class Coins:
             out: where to write, of any floating type; ``p`` itself when None.
         """
         words = self._words(tuple(p.shape))
-        share = float(torch.rand((), generator=self.generator, device=self.generator.device))
+        share = float(self._share.uniform_(generator=self.generator))
         # Words are signed: -2^15 ... 2^15 - 1.
         p.mul_(65536.0).sub_(32768.0 + share)
         return torch.lt(words, p, out=p if out is None else out)
@@ -242,6 +251,32 @@ class Gibbs:
         for _ in range(steps):
             v = self.sweep(v, draws, beta)
         return v
+
+    def exchange(self, v: Float[Tensor, "c n"], temperatures: int, draws: Draws) -> Float[Tensor, "c n"]:
+        r"""Parallel tempering: neighbours in temperature swap their states, by the rule of Metropolis.
+
+        .. math:: A = \min(1, e^{F_i(v_i) + F_j(v_j) - F_i(v_j) - F_j(v_i)})
+
+        Args:
+            v: chains, all of the first temperature (beta = 0) first.
+            temperatures: number of temperatures, evenly from 0 to 1.
+            draws: random numbers.
+        """
+        count = len(v) // temperatures
+        betas = torch.linspace(0, 1, temperatures, device=v.device)
+        u = draws.uniform((temperatures, count))
+        # Even or odd pairs by one number for all, so that the pairs of a round are disjoint.
+        parity = int(float(u[0, 0]) < 0.5)
+        step = 1.0 / (temperatures - 1)
+        v = v.unflatten(0, (temperatures, count)).clone()
+        for low in range(parity, temperatures - 1, 2):
+            both = v[low : low + 2].flatten(0, 1)
+            # F changes with beta; only its slope between the two temperatures counts, at each end of the pair.
+            f_low, f_high = (self.free_energy(both, float(betas[low]) + k * step) for k in (0, 1))
+            rise = (f_high - f_low).unflatten(0, (2, count))
+            swap = torch.log(u[low + 1]) < (rise[1] - rise[0])
+            v[low : low + 2] = torch.where(swap[None, :, None], v[low : low + 2].flip(0), v[low : low + 2])
+        return v.flatten(0, 1)
 
     def start(self, chains: int, draws: Draws) -> Float[Tensor, "c n"]:
         """Independent draws from the base-rate model."""
