@@ -86,8 +86,8 @@ class Rated:
 
     def join(self, other: "Rated") -> "Rated":
         """Both lists, over the same users."""
-        parts = (torch.cat([getattr(self, name), getattr(other, name)]) for name in ("user", "item", "level"))
-        return Rated(*parts, self.users)
+        item, level = torch.cat([self.item, other.item]), torch.cat([self.level, other.level])
+        return Rated(torch.cat([self.user, other.user]), item, level, self.users)
 
     def total(self, values: Shaped[Tensor, "r ..."]) -> Shaped[Tensor, "b ..."]:
         """Sum of a value over each user's ratings."""

@@ -108,7 +108,7 @@ class RatingKit:
         seen = set(zip(known.user.tolist(), known.item.tolist(), strict=True))
         who, kept, skipped = [], [], list(found.skipped)
         for k, (user, item) in enumerate(zip(found.user.tolist(), found.item.tolist(), strict=True)):
-            name, row = found.users[user], int(found.row[k])
+            name, row = str(found.users[user]), int(found.row[k])
             reason = ""
             if name not in number:
                 reason = f"the user {name!r} is unknown to the model; --skip-invalid leaves such rows out"
