@@ -30,6 +30,7 @@ Size = Literal["xs", "s", "m", "l"]
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
+        "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
         "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
         "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",
         "tcr-editor": "zsteer.recipes.tcr.settings:Editor",
@@ -49,6 +50,7 @@ KNOBS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
         "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
+        "rbm-ratings": "zsteer.recipes.ratings.settings:RatingKnobs",
     }
 )
 """Kind of model -> the knobs of ``steer``."""

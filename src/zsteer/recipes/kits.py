@@ -23,6 +23,7 @@ KITS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "rbm-ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "vae": "zsteer.recipes.vectors.kit:VectorKit",
         "wae": "zsteer.recipes.vectors.kit:VectorKit",
     }
@@ -32,6 +33,7 @@ KITS: Mapping[str, str] = MappingProxyType(
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
         "likelihood": "zsteer.recipes.vectors.likelihood:LikelihoodKit",
+        "ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "tcr": "zsteer.recipes.tcr.kit:ReceptorKit",
     }
 )
