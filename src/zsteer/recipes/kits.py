@@ -23,6 +23,7 @@ KITS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "rbm": "zsteer.recipes.rbm.kit:kit",
         "vae": "zsteer.recipes.vectors.kit:VectorKit",
         "wae": "zsteer.recipes.vectors.kit:VectorKit",
     }
