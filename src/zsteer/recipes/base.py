@@ -30,6 +30,8 @@ Size = Literal["xs", "s", "m", "l"]
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
+        "rbm": "zsteer.recipes.rbm.settings:Machine",
+        "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
         "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
         "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",

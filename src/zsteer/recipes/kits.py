@@ -23,6 +23,7 @@ KITS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "rbm": "zsteer.recipes.rbm.kit:kit",
         "rbm-ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "vae": "zsteer.recipes.vectors.kit:VectorKit",
         "wae": "zsteer.recipes.vectors.kit:VectorKit",
