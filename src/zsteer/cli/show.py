@@ -28,7 +28,12 @@ class Progress:
     def update(self, record: dict[str, Any]) -> None:
         """Take a record; shown on standard error so that standard output stays clean."""
         now = time.monotonic()
-        if self.quiet or now - self.started < 2.0:
+        if self.quiet:
+            return
+        if "doing" in record:  # a part of the work begins whose length nobody knows
+            print(f"{self.title}: {record['doing']}", file=sys.stderr)
+            return
+        if now - self.started < 2.0:
             return
         figures = "  ".join(
             f"{key} {value:.3g}"

@@ -30,6 +30,7 @@ from zsteer.maths.gaussian import kl_to_standard_normal, log_density, reparamete
 from zsteer.maths.importance import doubly_reparameterised, importance_bound
 from zsteer.models.datum import Datum
 from zsteer.nets.codec import decoder, encoder
+from zsteer.nets.mlp import packed
 from zsteer.nets.precision import at_least_single
 
 __all__ = ["VAE", "VAESettings"]
@@ -82,9 +83,9 @@ class VAE(Pretrained, nn.Module):
     def __init__(self, settings: VAESettings) -> None:
         super().__init__()
         self.settings = settings
-        shape, body = settings.datum.shape, {"hidden": settings.hidden, "width": settings.width}
-        self.encoder = encoder(settings.net, shape, 2 * settings.latent, **body)
-        self.decoder = decoder(settings.net, shape, settings.latent, **body)
+        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
+        self.encoder = encoder(net, shape, 2 * settings.latent, hidden=hidden, width=width)
+        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
         if settings.decoder == "gaussian":
             self.log_var = nn.Parameter(torch.tensor(-2.0))
 
@@ -119,27 +120,36 @@ class VAE(Pretrained, nn.Module):
         mu, log_var = at_least_single(self.encoder(rows)).chunk(2, -1)
         return mu, log_var.clamp(-12, 8)
 
-    def mean(self, z: Float[Tensor, "b l"]) -> Float[Tensor, "b d"]:
-        """Mean of p(x | z)."""
-        out = at_least_single(self.decoder(z))
+    def mean(self, z: Float[Tensor, "b l"], decode: nn.Module | None = None) -> Float[Tensor, "b d"]:
+        """Mean of p(x | z), by the decoder or its packed form."""
+        out = at_least_single((decode or self.decoder)(z))
         return out if self.settings.datum.values == "real" else torch.sigmoid(out)
 
-    def _log_likelihood(self, rows: Float[Tensor, "b 1 d"], z: Float[Tensor, "b k l"]) -> Float[Tensor, "b k"]:
+    def _log_likelihood(
+        self, rows: Float[Tensor, "b 1 d"], z: Float[Tensor, "b k l"], decode: nn.Module | None = None
+    ) -> Float[Tensor, "b k"]:
         """Log p(x | z) for k codes of each sample. [nats]"""
         flat = z.reshape(-1, z.shape[-1])
         if self.settings.decoder == "bernoulli":
-            return log_probability(rows[:, 0], at_least_single(self.decoder(flat)).reshape(*z.shape[:2], -1))
+            return log_probability(
+                rows[:, 0], at_least_single((decode or self.decoder)(flat)).reshape(*z.shape[:2], -1)
+            )
         log_var = self.log_var if self.settings.decoder == "gaussian" else torch.full((), LECTURE, device=z.device)
-        means = self.mean(flat).reshape(*z.shape[:2], -1)
+        means = self.mean(flat, decode).reshape(*z.shape[:2], -1)
         return log_density(rows, means, log_var.expand(means.shape[-1]))
 
     def _log_weights(
-        self, rows: Float[Tensor, "b d"], z: Float[Tensor, "b k l"], mu: Tensor, log_var: Tensor
+        self,
+        rows: Float[Tensor, "b d"],
+        z: Float[Tensor, "b k l"],
+        mu: Tensor,
+        log_var: Tensor,
+        decode: nn.Module | None = None,
     ) -> Float[Tensor, "b k"]:
         """Log of p(x | z) p(z) / q(z | x)."""
         prior = log_density(z, torch.zeros_like(mu)[:, None], torch.zeros_like(mu)[:, None])
         own = log_density(z, mu[:, None], log_var[:, None])
-        return self._log_likelihood(rows[:, None], z) + prior - own
+        return self._log_likelihood(rows[:, None], z, decode) + prior - own
 
     @torch.no_grad()
     def log_weights(self, x: Batch, rng: Streams, samples: int) -> Float[Tensor, "b k"]:
@@ -156,14 +166,14 @@ class VAE(Pretrained, nn.Module):
         if len(rng) != len(x):
             raise InputError(f"expected one stream for each of {len(x)} samples, got {len(rng)}")
         rows = self.settings.datum.flat(x)
-        at_once = max(1, ROWS // samples)
+        at_once, decode = max(1, ROWS // samples), packed(self.decoder)
         found: list[Tensor] = []
         for start in range(0, len(rows), at_once):
             piece = slice(start, start + at_once)
             mu, log_var = self._posterior(rows[piece])
             eps = rng.take(piece).normal("bound", (samples, mu.shape[1]))
             parts = [
-                self._log_weights(rows[piece], reparameterise(mu[:, None], log_var[:, None], some), mu, log_var)
+                self._log_weights(rows[piece], reparameterise(mu[:, None], log_var[:, None], some), mu, log_var, decode)
                 for some in eps.split(ROWS, 1)
             ]
             found.append(torch.cat(parts, 1))

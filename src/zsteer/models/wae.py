@@ -82,9 +82,9 @@ class WAE(Pretrained, nn.Module):
     def __init__(self, settings: WAESettings) -> None:
         super().__init__()
         self.settings = settings
-        shape, body = settings.datum.shape, {"hidden": settings.hidden, "width": settings.width}
-        self.encoder = encoder(settings.net, shape, settings.latent, **body)
-        self.decoder = decoder(settings.net, shape, settings.latent, **body)
+        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
+        self.encoder = encoder(net, shape, settings.latent, hidden=hidden, width=width)
+        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
         if settings.penalty == "gan":
             self.opponent = MLP([settings.latent, *settings.opponent, 1])
         self.register_buffer("age", torch.zeros((), dtype=torch.long))

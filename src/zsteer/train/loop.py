@@ -29,6 +29,7 @@ from zsteer.errors import DivergenceError, SettingsError
 from zsteer.train.distributed import World, parallel
 from zsteer.train.ema import averaged
 from zsteer.train.run import Checkpoint, Run
+from zsteer.train.sgd import Sgd
 
 __all__ = ["Fit", "Optim", "Plan", "fit"]
 
@@ -42,34 +43,40 @@ class Optim:
 
     Args:
         lr: learning rate.
-        kind: ``adamw`` or ``rmsprop`` (WGAN with clipping).
+        kind: ``adamw``, ``rmsprop`` (WGAN with clipping) or ``sgd`` (Boltzmann machines).
         betas: decay of AdamW's two moments.
+        momentum: of SGD.
         weight_decay: AdamW's decay of the weights.
         clip: largest norm of the gradient.
         warmup: steps over which the rate rises from 0.
-        decay: ``constant``, or ``cosine`` to a twentieth of ``lr``.
+        decay: ``constant``, ``cosine`` to a twentieth of ``lr``, or ``linear`` to 0.
     """
 
     lr: float = 1e-3
-    kind: Literal["adamw", "rmsprop"] = "adamw"
+    kind: Literal["adamw", "rmsprop", "sgd"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.0
     weight_decay: float = 0.0
     clip: float = 1.0
     warmup: int = 0
-    decay: Literal["constant", "cosine"] = "constant"
+    decay: Literal["constant", "cosine", "linear"] = "constant"
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate at a step, counted from 0."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         if self.decay == "cosine":
             return self.lr * rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1))))
+        if self.decay == "linear":
+            return self.lr * rise * (1 - step / max(steps, 1))
         return self.lr * rise
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer | Sgd:
         """The optimiser of these parameters."""
         chosen = list(parameters)
         if self.kind == "rmsprop":
             return torch.optim.RMSprop(chosen, lr=self.lr)
+        if self.kind == "sgd":
+            return Sgd(chosen, self.lr, self.momentum)
         # Fused: one pass over the weights instead of a dozen, which small batches would wait for.
         return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True)
 
@@ -117,6 +124,13 @@ class Plan:
         if player not in self.optim:
             raise SettingsError(f"the plan has no optimiser for player {player!r}; it has {sorted(self.optim)}")
         return self.optim[player]
+
+
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """Norm of all gradients together; a few are faster one by one than sorted into groups."""
+    if 0 < len(gradients) <= 4:
+        return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g).float() for g in gradients]))
+    return get_total_norm(gradients)
 
 
 class _NotFiniteError(Exception):
@@ -212,14 +226,14 @@ class Fit:
         loss = self._mean(per_sample.float(), x.weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        gradients = [parameter.grad for parameter in own if parameter.grad is not None]
-        norm = float(get_total_norm(gradients))
+        total = _norm([p.grad for p in own if p.grad is not None])
+        norm = float(total)
         if not math.isfinite(norm):
             # A loss that is not finite has a gradient that is not; the gradient is the one number to look at.
             bad = [name for name, value in terms.items() if not bool(torch.isfinite(value).all())]
             raise _NotFiniteError(player, f"loss {bad[0]!r}" if bad else "the gradient")
         if norm > optim.clip:
-            clip_grads_with_norm_(own, optim.clip, torch.tensor(norm, device=self.device))
+            clip_grads_with_norm_(own, optim.clip, total)
         optimiser.step()
         self.model.after_step(player)  # type: ignore[operator]
         if self.average is not None:

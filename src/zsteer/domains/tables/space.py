@@ -5,7 +5,6 @@ rows; a column of categories takes one place for each category (1 at its own, 0 
 and 1 only, the space is binary and nothing is changed.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -82,17 +81,19 @@ class TableSpace:
         return TableSpace(tuple(_described(column) for column in settings["columns"]))
 
     @staticmethod
-    def learn(table: Columns, *, where: str) -> "TableSpace":
+    def learn(table: Columns, *, where: str, whole: Columns | None = None) -> "TableSpace":
         """The space of a training table.
 
         Args:
-            table: columns by name.
+            table: columns by name; means and deviations are theirs.
             where: the file, for messages.
+            whole: the table with the held-out rows, for the names of the categories; ``table`` when None.
 
         Raises:
             InputError: if there are fewer than two rows, or a column is constant.
         """
-        return TableSpace(tuple(_column(name, values, where) for name, values in table.items()))
+        names = table if whole is None else whole
+        return TableSpace(tuple(_column(name, values, names[name], where) for name, values in table.items()))
 
     def encode(self, items: Columns) -> Batch:
         """Turn columns into a batch.
@@ -146,16 +147,16 @@ def _described(column: Mapping[str, Any]) -> Column:
     return Column(categories=categories, **kept)
 
 
-def _column(name: str, values: NDArray[Any], where: str) -> Column:
+def _column(name: str, values: NDArray[Any], whole: NDArray[Any], where: str) -> Column:
     if len(values) < 2:
         raise InputError(f"{where}: expected at least 2 rows to learn from, got {len(values)}")
     if values.dtype.kind not in "fiu":
-        categories: Sequence[str] = sorted({str(value) for value in values})
+        categories: Sequence[str] = sorted({str(value) for value in whole})
         if len(categories) < 2:
             raise InputError(f"{where}: column {name!r} is constant ({categories[0]!r}); leave it out of the table")
-        if len(categories) > max(50, math.isqrt(len(values))):
+        if len(categories) > max(2, len(whole) // 4):
             raise InputError(
-                f"{where}: column {name!r} holds {len(categories)} different texts in {len(values)} rows, too many for "
+                f"{where}: column {name!r} holds {len(categories)} different texts in {len(whole)} rows, too many for "
                 f"categories; leave it out of the table"
             )
         return Column(name, "category", categories=tuple(categories))

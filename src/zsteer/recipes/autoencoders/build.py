@@ -165,7 +165,7 @@ def _weight(recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame, pe
     if recipe.weight is not None:
         return recipe.weight
     # MMD with kernels in (0, 1] has to weigh against squared errors that grow with the number of pixels.
-    return float(sets.datum.size) if penalty == "mmd" else 10.0
+    return float(sets.datum.size) if penalty == "mmd" else 1.0
 
 
 def features(recipe: recipes.Features, data: Path | None, device: torch.device) -> Experiment:

@@ -41,7 +41,7 @@ def independent(datum: Datum, train: Float[Tensor, "n d"], x: Float[Tensor, "b d
         x: rows to judge.
     """
     if datum.values == "real":
-        return log_density(x, train.mean(0), train.var(0, unbiased=False).clamp(min=1e-6).log()).sum(-1)
+        return log_density(x, train.mean(0), train.var(0, unbiased=False).clamp(min=1e-6).log())
     levels = datum.levels if datum.values == "levels" else 2
     found = torch.nn.functional.one_hot(train.round().long(), levels).sum(0).double() + 1
     log_p = (found / found.sum(-1, keepdim=True)).log()

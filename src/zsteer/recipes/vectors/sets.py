@@ -141,7 +141,8 @@ def _own(path: Path, *, binary: bool) -> Sets:
     else:
         table = table_files.read(path)
         train, valid, test = _split(len(next(iter(table.values()))), path)
-        space = TableSpace.learn({name: values[train] for name, values in table.items()}, where=str(path))
+        learnt = {name: values[train] for name, values in table.items()}
+        space = TableSpace.learn(learnt, where=str(path), whole=table)
         parts = [space.encode({name: v[rows] for name, v in table.items()}) for rows in (train, valid, test)]
     origin: dict[str, Any] = {"name": path.name, "licence": "the user's own", "rows": str([len(x) for x in parts])}
     if path.is_file():
