@@ -2,11 +2,16 @@ r"""``Dual``: the Wasserstein distance of two sets of samples by its dual, with 
 
 .. math:: W_1(P, Q) = \max_{\|f\|_L \le 1} \; \mathbb{E}_P f(x) - \mathbb{E}_Q f(y)
 
-A critic of the WGAN trained on both sets to the end. A penalty of weight w lets the slope grow to about 1 + W / 2w, so
-the gap is read over the slope; a larger weight would need less of that and learns more slowly. Where exact assignment is too dear (its time grows with the
-cube of the number of samples) this goes on, at the price of a bound that is only as good as the critic.
+A critic of the WGAN trained on both sets to the end. A penalty of weight w lets the slope L exceed 1 as long as that
+pays: the largest L W - w (L - 1)^2 lies at L = 1 + W / 2w, where the gap is W (1 + W / 2w). Solved for W,
+
+.. math:: W_1 = w \left( \sqrt{1 + 2 \, \text{gap} / w} - 1 \right) .
+
+Where exact assignment is too dear (its time grows with the cube of the number of samples) this goes on, at the price
+of a figure that is only as good as the critic.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -37,7 +42,7 @@ class Dual(nn.Module):
     turns: Sequence[Turn] = (Turn("critic"),)
 
     def __init__(
-        self, size: int, *, width: int = 96, depth: int = 3, frequencies: int = 0, penalty: float = 10.0, seed: int = 0
+        self, size: int, *, width: int = 96, depth: int = 3, frequencies: int = 0, penalty: float = 30.0, seed: int = 0
     ) -> None:
         super().__init__()
         self.penalty = penalty
@@ -61,3 +66,7 @@ class Dual(nn.Module):
     def gap(self, x: Batch, rng: Streams) -> Gap:
         """Gap and slope on a batch with both fields."""
         return self.critic.gap(x["x"], x["made"], rng)
+
+    def wasserstein(self, gap: float) -> float:
+        """The distance that a gap stands for, at the slope that the penalty allows."""
+        return self.penalty * (math.sqrt(max(1 + 2 * gap / self.penalty, 0.0)) - 1)

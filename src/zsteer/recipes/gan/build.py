@@ -8,6 +8,7 @@ from torch import nn
 
 from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.rng import Streams
+from zsteer.domains.tables.space import TableSpace
 from zsteer.domains.tables.toys import MIXTURES
 from zsteer.errors import SettingsError
 from zsteer.evaluate.compared import compare
@@ -53,7 +54,7 @@ def _settings(recipe: "recipes.PlainGan | recipes.WassersteinGan", sets: Sets, c
         "width": chosen["width"],
         "depth": chosen["depth"],
         "lipschitz": recipe.lipschitz,
-        "frequencies": 6 if few else 0,
+        "frequencies": 8 if few else 0,
         "sharpness": 5.0 if few else 1.0,
         "seed": recipe.seed,
     }
@@ -72,7 +73,7 @@ def _plan(recipe: Any, chosen: dict[str, Any]) -> Plan:
     if recipe.lipschitz == "clip":
         optim = CLIPPED if recipe.lr is None else Optim(lr=recipe.lr, kind="rmsprop", clip=1e9)
     every = max(1, min(1000, steps // 4))
-    return Plan(steps=steps, optim=optim, ema=1 - 1 / max(10, min(1000, steps // 20)), checkpoint_every=every)
+    return Plan(steps=steps, optim=optim, ema=1 - 1 / max(10, min(1000, steps // 12)), checkpoint_every=every)
 
 
 def adversarial(
@@ -95,10 +96,11 @@ def adversarial(
 
 def modes_of(model: Gan, dataset: str, rng: Streams) -> Modes | None:
     """Modes of a known mixture among made samples; None for other data."""
-    if dataset not in MIXTURES:
+    space = space_of(model.settings.datum)
+    if dataset not in MIXTURES or not isinstance(space, TableSpace):
         return None
     mixture = MIXTURES[dataset]
-    columns = space_of(model.settings.datum).decode(model.sample(len(rng), rng=rng))
+    columns = space.decode(model.sample(len(rng), rng=rng))
     points = torch.stack([torch.as_tensor(column, dtype=torch.float64) for column in columns.values()], 1)
     mode, deviations = mixture.nearest(points)
     return modes(mode, deviations <= 3, total=len(mixture.centres))

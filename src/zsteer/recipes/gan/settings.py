@@ -27,7 +27,7 @@ class WassersteinGan(AdversarialRecipe):
 
     lipschitz: Literal["penalty", "clip", "spectral"] = Field(
         default="penalty",
-        description="penalty (slope 1 between data and made samples), clip (the lecture's), spectral (singular value 1)",
+        description="penalty (slope 1 between data and made samples), clip (the lecture's) or spectral (norms of 1)",
     )
     penalty: float | None = Field(
         default=None, gt=0, description="weight of the gradient penalty; 1 for tables and 10 for images when absent"
