@@ -22,6 +22,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "dwae": "zsteer.models.dwae:DisentangledWAE",
         "image-classifier": "zsteer.models.image_classifier:ImageClassifier",
         "rbm": "zsteer.models.rbm:RBM",
+        "rbm-ratings": "zsteer.models.rbm_cf:RatingRBM",
         "sequence-judge": "zsteer.models.judge:SequenceJudge",
         "sequence-validity": "zsteer.models.validity:SequenceValidity",
         "vae": "zsteer.models.vae:VAE",

@@ -17,7 +17,7 @@ from zsteer.errors import InputError
 from zsteer.maths.ranks import area_under_curve
 from zsteer.nets.mlp import MLP
 
-__all__ = ["ProbeSettings", "fresh_probe"]
+__all__ = ["ProbeSettings", "fresh_probe", "probe_scores"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,49 @@ class ProbeSettings:
     seed: int = 0
 
 
+def probe_scores(
+    learn: tuple[Float[Tensor, "a d"], Bool[Tensor, " a"]],
+    judge: Float[Tensor, "c d"],
+    settings: ProbeSettings | None = None,
+) -> Float[Tensor, " c"]:
+    """Train a new reader of a label, and let it score other rows.
+
+    Args:
+        learn: rows and labels to learn from.
+        judge: rows to score.
+        settings: how it learns.
+
+    Returns:
+        Logit of the label at each row of ``judge``.
+
+    Raises:
+        InputError: if ``learn`` lacks positives or negatives.
+    """
+    s = settings or ProbeSettings()
+    codes, label = learn
+    if not bool(label.any()) or bool(label.all()):
+        raise InputError("expected positives and negatives to learn from, got only one of them")
+    centre, spread = codes.mean(0), codes.std(0)
+    # A number that is constant here may move there: it keeps its own scale instead of a huge one.
+    spread = torch.where(spread > 1e-6, spread, 1.0)
+    x = (codes - centre) / spread
+    with initialised(s.seed):
+        probe = MLP([x.shape[1], s.hidden, 1] if s.hidden else [x.shape[1], 1]).to(x.device, x.dtype)
+    optimiser = torch.optim.AdamW(probe.parameters(), lr=s.lr, weight_decay=s.decay)
+    rows = (label.nonzero()[:, 0], (~label).nonzero()[:, 0])
+    target = torch.cat([torch.ones(s.size), torch.zeros(s.size)]).to(x.device, x.dtype)
+    for step in range(s.steps):
+        rng = Streams.of(s.seed, s.size, device=x.device).at(step)
+        chosen = [own[rng.integers(f"class {k}", len(own))] for k, own in enumerate(rows)]
+        logit = probe(x[torch.cat(chosen)])[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        return probe((judge - centre) / spread)[:, 0]
+
+
 def fresh_probe(
     learn: tuple[Float[Tensor, "a d"], Bool[Tensor, " a"]],
     judge: tuple[Float[Tensor, "c d"], Bool[Tensor, " c"]],
@@ -59,25 +102,5 @@ def fresh_probe(
     Raises:
         InputError: if a set lacks positives or negatives.
     """
-    s = settings or ProbeSettings()
-    codes, label = learn
-    if not bool(label.any()) or bool(label.all()):
-        raise InputError("expected positives and negatives to learn from, got only one of them")
-    centre, spread = codes.mean(0), codes.std(0).clamp(min=1e-6)
-    x = (codes - centre) / spread
-    with initialised(s.seed):
-        probe = MLP([x.shape[1], s.hidden, 1] if s.hidden else [x.shape[1], 1]).to(x.device, x.dtype)
-    optimiser = torch.optim.AdamW(probe.parameters(), lr=s.lr, weight_decay=s.decay)
-    rows = (label.nonzero()[:, 0], (~label).nonzero()[:, 0])
-    target = torch.cat([torch.ones(s.size), torch.zeros(s.size)]).to(x.device, x.dtype)
-    for step in range(s.steps):
-        rng = Streams.of(s.seed, s.size, device=x.device).at(step)
-        chosen = [own[rng.integers(f"class {k}", len(own))] for k, own in enumerate(rows)]
-        logit = probe(x[torch.cat(chosen)])[:, 0]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    with torch.no_grad():
-        scores = probe((judge[0] - centre) / spread)[:, 0]
+    scores = probe_scores(learn, judge[0], settings)
     return area_under_curve(scores[judge[1]], scores[~judge[1]])

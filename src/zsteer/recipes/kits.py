@@ -24,6 +24,7 @@ KITS: Mapping[str, str] = MappingProxyType(
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
         "rbm": "zsteer.recipes.rbm.kit:kit",
+        "rbm-ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "vae": "zsteer.recipes.vectors.kit:VectorKit",
         "wae": "zsteer.recipes.vectors.kit:VectorKit",
     }
@@ -33,6 +34,7 @@ KITS: Mapping[str, str] = MappingProxyType(
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
         "likelihood": "zsteer.recipes.vectors.likelihood:LikelihoodKit",
+        "ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "tcr": "zsteer.recipes.tcr.kit:ReceptorKit",
     }
 )

@@ -22,6 +22,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from zsteer.core.files import new_file
@@ -223,7 +224,7 @@ def _scale(levels: Sequence[str]) -> Scale:
     names = tuple(level.strip() for level in levels)
     try:
         values = tuple(float(name) for name in names)
-        rising = all(a < b for a, b in zip(values, values[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(values))
     except ValueError:
         values, rising = (), False
     return Scale(names, values if rising else tuple(float(k) for k in range(len(names))))

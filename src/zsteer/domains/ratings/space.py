@@ -7,6 +7,7 @@ a user is one sample: a ``Batch`` with fields ``items`` and ``levels`` of shape 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Int
@@ -46,7 +47,7 @@ class Scale:
         if not 2 <= len(self.names) <= MOST_LEVELS or len(self.names) != len(self.values):
             given = ", ".join(self.names[:5])
             raise InputError(f"expected 2 to {MOST_LEVELS} levels of rating, got {len(self.names)} ({given})")
-        if any(b <= a for a, b in zip(self.values, self.values[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(self.values)):
             raise InputError(f"expected the levels from the worst to the best, got the values {self.values}")
 
     def __len__(self) -> int:

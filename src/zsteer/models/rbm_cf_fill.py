@@ -1,0 +1,83 @@
+"""Joint draws of several blanks of a user: hidden units and blanks by turns (Gibbs sampling)."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.errors import InputError
+from zsteer.models import rbm_cf_gaussian as gaussian
+from zsteer.models.rbm_cf_settings import Rated
+
+if TYPE_CHECKING:
+    from zsteer.models.rbm_cf import RatingRBM
+
+__all__ = ["Filler"]
+
+
+class Filler:
+    """One chain for each user over the blanks; what the user has rated stays.
+
+    Args:
+        model: the machine.
+        x: what the users have rated.
+        blanks: items to fill in, ``(b, m)``.
+    """
+
+    def __init__(self, model: "RatingRBM", x: Batch, blanks: Int[Tensor, "b m"]) -> None:
+        if len(x) != len(blanks):
+            raise InputError(f"expected blanks for each of {len(x)} users, got {len(blanks)} rows")
+        self.model, self.shape = model, blanks.shape
+        self.levels = len(model.settings.levels)
+        self.known = Rated.of(x, model.settings)
+        row = torch.arange(len(x), device=blanks.device)[:, None].expand_as(blanks).flatten()
+        self.blank = Rated(row, blanks.flatten(), torch.zeros_like(row), len(x))
+        both = self.known.join(self.blank)
+        self.both, self.bias = both, model.biases(both.item)
+        point = gaussian.user_point(self.bias[: len(self.known.item)], model.shared(), self.known)
+        self.point = point
+        self.weights = model.weights(self.blank.item)
+        c = self.bias[len(self.known.item) :] + (point @ model.shared().T)[row]
+        self.log_p = c.log_softmax(1)
+
+    def run(self, rng: Streams, sweeps: int) -> Int[Tensor, "b m"]:
+        """The last state of each chain."""
+        level = self._draw(self.log_p, rng.at(0))
+        for sweep in range(1, sweeps + 1):
+            hidden = self._gaussian if self.model.settings.hidden == "gaussian" else self._binary
+            level = self._draw(hidden(level, rng.at(sweep)), rng.at(sweep))
+        return level
+
+    def _draw(self, logits: Float[Tensor, "r k"], rng: Streams) -> Int[Tensor, "b m"]:
+        noise = rng.gumbel("level", (self.shape[1], self.levels)).to(logits.dtype)
+        return (logits.reshape(*self.shape, self.levels) + noise).argmax(-1)
+
+    def _states(self, level: Int[Tensor, "b m"]) -> Float[Tensor, "r k"]:
+        whole = torch.cat([self.known.level, level.flatten()])
+        return torch.nn.functional.one_hot(whole, self.levels).to(self.bias.dtype)
+
+    def _gaussian(self, level: Int[Tensor, "b m"], rng: Streams) -> Float[Tensor, "r k"]:
+        """Logits of the blanks given hidden units drawn from N(Lambda^-1 pull, Lambda^-1)."""
+        model = self.model
+        loads = gaussian.Loads(model.shared(), model.score(), model.w[self.both.item])
+        now = gaussian.posterior(
+            self.bias, loads, self.both, model.asked(self.known), point=self.point, v=self._states(level)
+        )
+        root = now.root()
+        noise = rng.normal("hidden", (root.shape[1],)).to(root.dtype)
+        spread = torch.linalg.solve_triangular(root.transpose(1, 2), noise[:, :, None], upper=True)[:, :, 0]
+        shift, own = (now.mean() + spread).split([loads.shared.shape[1], model.settings.factors], 1)
+        row = self.blank.user
+        return self.log_p + (shift @ loads.shared.T)[row] + torch.einsum("rkf,rf->rk", self.weights, own[row])
+
+    def _binary(self, level: Int[Tensor, "b m"], rng: Streams) -> Float[Tensor, "r k"]:
+        """Logits of the blanks given hidden units drawn from their Bernoulli distributions."""
+        model = self.model
+        pulled = torch.einsum("rk,rkf->rf", self._states(level), model.weights(self.both.item))
+        x = self.both.total(pulled) + model.asked(self.known) + model.hidden_bias
+        u = rng.uniform("hidden", (x.shape[1],)).to(x.dtype)
+        h = (u < torch.sigmoid(x)).to(x.dtype)
+        return self.log_p + torch.einsum("rkf,rf->rk", self.weights, h[self.blank.user])

@@ -1,0 +1,1 @@
+"""Distances between distributions and the two-sample protocol: the lecture's segments, the speed table, the report."""

@@ -1,0 +1,177 @@
+"""The recipe of ratings made ready: table, split, machine, plan, and what is measured at the end."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.domains.ratings.data import Split, core, find, split
+from zsteer.domains.ratings.files import read
+from zsteer.domains.ratings.space import Ratings
+from zsteer.errors import SettingsError
+from zsteer.models.rating_baselines import fit_baselines
+from zsteer.models.rbm_cf import RatingRBM, RatingSettings
+from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.ratings.settings import RatingMachine
+from zsteer.recipes.ratings.table import Judged, judge
+from zsteer.train.loop import Optim, Plan
+from zsteer.train.source import Shuffled
+
+__all__ = ["SIZES", "UserSource", "experiment", "load_ratings", "machine"]
+
+SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 15, "batch": 4096, "lr": 0.1},
+    "s": {"steps": 40, "batch": 4096, "lr": 0.05},
+    "m": {"steps": 120, "batch": 4096, "lr": 0.03},
+    "l": {"steps": 600, "batch": 16384, "lr": 0.02},
+}
+
+LIMITS = (
+    "Predicts ratings of the kind of people and items that it was trained on, among items that somebody chose to rate; "
+    "what nobody rated is not missing at random. Kept ratings of users are part of the model folder."
+)
+
+
+@dataclass(frozen=True)
+class UserSource:
+    """Batches of users with all their ratings; all users at once when they fit into a batch.
+
+    Args:
+        ratings: what to learn from.
+        size: users in a batch.
+    """
+
+    ratings: Ratings
+    size: int
+    _users: Shuffled = field(init=False, repr=False)
+    _whole: list[Batch] = field(init=False, repr=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        starts = self.ratings.starts
+        active = (starts[1:] > starts[:-1]).nonzero()[:, 0]
+        object.__setattr__(self, "_users", Shuffled(Batch({"user": active}), min(self.size, max(len(active), 1))))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every batch holds all users."""
+        return self._users.size >= len(self._users.data)
+
+    def everyone(self) -> Batch:
+        """All users who have rated anything."""
+        if not self._whole:
+            self._whole.append(self.ratings.batch(self._users.data["user"]))
+        return self._whole[0]
+
+    def batch(self, update: int, rng: Streams) -> Batch:
+        """The users of an update."""
+        if self.whole:
+            # Many optimisers average away what another order would bring; all users at once have no order.
+            return self.everyone()
+        return self.ratings.batch(self._users.batch(update, rng)["user"])
+
+
+def load_ratings(recipe: RatingMachine, data: Path | None) -> tuple[Ratings, dict[str, Any]]:
+    """The table that a recipe names, and where it comes from."""
+    path, origin = find(recipe.dataset, data)
+    levels = None if recipe.levels is None else recipe.levels.split(",")
+    ratings = read(path, levels=levels)
+    if recipe.core:
+        ratings = core(ratings, recipe.core)
+    told: dict[str, Any] = {**origin, "ratings": len(ratings), "users": len(ratings.users), "items": len(ratings.items)}
+    if recipe.core:
+        told["core"] = recipe.core
+    if ratings.notes:
+        told["notes"] = "; ".join(ratings.notes)
+    return ratings, told
+
+
+def machine(recipe: RatingMachine, data: Path | None, device: torch.device) -> Experiment:
+    """The machine for ratings, measured on the ratings that were set aside, with the baselines beside it."""
+    ratings, origin = load_ratings(recipe, data)
+    parts = split(ratings, recipe.seed, test=recipe.test, valid=0.0)
+    made = experiment(recipe, parts, device)
+    given = made.finish
+
+    def finish(trained: nn.Module) -> Pretrained:
+        done = given(trained)
+        done.origin = replace(done.origin, data=origin)
+        return done
+
+    return replace(made, finish=finish)
+
+
+def experiment(recipe: RatingMachine, parts: Split, device: torch.device) -> Experiment:
+    """An experiment on a split that is already made.
+
+    Raises:
+        SettingsError: if settings exclude each other.
+    """
+    chosen = by_size(recipe, SIZES)
+    train = parts.train
+    closed = recipe.negative == "closed" or (recipe.negative == "auto" and recipe.hidden == "gaussian")
+    values = {
+        "items": len(train.items),
+        "levels": train.scale.names,
+        "values": train.scale.values,
+        "users": len(train.users) if recipe.keep else 0,
+        "kept": len(train) if recipe.keep else 0,
+        "negative": "closed" if closed else "chain",
+        "steps": chosen["steps"],
+        **{key: getattr(recipe, key) for key in ("hidden", "tie", "factors", "conditional", "usage", "decay", "seed")},
+    }
+    model = RatingRBM(settings_from(RatingSettings, values, where=recipe.name))
+    source = UserSource(train, chosen["batch"])
+    model.prepare(source.everyone())
+    _remember(model, train, keep=recipe.keep)
+    steps = chosen["steps"]
+    plan = Plan(
+        steps=steps,
+        optim=Optim(lr=chosen["lr"], betas=(0.9, 0.99), clip=100.0, decay="cosine"),
+        # All users at once have no noise to average away.
+        ema=None if source.whole else 1 - 1 / min(100, max(4, steps // 10)),
+        log_every=max(1, steps // 20),
+        checkpoint_every=max(1, steps // 2),
+        bf16=False,
+    )
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, RatingRBM):
+            raise SettingsError("the recipe of ratings trains a RatingRBM")
+        trained.eval().to("cpu")
+        metrics: dict[str, Any] = {"train_ratings": len(train), "test_ratings": len(parts.test)}
+        if len(parts.test):
+            metrics |= _figures(judge(trained, fit_baselines(train), train, parts.test, seed=recipe.seed))
+        trained.origin = Origin(metrics=metrics, limits=LIMITS)
+        return trained
+
+    return Experiment(model.to(device), source, plan, finish)
+
+
+def _remember(model: RatingRBM, train: Ratings, *, keep: bool) -> None:
+    """Names, and the ratings of users who may come back."""
+    model.items = tuple(train.items)
+    if not keep:
+        return
+    model.users = tuple(train.users)
+    for name, value in (("start", train.starts), ("item", train.item), ("level", train.level)):
+        kept: Tensor = getattr(model, f"known_{name}")
+        kept.copy_(value)
+
+
+def _figures(judged: list[Judged]) -> dict[str, Any]:
+    """Figures for the card: of the machine in full, of the baselines the two that are compared."""
+    found: dict[str, Any] = {}
+    for entry in judged:
+        short = entry.name.split(" (")[0].replace(" + ", "_").replace(" ", "_").lower()
+        found[f"{short}_rmse"] = round(entry.rmse.value, 4)
+        found[f"{short}_log_loss"] = round(entry.log_loss.value, 4)
+    first = judged[0]
+    found["rbm_rmse_interval"] = f"{first.rmse.low:.4f} to {first.rmse.high:.4f}"
+    found["rbm_mae"] = round(first.mae.value, 4)
+    found["rbm_calibration_error"] = round(first.calibration_error, 4)
+    return found

@@ -1,0 +1,47 @@
+"""The recipe of the machine for ratings, and the knobs of its recommendations. Imports no torch."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zsteer.recipes.base import Recipe
+
+__all__ = ["RatingKnobs", "RatingMachine"]
+
+
+class RatingMachine(Recipe):
+    """One RBM for each user with shared parameters; distributions over rating levels."""
+
+    name: ClassVar[str] = "rbm-ratings"
+    summary: ClassVar[str] = "RBM for ratings: a distribution over levels for every user and item, blanks filled in"
+    builder: ClassVar[str] = "zsteer.recipes.ratings.build:machine"
+
+    dataset: str = Field(
+        default="ml-latest-small", description="ml-latest-small or movietweetings; ignored when --data is a file"
+    )
+    core: int = Field(default=0, ge=0, description="keep users and items with at least this many ratings of each other")
+    levels: str | None = Field(default=None, description="levels from the worst to the best, with commas between")
+    test: float = Field(default=0.1, ge=0, lt=1, description="share of the ratings set aside and reported on")
+    hidden: Literal["gaussian", "bernoulli"] = Field(
+        default="gaussian", description="hidden units: gaussian (default) or bernoulli (as published in 2007)"
+    )
+    tie: Literal["ordinal", "free", "factored"] = Field(
+        default="ordinal", description="levels of an item tied by a score, free, or of low rank (bernoulli only)"
+    )
+    factors: int = Field(default=8, ge=1, description="hidden units that couple items")
+    conditional: bool = Field(default=False, description="which items are rated speaks too, whatever the level")
+    usage: float = Field(default=0.25, ge=0, description="spread of how users fill the scale; 0 for users alike")
+    decay: float = Field(default=180.0, ge=0, description="prior precision of an item's weights")
+    negative: Literal["auto", "closed", "chain"] = Field(
+        default="auto", description="negative phase: closed form (gaussian) or a growing mean-field chain"
+    )
+    keep: bool = Field(default=True, description="keep users' training ratings with the model, to answer for them")
+
+
+class RatingKnobs(BaseModel):
+    """Knobs of recommendation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: str | None = Field(default=None, description="a known user; one in --input is taken by name as well")
+    support: int = Field(default=5, ge=0, description="ratings that an item must have in the training data")

@@ -1,0 +1,86 @@
+"""The slide on collaborative filtering: every user is a data point of one machine, over what the user has rated."""
+
+import pytest
+import torch
+
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.maths.boltzmann import Couplings, contrast, free_energy, level_states, log_partition
+from zsteer.models import rbm_cf_binary as binary
+from zsteer.models.rbm_cf import RatingRBM, RatingSettings
+from zsteer.models.rbm_cf_settings import Rated
+
+# The lecture's table, Dislike = 0 and Like = 1: (user, item) -> level.
+TABLE = {
+    0: {0: 1, 1: 0, 2: 1, 3: 1},
+    1: {1: 1, 2: 0, 3: 0},
+    2: {0: 1, 1: 1, 2: 0},
+    3: {0: 0, 2: 1},
+    4: {0: 1, 1: 1, 3: 0},
+}
+
+
+def lecture_batch():
+    n = max(map(len, TABLE.values()))
+    mask = torch.tensor([[k < len(row) for k in range(n)] for row in TABLE.values()])
+    items, levels = (
+        torch.tensor([[*part, *[0] * (n - len(row))] for row in TABLE.values() for part in [get(row)]])
+        for get in (list, lambda row: list(row.values()))
+    )
+    return Batch({"items": items, "levels": levels}, mask=mask)
+
+
+@pytest.mark.lecture("rbm.ratings")
+def test_each_user_is_a_data_point_of_the_shared_machine(seed, measured):
+    """Truth: with the rows of w and a of the rated items alone, the slide's machine has each user's free energy."""
+    settings = RatingSettings(
+        items=4,
+        levels=("Dislike", "Like"),
+        values=(0.0, 1.0),
+        hidden="bernoulli",
+        negative="chain",
+        tie="free",
+        factors=3,
+        usage=0.0,
+    )
+    model = RatingRBM(settings).double()
+    for name in ("w", "bias", "hidden_bias"):
+        part = getattr(model, name)
+        part.data = Streams.of(seed, 1).normal(name, (part.numel(),), dtype=torch.float64)[0].reshape(part.shape)
+    model.tilt.data.fill_(-40.0)  # no tilt of users: the slide has none
+    x = lecture_batch()
+    rated = Rated.of(x, settings)
+    with torch.no_grad():
+        c, w = model.biases(rated.item), model.weights(rated.item)
+        v = rated.chosen(2, c)
+        field = binary.field(w, rated, v, model.asked(rated) + model.hidden_bias)
+        ours = -binary.minus_free_energy(c, field, rated, v)
+        error = 0.0
+        for user, row in TABLE.items():
+            mine = rated.user == user
+            p = Couplings(w[mine].flatten(0, 1), c[mine].flatten(), model.hidden_bias, "levels", "bernoulli", 2)
+            error = max(error, abs(float(free_energy(v[mine].flatten(), p) - ours[user])))
+            states = level_states(len(row), 2)
+            assert float(torch.logsumexp(-free_energy(states, p), 0)) == pytest.approx(float(log_partition(p)))
+    measured(error, "largest difference of a user's free energy from the slide's machine on the rated items, float64")
+    assert error < 1e-12
+
+
+@pytest.mark.lecture("rbm.ratings")
+def test_users_share_the_weights():
+    """The gradient of all users is the sum of each user's own, and an item that nobody of them rated gets none."""
+    settings = RatingSettings(items=5, levels=("Dislike", "Like"), values=(0.0, 1.0), factors=2)
+    model = RatingRBM(settings).double()
+    x, rng = lecture_batch(), Streams.of(0, 5)
+    model.prepare(x)
+
+    def gradient(batch):
+        model.zero_grad()
+        sum(term.sum() for term in model.losses(batch, "machine", rng).values()).backward()
+        return model.w.grad.clone()
+
+    whole = gradient(x)
+    parts = sum(gradient(x.take(slice(k, k + 1))) for k in range(5))
+    assert torch.allclose(whole, parts, atol=1e-12)
+    assert not bool(whole[4].any())
+    assert contrast(torch.ones(1), torch.zeros(1)) == 1
