@@ -166,7 +166,7 @@ def _likelihood(data: Path, *, quick: bool, watch: Watch) -> Table:
     keys = ("log_prob", "log_prob_se", "independent", "free_energy_gap", "log_z", "log_z_se", "log_z_upper")
     keys += ("sandwich_gap", "log_z_ess", "log_z_upper_ess", "nats_a_residue", "independent_nats_a_residue")
     rows: list[list[Cell]] = [[key, float(told[key])] for key in keys if key in told]
-    rows += [["training, CPU seconds", cpu], ["training, seconds", wall], ["annealing, CPU seconds", finish]]
+    rows.extend([["training, CPU seconds", cpu], ["training, seconds", wall], ["annealing, CPU seconds", finish]])
     notes = [
         f"seed {recipe.seed}, {told['test_samples']:,} test images above 127; nats; log_prob takes the larger log Z",
         "independent: each pixel by its own training frequency; the VAE's figure stands in its own table",
