@@ -89,7 +89,10 @@ class RBM(Pretrained, nn.Module):
 
     def vectors(self, x: Batch) -> Float[Tensor, "b n"]:
         """Checked samples as visible vectors: levels become one-hot, reals are divided by the noise."""
-        rows = self._one_hot(self.settings.datum.flat(x)).to(self.w.dtype)
+        return self._scaled(self.settings.datum.flat(x))
+
+    def _scaled(self, rows: Tensor) -> Float[Tensor, "b n"]:
+        rows = self._one_hot(rows).to(self.w.dtype)
         return rows / self.settings.noise if self.settings.visible == "real" else rows
 
     def _batch(self, v: Float[Tensor, "c n"]) -> Batch:
@@ -164,7 +167,8 @@ class RBM(Pretrained, nn.Module):
         """F(v_i) - F(v_k), and the decay where there is one."""
         del player
         s = self.settings
-        v = self.vectors(x)
+        # Not checked again: ``begin`` has seen these rows, and a value that is not finite shows in the loss.
+        v = self._scaled(x["x"].flatten(1))
         # Chains that start at the data share one block of numbers: rows in the order of their ids get the same ones.
         order = rng.ids.argsort() if s.method == "cd" else None
         v = v if order is None else v[order]

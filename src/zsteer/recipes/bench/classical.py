@@ -16,6 +16,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "autoencoders": "zsteer.recipes.autoencoders.bench:tables",
         "distances": "zsteer.recipes.distances.bench:tables",
         "gan": "zsteer.recipes.gan.bench:tables",
+        "rbm": "zsteer.recipes.rbm.bench:tables",
     }
 )
 """Part -> the function that makes its tables."""

@@ -1,4 +1,4 @@
-"""The kit of a restricted Boltzmann machine: that of images and tables, or of sequences for softmax units on residues."""
+"""The kit of a restricted Boltzmann machine: that of images and tables, or of sequences for units on residues."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

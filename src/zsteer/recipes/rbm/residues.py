@@ -14,11 +14,11 @@ __all__ = ["GAP", "LENGTH", "LEVELS", "residues", "tokens"]
 GAP = 20
 LEVELS = 21
 LENGTH = 20
-"""Places; longer sequences are left out (less than 2 % of a repertoire)."""
+"""Places; longer sequences are left out ."""
 
 
 def _places(length: Int[Tensor, " b"]) -> Int[Tensor, "b 20"]:
-    """Position in the sequence of each place, or -1 for the gap: the first half from the left, the rest from the right."""
+    """Position in the sequence of each place, or -1 for the gap: one half from the left, the other from the right."""
     place = torch.arange(LENGTH)[None, :]
     left = (length[:, None] + 1) // 2
     right = place - (LENGTH - length[:, None])
