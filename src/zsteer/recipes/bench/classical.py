@@ -14,6 +14,7 @@ __all__ = ["PARTS", "bench"]
 PARTS: Mapping[str, str] = MappingProxyType(
     {
         "autoencoders": "zsteer.recipes.autoencoders.bench:tables",
+        "ratings": "zsteer.recipes.ratings.bench:tables",
     }
 )
 """Part -> the function that makes its tables."""
