@@ -178,16 +178,17 @@ def fit(
     if world.rank == 0:
         Run.check_free(Path(out), overwrite=overwrite)
     where = data if data is not None else os.environ.get("ZSTEER_DATA")
+    threads = free_threads()
     values = {
         "name": recipe.name,
         **recipe.model_dump(mode="json"),
         "data": None if where is None else str(where),
         "device": device,
-        "threads": free_threads(),
+        "threads": threads,
     }
     folder = Path(out)
     try:
-        with threads_of(values["threads"]):
+        with threads_of(threads):
             experiment = recipe.build(None if where is None else Path(where), device_of(device))
             if world.rank == 0:
                 Run.new(folder, values, overwrite=overwrite)
