@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "autoregressive": "zsteer.models.autoregressive:Autoregressive",
         "classifier": "zsteer.models.classifier:Classifier",
         "dwae": "zsteer.models.dwae:DisentangledWAE",
+        "gan": "zsteer.models.gan:Gan",
         "image-classifier": "zsteer.models.image_classifier:ImageClassifier",
         "rbm": "zsteer.models.rbm:RBM",
         "rbm-ratings": "zsteer.models.rbm_cf:RatingRBM",

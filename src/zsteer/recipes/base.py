@@ -29,6 +29,7 @@ Size = Literal["xs", "s", "m", "l"]
 
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
+        "gan": "zsteer.recipes.gan.settings:PlainGan",
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
         "rbm": "zsteer.recipes.rbm.settings:Machine",
         "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
@@ -43,6 +44,7 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder",
         "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
         "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
+        "wgan": "zsteer.recipes.gan.settings:WassersteinGan",
     }
 )
 """Recipe name -> ``module:class``."""

@@ -14,7 +14,10 @@ __all__ = ["PARTS", "bench"]
 PARTS: Mapping[str, str] = MappingProxyType(
     {
         "autoencoders": "zsteer.recipes.autoencoders.bench:tables",
+        "distances": "zsteer.recipes.distances.bench:tables",
+        "gan": "zsteer.recipes.gan.bench:tables",
         "rbm": "zsteer.recipes.rbm.bench:tables",
+        "ratings": "zsteer.recipes.ratings.bench:tables",
     }
 )
 """Part -> the function that makes its tables."""
