@@ -36,7 +36,7 @@ SIZES: dict[Size, dict[str, Any]] = {
     "m": {"steps": 40000, "batch": 500, "lr": 0.1, "units": 500, "chains": 500, "k": 10, "decay": 1e-3},
     "l": {"steps": 100000, "batch": 2000, "lr": 0.1, "units": 2000, "chains": 2000, "k": 20, "decay": 1e-3},
 }
-ANNEALING: dict[Size, tuple[int, int]] = {"xs": (1000, 100), "s": (10000, 300), "m": (30000, 300), "l": (40000, 1000)}
+ANNEALING: dict[Size, tuple[int, int]] = {"xs": (1000, 100), "s": (20000, 300), "m": (40000, 300), "l": (40000, 1000)}
 """Temperatures and chains of each annealing run."""
 
 RECEPTORS: dict[Size, dict[str, Any]] = {
