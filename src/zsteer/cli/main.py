@@ -40,7 +40,7 @@ examples:
   zsteer steer tcr-editor --input examples/receptors.tsv --toward binds=YLQPRTFLL --max-edits 4 --out designs.tsv
   zsteer sample tcr-dwae -n 100 --given peptide=YLQPRTFLL --seed 5 --out new.fasta
   zsteer evaluate designs.tsv --protocol tcr --toward binds=YLQPRTFLL
-  zsteer train tcr-dwae --size xs --steps 300 --seed 0 --data FOLDER --out runs/a
+  zsteer train vae --data table.csv --out runs/vae
 """
 
 

@@ -32,13 +32,15 @@ def run(arguments: Sequence[str]) -> int:
     if command.json:
         print(json.dumps({"recipes": recipes, "models": models, "peptides": _peptides()}))
         return 0
+    width = max(map(len, [*recipes, *models]))
     print("recipes (zsteer train NAME --out FOLDER; the flags of one: zsteer train NAME --help)\n")
     for name, summary in recipes.items():
-        print(f"  {name:<14} {summary}")
+        print(f"  {name:<{width}}  {summary}")
     print("\nshipped models (for sample, steer and evaluate)\n")
     for name, about in models.items():
-        figures = ", ".join(f"{k} {v:.3g}" for k, v in about["metrics"].items() if isinstance(v, int | float))
-        print(f"  {name:<14} {about['kind']}" + (f"; {figures}" if figures else ""))
+        numbers = {k: v for k, v in about["metrics"].items() if isinstance(v, int | float)}
+        figures = ", ".join(f"{k} {v}" if isinstance(v, int) else f"{k} {v:.3g}" for k, v in numbers.items())
+        print(f"  {name:<{width}}  {about['kind']}" + (f"; {figures}" if figures else ""))
     if not models:
         print("  none")
     _show(_peptides())

@@ -20,19 +20,19 @@ def _append() -> Any:
 
 @dataclass(frozen=True)
 class Steer:
-    """Edit a file of templates towards a property: zsteer steer MODEL --input FILE --toward name=value --out FILE.
+    """Edit towards a property, or recommend: zsteer steer MODEL --input FILE --toward name=value --out FILE.
 
     MODEL is a shipped model (`zsteer recipes` lists them), a run folder or an artifact folder.
     """
 
     input: Path | None = None
-    """Templates: .tsv (AIRR), .csv or .fasta, each also as .gz."""
+    """What to start from: receptors (.tsv (AIRR), .csv, .fasta, each also as .gz), or a user's ratings."""
     out: Path | None = None
-    """Where the designs go, by ending: .tsv (AIRR), .csv or .fasta, each also as .gz."""
+    """Where the designs go, by ending, as for --input; printed when absent."""
     max_edits: int | None = None
     """Most changes of a template; 8 when absent."""
     top: int = 1
-    """Designs for each template."""
+    """Designs for each template, or items to recommend."""
     seed: int = 0
     """Seed of every random choice."""
     device: str = "auto"
@@ -64,26 +64,35 @@ def run(arguments: Sequence[str]) -> int:
     keep = pairs(command.keep, flag="--keep")
     if not toward:
         raise SettingsError("zsteer steer needs --toward name=value, for example --toward binds=YLQPRTFLL")
-    if command.out is None or command.input is None:
-        raise SettingsError(f"zsteer steer {name} needs --input FILE and --out FILE")
-    check_free(command.out, overwrite=command.overwrite)
+    chosen = {key: getattr(command, key) for key in knobs.model_fields}
+    if command.input is None and chosen.get("user") is None:
+        other = " (or --user NAME)" if "user" in chosen else ""
+        raise SettingsError(f"zsteer steer {name} needs --input FILE{other}")
+    if command.out is not None:
+        check_free(command.out, overwrite=command.overwrite)
     from zsteer import api
 
     loaded = api.load(name, device=command.device)
     kit = loaded.kit
-    kit.check_ending(command.out)
-    start = kit.read(command.input, skip_invalid=command.skip_invalid)
-    chosen = {key: getattr(command, key) for key in knobs.model_fields}
+    if command.out is not None:
+        kit.check_ending(command.out)
+    start = None if command.input is None else kit.read(command.input, skip_invalid=command.skip_invalid)
     designs = loaded.steer(
         start, toward=toward, keep=keep, max_edits=command.max_edits, top=command.top, seed=command.seed, **chosen
     )
-    kit.write(command.out, designs, overwrite=command.overwrite)
-    facts = {"designs": len(designs), "out": str(command.out), **designs.facts}
-    if getattr(start, "skipped", ()):
+    facts = {"designs": len(designs), **designs.facts}
+    if command.out is not None:
+        kit.write(command.out, designs, overwrite=command.overwrite)
+        facts = {"designs": len(designs), "out": str(command.out), **designs.facts}
+    if start is not None and getattr(start, "skipped", ()):
         facts["skipped"] = [f"row {entry.row}: {entry.reason}" for entry in start.skipped]
-    print(
-        json.dumps(facts) if command.json else "\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items())
-    )
+    if command.json:
+        print(json.dumps(facts if command.out is not None else facts | {designs.noun: list(designs.lines)}))
+        return 0
+    if command.out is None:
+        print("\n".join(designs.lines))
+        return 0
+    print("\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items()))
     return 0
 
 

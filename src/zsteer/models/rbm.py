@@ -88,8 +88,17 @@ class RBM(Pretrained, nn.Module):
         return {"machine": [self.w, self.a, self.b]}
 
     def vectors(self, x: Batch) -> Float[Tensor, "b n"]:
-        """Checked samples as visible vectors: levels become one-hot."""
-        return self._one_hot(self.settings.datum.flat(x)).to(self.w.dtype)
+        """Checked samples as visible vectors: levels become one-hot, reals are divided by the noise."""
+        return self._scaled(self.settings.datum.flat(x))
+
+    def _scaled(self, rows: Tensor) -> Float[Tensor, "b n"]:
+        rows = self._one_hot(rows).to(self.w.dtype)
+        return rows / self.settings.noise if self.settings.visible == "real" else rows
+
+    def _batch(self, v: Float[Tensor, "c n"]) -> Batch:
+        """Visible vectors as samples."""
+        rows = self._compact(v).to(self.w.dtype)
+        return self.settings.datum.batch(rows * self.settings.noise if self.settings.visible == "real" else rows)
 
     def _one_hot(self, rows: Tensor) -> Tensor:
         if self.settings.visible != "levels":
@@ -158,7 +167,8 @@ class RBM(Pretrained, nn.Module):
         """F(v_i) - F(v_k), and the decay where there is one."""
         del player
         s = self.settings
-        v = self.vectors(x)
+        # Not checked again: ``begin`` has seen these rows, and a value that is not finite shows in the loss.
+        v = self._scaled(x["x"].flatten(1))
         # Chains that start at the data share one block of numbers: rows in the order of their ids get the same ones.
         order = rng.ids.argsort() if s.method == "cd" else None
         v = v if order is None else v[order]
@@ -290,6 +300,8 @@ class RBM(Pretrained, nn.Module):
         """
         del rng
         log_p = torch.cat([-free_energy(self.vectors(piece), self.couplings) for piece in x.chunks(4096)])
+        if self.settings.visible == "real":  # the density of x, not of x / noise
+            log_p = log_p - self.settings.datum.size * math.log(self.settings.noise)
         known = self.log_z
         if known is None:
             return log_p
@@ -322,7 +334,7 @@ class RBM(Pretrained, nn.Module):
         """A draw of v given h."""
         f = visible_field(code["h"].to(self.w.dtype), self.couplings)
         u = rng.uniform("visible", (self.settings.datum.size,)).to(f.dtype)
-        return self.settings.datum.batch(self._compact(visible_draw(f, self.couplings, u)).to(f.dtype))
+        return self._batch(visible_draw(f, self.couplings, u))
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
@@ -349,7 +361,7 @@ class RBM(Pretrained, nn.Module):
             for k in range(sweeps):
                 # The last third of the sweeps stays at beta = 1.
                 v = sampler.sweep(v, draws, min(1.0, 1.5 * (k + 1) / sweeps))
-        return self.settings.datum.batch(self._compact(v).to(self.w.dtype))
+        return self._batch(v)
 
     def _wish(self, given: Mapping[str, object] | None) -> tuple[str, int]:
         wish = dict(given or {})

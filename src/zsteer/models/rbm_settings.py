@@ -22,6 +22,9 @@ class RbmSettings(Settings):
     datum: Datum = Field(description="what one sample is; its values decide the kind of the visible units")
     units: int = Field(default=500, ge=1, description="number of hidden units")
     hidden: Literal["bernoulli", "gaussian", "relu"] = Field(default="bernoulli", description="kind of hidden unit")
+    noise: float = Field(
+        default=1.0, gt=0, description="standard deviation of real visible units given the hidden, in units of the data"
+    )
     method: Literal["cd", "pcd", "pt"] = Field(
         default="pcd", description="chains from the data (cd), chains that go on (pcd), or these at many temperatures"
     )

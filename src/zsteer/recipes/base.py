@@ -29,7 +29,10 @@ Size = Literal["xs", "s", "m", "l"]
 
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
+        "gan": "zsteer.recipes.gan.settings:PlainGan",
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
+        "rbm": "zsteer.recipes.rbm.settings:Machine",
+        "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
         "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
         "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",
@@ -41,6 +44,7 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder",
         "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
         "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
+        "wgan": "zsteer.recipes.gan.settings:WassersteinGan",
     }
 )
 """Recipe name -> ``module:class``."""

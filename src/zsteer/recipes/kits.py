@@ -23,6 +23,8 @@ KITS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "gan": "zsteer.recipes.vectors.kit:VectorKit",
+        "rbm": "zsteer.recipes.rbm.kit:kit",
         "rbm-ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "vae": "zsteer.recipes.vectors.kit:VectorKit",
         "wae": "zsteer.recipes.vectors.kit:VectorKit",
@@ -35,6 +37,7 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "likelihood": "zsteer.recipes.vectors.likelihood:LikelihoodKit",
         "ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "tcr": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "two-sample": "zsteer.recipes.distances.two_sample_kit:TwoSampleKit",
     }
 )
 """Name of an evaluation protocol -> the kit that runs it."""

@@ -103,8 +103,8 @@ class Coins:
     r"""Bernoulli draws, uniforms and normals in bulk from one generator.
 
     A draw compares p with (word + s) / 2^16, where the words are 16 random bits each and s is one uniform number of
-    the whole block. Each (word + s) / 2^16 is uniform, so every marginal is exact; two units share s, which matters
-    only where both thresholds fall into their word, once in 2^32 pairs.
+    the whole block. Each (word + s) / 2^16 is uniform, so every marginal is exact to 2^-24, as with float32 uniforms;
+    two units share s, which matters only where both thresholds fall into their word, once in 2^32 pairs.
 
     Args:
         generator: where all numbers come from; on the CPU or a CUDA device.

@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "RBMs, autoencoders, GANs and distances of the lecture's first half, with peers",
         ),
         "loop": ("zsteer.recipes.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
+        "segments": ("zsteer.recipes.distances.demo:bench", "the lecture's two segments in every distance"),
         "tcr": ("zsteer.recipes.tcr.bench:bench", "the lecture's table of receptor engineering, with a judge"),
     }
 )

@@ -14,6 +14,9 @@ __all__ = ["PARTS", "bench"]
 PARTS: Mapping[str, str] = MappingProxyType(
     {
         "autoencoders": "zsteer.recipes.autoencoders.bench:tables",
+        "distances": "zsteer.recipes.distances.bench:tables",
+        "gan": "zsteer.recipes.gan.bench:tables",
+        "rbm": "zsteer.recipes.rbm.bench:tables",
         "ratings": "zsteer.recipes.ratings.bench:tables",
     }
 )

@@ -32,7 +32,7 @@ from zsteer.recipes.vectors.sets import is_images
 
 __all__ = ["Found", "TwoSampleKit"]
 
-FEATURES = "image-features"
+FEATURES = "fashion-features"
 """Name of the shipped feature net."""
 
 

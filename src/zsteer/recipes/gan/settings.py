@@ -1,0 +1,49 @@
+"""Recipes of the adversarial models. Imports no torch."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from zsteer.recipes.base import Recipe
+
+__all__ = ["AdversarialRecipe", "PlainGan", "WassersteinGan"]
+
+
+class AdversarialRecipe(Recipe):
+    """Keys of both adversarial recipes."""
+
+    dataset: str = Field(
+        default="fashion-mnist", description="fashion-mnist, mnist, grid-25, ring-8, or own: --data is your file"
+    )
+    latent: int | None = Field(default=None, ge=1, description="width of the code; 2 to 64 by the data when absent")
+
+
+class WassersteinGan(AdversarialRecipe):
+    """WGAN: the critic estimates the Wasserstein distance, one switch holds its slope."""
+
+    name: ClassVar[str] = "wgan"
+    summary: ClassVar[str] = "Wasserstein GAN (lipschitz penalty, clip or spectral)"
+    builder: ClassVar[str] = "zsteer.recipes.gan.build:adversarial"
+
+    lipschitz: Literal["penalty", "clip", "spectral"] = Field(
+        default="penalty",
+        description="penalty (slope 1 between data and made samples), clip (the lecture's) or spectral (norms of 1)",
+    )
+    penalty: float | None = Field(
+        default=None, gt=0, description="weight of the gradient penalty; 1 for tables and 10 for images when absent"
+    )
+
+
+class PlainGan(AdversarialRecipe):
+    """The first GAN, with the non-saturating or the minimax loss."""
+
+    name: ClassVar[str] = "gan"
+    summary: ClassVar[str] = "generative adversarial network (non-saturating or minimax loss)"
+    builder: ClassVar[str] = "zsteer.recipes.gan.build:adversarial"
+
+    loss: Literal["non-saturating", "minimax"] = Field(
+        default="non-saturating", description="what the generator learns by; minimax fades where the critic is sure"
+    )
+    lipschitz: Literal["none", "penalty", "spectral"] = Field(
+        default="none", description="what holds the critic's slope"
+    )

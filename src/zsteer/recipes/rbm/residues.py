@@ -1,0 +1,49 @@
+"""CDR3-beta sequences as places with 21 levels: 20 residues and the gap, which stands in the middle of short ones.
+
+The ends of a CDR3 come from the V and J genes and align from either side; what varies in length is the middle.
+"""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from zsteer.core.batch import Batch
+
+__all__ = ["GAP", "LENGTH", "LEVELS", "residues", "tokens"]
+
+GAP = 20
+LEVELS = 21
+LENGTH = 20
+"""Places; longer sequences are left out ."""
+
+
+def _places(length: Int[Tensor, " b"]) -> Int[Tensor, "b 20"]:
+    """Position in the sequence of each place, or -1 for the gap: one half from the left, the other from the right."""
+    place = torch.arange(LENGTH)[None, :]
+    left = (length[:, None] + 1) // 2
+    right = place - (LENGTH - length[:, None])
+    return torch.where(place < left, place, torch.where(right >= left, right, torch.tensor(-1)))
+
+
+def residues(x: Batch) -> Batch:
+    """A batch of sequences (``tokens`` with its mask) as levels ``x``; those of more than 20 residues are left out."""
+    length = (x["tokens"] < GAP).sum(1)
+    fits = length <= LENGTH
+    own, place = x["tokens"][fits].long(), _places(length[fits])
+    return Batch({"x": torch.where(place < 0, GAP, own.gather(1, place.clamp(min=0))).float()})
+
+
+def tokens(x: Batch, width: int, pad: int) -> Int[Tensor, "b n"]:
+    """Levels as left-aligned tokens again, gaps wherever they are taken out.
+
+    Args:
+        x: batch with the field x.
+        width: tokens of a row.
+        pad: token that fills the row.
+    """
+    levels = x["x"].long()
+    # A stable sort by "is a gap" moves residues to the left in their order.
+    order = torch.sort((levels == GAP).int(), dim=1, stable=True).indices
+    packed = levels.gather(1, order)
+    packed = torch.where(packed == GAP, pad, packed)
+    return torch.nn.functional.pad(packed, (0, width - LENGTH), value=pad)
