@@ -24,6 +24,7 @@ from zsteer.recipes.base import Recipe, knobs_of, recipe_class
 from zsteer.train.distributed import World
 from zsteer.train.loop import fit as train_loop
 from zsteer.train.run import Run
+from zsteer.train.threads import free_threads, threads_of
 
 __all__ = ["Loaded", "device_of", "evaluate", "fit", "load", "resume", "sample", "steer"]
 
@@ -177,19 +178,22 @@ def fit(
     if world.rank == 0:
         Run.check_free(Path(out), overwrite=overwrite)
     where = data if data is not None else os.environ.get("ZSTEER_DATA")
+    threads = free_threads()
     values = {
         "name": recipe.name,
         **recipe.model_dump(mode="json"),
         "data": None if where is None else str(where),
         "device": device,
+        "threads": threads,
     }
     folder = Path(out)
     try:
-        experiment = recipe.build(None if where is None else Path(where), device_of(device))
-        if world.rank == 0:
-            Run.new(folder, values, overwrite=overwrite)
-        world.wait()
-        return _train(recipe, experiment, Run.existing(folder), world, device, watch)
+        with threads_of(threads):
+            experiment = recipe.build(None if where is None else Path(where), device_of(device))
+            if world.rank == 0:
+                Run.new(folder, values, overwrite=overwrite)
+            world.wait()
+            return _train(recipe, experiment, Run.existing(folder), world, device, watch)
     finally:
         world.leave()
 
@@ -223,12 +227,15 @@ def resume(
     values = run.recipe()
     cls = recipe_class(str(values.pop("name", "")))
     where = data if data is not None else values.pop("data", None)
+    count = values.pop("threads", None)
+    count = count if isinstance(count, int) and count > 0 else free_threads()
     values = {key: value for key, value in values.items() if key not in {"data", "device"}}
     recipe = settings_from(cls, values, where=str(run.folder / "recipe.yaml"))
     world = World.join(devices)
     try:
-        experiment = recipe.build(None if where is None else Path(where), device_of(device))
-        return _train(recipe, experiment, run, world, device, watch)
+        with threads_of(count):
+            experiment = recipe.build(None if where is None else Path(where), device_of(device))
+            return _train(recipe, experiment, run, world, device, watch)
     finally:
         world.leave()
 

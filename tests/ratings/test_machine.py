@@ -11,6 +11,7 @@ from zsteer.errors import InputError
 from zsteer.models import rbm_cf_binary as binary
 from zsteer.models import rbm_cf_gaussian as gaussian
 from zsteer.models.rbm_cf import RatingRBM, RatingSettings
+from zsteer.models.rbm_cf_fill import exact
 from zsteer.models.rbm_cf_settings import Rated
 
 K, ITEMS = 3, 6
@@ -63,6 +64,9 @@ def test_a_prediction_is_the_conditional_of_the_enumerated_machine(kind, seed):
         x = user([0, 3, 4], [2, 0, 1])
         said = model.predict(x, torch.tensor([0]), torch.tensor([5]))[0]
         joint = minus_free_energy(model, x, [0, 3, 4, 5], [[2, 0, 1, k] for k in range(K)])
+        states, log_p = exact(model, x, torch.tensor([5]))
+    assert states.flatten().tolist() == list(range(K))
+    assert torch.allclose(said, log_p, atol=1e-10)
     # Float64; the two ways differ by rounding only.
     assert torch.allclose(said, joint.log_softmax(0), atol=1e-10)
     assert float(said.exp().sum()) == pytest.approx(1.0)
@@ -76,6 +80,7 @@ def test_fill_ins_have_the_joint_distribution(kind, seed):
     with torch.no_grad():
         states = [list(pair) for pair in itertools.product(range(K), repeat=2)]
         joint = minus_free_energy(model, x, [0, 3, 1, 5], [[2, 0, *pair] for pair in states]).softmax(0)
+        assert torch.allclose(exact(model, x, torch.tensor([1, 5]))[1].exp(), joint, atol=1e-10)
         drawn = model.fill(x.take(torch.zeros(n, dtype=torch.long)), torch.tensor([[1, 5]] * n), Streams.of(seed, n))
     found = torch.bincount(drawn[:, 0] * K + drawn[:, 1], minlength=K * K) / n
     # Independent chains of 50 sweeps over 2 blanks: binomial noise alone; 5 sigma for 9 cells x 42 tests.
@@ -139,3 +144,10 @@ def test_no_chain_and_no_kept_user_are_answered_plainly():
         model.known("Anne")
     with pytest.raises(InputError, match="user=NAME only, got item"):
         model.sample(1, given={"item": "x"}, rng=Streams.of(0, 1))
+
+
+def test_too_many_states_are_not_enumerated():
+    settings = RatingSettings(items=20, levels=("1", "2", "3"), values=(1.0, 2.0, 3.0))
+    model = RatingRBM(settings)
+    with pytest.raises(InputError, match="at most 65536 states"):
+        exact(model, model.nobody(), torch.arange(11))

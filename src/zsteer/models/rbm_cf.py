@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Turn
-from zsteer.core.rng import Streams, initialised
+from zsteer.core.rng import Streams
 from zsteer.errors import ArtifactError, InputError, SettingsError
 from zsteer.maths.boltzmann import contrast
 from zsteer.models import rbm_cf_binary as binary
@@ -78,26 +78,28 @@ class RatingRBM(Pretrained, nn.Module):
         self.known_start: Tensor
         self.known_item: Tensor
         self.known_level: Tensor
-        with initialised(s.seed):
-            self._build(level)
+        self._build(level)
 
     def _build(self, level: int) -> None:
         s = self.settings
-        small = 0.02
         self.base = nn.Parameter(torch.zeros(level))
         self.bias = nn.Parameter(torch.zeros(s.items))
         self.tilt = nn.Parameter(torch.tensor(math.log(TILT)))
         if s.tie == "ordinal":
-            self.w = nn.Parameter(small * torch.empty(s.items, s.factors).normal_())
+            self.w = self._small("w", s.items, s.factors)
         elif s.tie == "free":
-            self.w = nn.Parameter(small * torch.empty(s.items, level, s.factors).normal_())
+            self.w = self._small("w", s.items, level, s.factors)
         else:
-            self.w = nn.Parameter(small * torch.empty(s.items, level, s.rank).normal_())
-            self.mix = nn.Parameter(torch.empty(s.rank, s.factors).normal_() / math.sqrt(s.rank))
+            self.w = self._small("w", s.items, level, s.rank)
+            self.mix = self._small("mix", s.rank, s.factors, spread=1 / math.sqrt(s.rank))
         if s.hidden == "bernoulli":
             self.hidden_bias = nn.Parameter(torch.zeros(s.factors))
         if s.conditional:
-            self.rated = nn.Parameter(small * torch.empty(s.items, s.factors).normal_())
+            self.rated = self._small("rated", s.items, s.factors)
+
+    def _small(self, name: str, rows: int, *shape: int, spread: float = 0.02) -> nn.Parameter:
+        """First weights: the first rows of a larger model are those of a smaller one."""
+        return nn.Parameter(spread * Streams.of(self.settings.seed, rows).child("weights").normal(name, shape))
 
     @property
     def turns(self) -> Sequence[Turn]:

@@ -1,4 +1,4 @@
-"""Joint draws of several blanks of a user: hidden units and blanks by turns (Gibbs sampling)."""
+"""Several blanks of a user together: drawn by Gibbs sampling, or all their states enumerated where they are few."""
 
 from typing import TYPE_CHECKING
 
@@ -9,13 +9,17 @@ from torch import Tensor
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
+from zsteer.models import rbm_cf_binary as binary
 from zsteer.models import rbm_cf_gaussian as gaussian
 from zsteer.models.rbm_cf_settings import Rated
 
 if TYPE_CHECKING:
     from zsteer.models.rbm_cf import RatingRBM
 
-__all__ = ["Filler"]
+__all__ = ["MOST_STATES", "Filler", "exact"]
+
+MOST_STATES = 2**16
+"""States of the blanks that are enumerated at most."""
 
 
 class Filler:
@@ -81,3 +85,40 @@ class Filler:
         u = rng.uniform("hidden", (x.shape[1],)).to(x.dtype)
         h = (u < torch.sigmoid(x)).to(x.dtype)
         return self.log_p + torch.einsum("rkf,rf->rk", self.weights, h[self.blank.user])
+
+
+@torch.no_grad()
+def exact(model: "RatingRBM", x: Batch, blanks: Int[Tensor, " m"]) -> tuple[Int[Tensor, "s m"], Float[Tensor, " s"]]:
+    """The exact distribution of one user's blanks given the ratings, hidden units summed out, by enumeration.
+
+    Args:
+        model: the machine.
+        x: what the user has rated.
+        blanks: items to fill in.
+
+    Returns:
+        Every state of the blanks as levels, and the log-probability of each.
+
+    Raises:
+        InputError: if there is more than one user, or there are more than 2^16 states.
+    """
+    k, m = len(model.settings.levels), len(blanks)
+    if len(x) != 1 or k**m > MOST_STATES:
+        raise InputError(f"expected one user and at most {MOST_STATES} states, got {len(x)} users, {k}^{m} states")
+    place = torch.arange(k**m, device=blanks.device)[:, None]
+    states = place // k ** torch.arange(m - 1, -1, -1, device=blanks.device) % k
+    known = Rated.of(x, model.settings)
+    n, size = len(states), len(known.item) + m
+    item = torch.cat([known.item, blanks]).repeat(n)
+    level = torch.cat([known.level.expand(n, -1), states], 1).flatten()
+    rated = Rated(torch.arange(n, device=blanks.device).repeat_interleave(size), item, level, n)
+    point = gaussian.user_point(model.biases(known.item), model.shared(), known).expand(n, -1)
+    c, asked = model.biases(item), model.asked(known).expand(n, -1)
+    v = rated.chosen(k, c)
+    if model.settings.hidden == "gaussian":
+        loads = gaussian.Loads(model.shared(), model.score(), model.w[item])
+        believed = gaussian.posterior(c, loads, rated, asked, point=point, v=v)
+        return states, believed.minus_free_energy(normalised=False).log_softmax(0)
+    c = (c + (point @ model.shared().T)[rated.user]).log_softmax(1)
+    field = binary.field(model.weights(item), rated, v, asked + model.hidden_bias)
+    return states, binary.minus_free_energy(c, field, rated, v).log_softmax(0)

@@ -39,7 +39,7 @@ class RatingSettings(Settings):
     negative: Literal["closed", "chain"] = Field(
         default="closed", description="negative phase: in closed form (Gaussian hidden) or a mean-field chain (CD-T)"
     )
-    decay: float = Field(default=180.0, ge=0, description="prior precision of an item's weights")
+    decay: float = Field(default=140.0, ge=0, description="prior precision of an item's weights")
     bias_decay: float = Field(default=3.0, ge=0, description="prior precision of an item's bias")
     steps: int = Field(default=1, ge=1, description="updates that the chain's length grows over (CD-T)")
     seed: int = Field(default=0, description="seed of the initial weights")

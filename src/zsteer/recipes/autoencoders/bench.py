@@ -18,8 +18,8 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Generative
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError
+from zsteer.evaluate.features import frechet, frechet_name
 from zsteer.evaluate.report import Cell, Table, Value
-from zsteer.maths.gaussian import wasserstein2_squared
 from zsteer.maths.importance import importance_bound
 from zsteer.models.image_classifier import ImageClassifier
 from zsteer.models.vae import VAE, VAESettings
@@ -31,7 +31,7 @@ from zsteer.train.loop import Fit, Optim, Plan, fit
 from zsteer.train.precision import bfloat16_pays
 from zsteer.train.source import Shuffled
 
-__all__ = ["FEATURES", "feature_net", "frechet", "tables"]
+__all__ = ["FEATURES", "feature_net", "tables"]
 
 FEATURES = "fashion-features"
 """The shipped feature net."""
@@ -44,16 +44,7 @@ def feature_net() -> tuple[ImageClassifier, str]:
     """The shipped feature net, and the name of the Frechet distance in its features: FFD-<hash of the weights>."""
     artifact = read_artifact(catalog.shipped()[FEATURES])
     net = ImageClassifier.from_artifact(artifact, where=FEATURES)
-    from zsteer.core.config import read_config
-
-    digest = read_config(catalog.shipped()[FEATURES])["files"]["model.safetensors"]
-    return net, f"FFD-{digest[:8]}"
-
-
-def frechet(a: Tensor, b: Tensor) -> float:
-    """Squared Wasserstein distance of the normal distributions with the moments of two sets of features."""
-    a, b = a.double(), b.double()
-    return float(wasserstein2_squared(a.mean(0), torch.cov(a.T), b.mean(0), torch.cov(b.T)))
+    return net, frechet_name(artifact.tensors)
 
 
 def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
@@ -187,7 +178,7 @@ def _models(data: Path, *, quick: bool, watch: Watch) -> Table:
         results = [_one(cls, keys, steps, seed, data, (net, real)) for seed in range(seeds)]
         columns = zip(*results, strict=True)
         rows.append([title, *(Value.of(column) for column in columns)])
-    null = frechet(net.features(sets.train.take(slice(n))), real)
+    null = float(frechet(net.features(sets.train.take(slice(n))), real))
     rows.append(["training images (null)", null, 0.0, 0.0])
     notes = [
         f"{name}: Frechet distance in the features of the shipped net (not FID), {n} samples against {n} test images",
@@ -218,4 +209,4 @@ def _one(
     n = len(real)
     with torch.no_grad():
         drawn = trained.sample(n, rng=Streams.of(seed + 100, n))
-    return frechet(net.features(drawn), real), float(trained.origin.metrics["squared_error"]), spent
+    return float(frechet(net.features(drawn), real)), float(trained.origin.metrics["squared_error"]), spent

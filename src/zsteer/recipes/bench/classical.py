@@ -17,6 +17,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "distances": "zsteer.recipes.distances.bench:tables",
         "gan": "zsteer.recipes.gan.bench:tables",
         "rbm": "zsteer.recipes.rbm.bench:tables",
+        "ratings": "zsteer.recipes.ratings.bench:tables",
     }
 )
 """Part -> the function that makes its tables."""

@@ -122,7 +122,10 @@ def experiment(recipe: RatingMachine, parts: Split, device: torch.device) -> Exp
         "kept": len(train) if recipe.keep else 0,
         "negative": "closed" if closed else "chain",
         "steps": chosen["steps"],
-        **{key: getattr(recipe, key) for key in ("hidden", "tie", "factors", "conditional", "usage", "decay", "seed")},
+        **{
+            key: getattr(recipe, key)
+            for key in ("hidden", "tie", "factors", "conditional", "usage", "decay", "bias_decay", "seed")
+        },
     }
     model = RatingRBM(settings_from(RatingSettings, values, where=recipe.name))
     source = UserSource(train, chosen["batch"])

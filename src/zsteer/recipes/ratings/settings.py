@@ -31,7 +31,8 @@ class RatingMachine(Recipe):
     factors: int = Field(default=8, ge=1, description="hidden units that couple items")
     conditional: bool = Field(default=False, description="which items are rated speaks too, whatever the level")
     usage: float = Field(default=0.25, ge=0, description="spread of how users fill the scale; 0 for users alike")
-    decay: float = Field(default=180.0, ge=0, description="prior precision of an item's weights")
+    decay: float = Field(default=140.0, ge=0, description="prior precision of an item's weights")
+    bias_decay: float = Field(default=3.0, ge=0, description="prior precision of an item's bias")
     negative: Literal["auto", "closed", "chain"] = Field(
         default="auto", description="negative phase: closed form (gaussian) or a growing mean-field chain"
     )
