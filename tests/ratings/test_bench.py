@@ -7,7 +7,7 @@ from zsteer.recipes.ratings.bench import tables
 
 @pytest.mark.slow
 def test_the_quick_benchmark_beats_the_mean_and_the_gaussian_log_loss(data_folder):
-    found = tables(data=data_folder, quick=True, watch=lambda record: None)
+    found = tables(data=data_folder, quick=True, watch=lambda _: None)
     rows = {str(row[0]): row for row in found[0].rows}
 
     def number(name, column):
