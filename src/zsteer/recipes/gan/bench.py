@@ -22,7 +22,7 @@ from zsteer.evaluate.report import Table, Value
 from zsteer.maths.distances import wasserstein
 from zsteer.maths.segments import points
 from zsteer.models.dual import Dual
-from zsteer.models.gan import Gan
+from zsteer.models.gan import COLLAPSE, WRONG_SIGN, Gan
 from zsteer.recipes.base import Experiment
 from zsteer.recipes.gan.build import adversarial, modes_of
 from zsteer.recipes.gan.settings import PlainGan, WassersteinGan
@@ -197,13 +197,14 @@ def _toy_row(name: str, runs: Sequence[_Trained]) -> list[Any]:
             found.append(spread)
     high = Value.of([spread.high_quality.value for spread in found])
     reverse = Value.of([spread.reverse_kl for spread in found])
-    faults = sum(bool(run.model.diagnoses()) for run in runs)
+    faults = [WRONG_SIGN] if any(run.model.diagnoses() for run in runs) else []
+    faults += [COLLAPSE] if any(spread.captured < spread.total for spread in found) else []
     return [
         name,
         ", ".join(f"{spread.captured} of {spread.total}" for spread in found),
         f"{high.mean:.3f}" + ("" if high.sd is None else f" +- {high.sd:.3f}"),
         f"{reverse.mean:.3f}" + ("" if reverse.sd is None else f" +- {reverse.sd:.3f}"),
-        "critic of the wrong sign" if faults else "none",
+        ", ".join(faults) or "none",
         len(runs),
         Value.of([run.seconds for run in runs]),
     ]
