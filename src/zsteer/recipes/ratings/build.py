@@ -25,10 +25,10 @@ from zsteer.train.source import Shuffled
 __all__ = ["SIZES", "UserSource", "experiment", "load_ratings", "machine"]
 
 SIZES: dict[Size, dict[str, Any]] = {
-    "xs": {"steps": 15, "batch": 4096, "lr": 0.1},
-    "s": {"steps": 40, "batch": 4096, "lr": 0.05},
-    "m": {"steps": 120, "batch": 4096, "lr": 0.03},
-    "l": {"steps": 600, "batch": 16384, "lr": 0.02},
+    "xs": {"steps": 15, "batch": 32768, "lr": 0.1},
+    "s": {"steps": 40, "batch": 32768, "lr": 0.05},
+    "m": {"steps": 120, "batch": 32768, "lr": 0.03},
+    "l": {"steps": 600, "batch": 32768, "lr": 0.02},
 }
 
 LIMITS = (
