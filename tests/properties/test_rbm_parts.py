@@ -141,6 +141,10 @@ def test_the_kit_is_that_of_the_data(tmp_path):
     own.check_ending(tmp_path / "made.csv")
     own.write(tmp_path / "made.csv", designs, overwrite=False)
     assert (tmp_path / "made.csv").read_text(encoding="utf-8").count("\n") == 7
+    (tmp_path / "long.csv").write_text("junction_aa\nCASSLGQAYEQYF\nCASSLGQAYEQYFCASSLGQAYEQYF\n")
+    with pytest.raises(InputError, match="26 residues, the machine has 20 places; 1 of 2"):
+        own.read(tmp_path / "long.csv", skip_invalid=False)
+    assert len(own.read(tmp_path / "long.csv", skip_invalid=True)) == 1
     with pytest.raises(CapabilityError, match="--protocol tcr"):
         own.evaluate(designs.batch, Ask())
     columns = [{"name": name, "kind": "binary"} for name in ("a", "b")]

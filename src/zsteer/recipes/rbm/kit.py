@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.space import PAD, SequenceSpace
-from zsteer.errors import CapabilityError
-from zsteer.evaluate.report import Report
+from zsteer.errors import InputError
 from zsteer.models.rbm import RBM
-from zsteer.recipes.kits import Ask
-from zsteer.recipes.rbm.residues import residues, tokens
+from zsteer.recipes.rbm.residues import LENGTH, residues, tokens
 from zsteer.recipes.tcr.draw import anchored
-from zsteer.recipes.vectors.kit import VectorKit
+from zsteer.recipes.vectors.kit import SamplesOnly, VectorKit
 
 __all__ = ["ResidueDesigns", "ResidueKit", "kit"]
 
@@ -59,7 +55,7 @@ class ResidueDesigns:
         return len(self.sequences)
 
 
-class ResidueKit:
+class ResidueKit(SamplesOnly):
     """What CDR3-beta sequences offer for a machine.
 
     Args:
@@ -67,13 +63,26 @@ class ResidueKit:
         device: where it is.
     """
 
+    protocols = "--protocol tcr or --protocol likelihood"
+
     def __init__(self, model: RBM, device: torch.device) -> None:
-        self.model, self.device = model, device
+        super().__init__(model, device)
         self.space = SequenceSpace()
 
     def read(self, path: Path, *, skip_invalid: bool) -> Batch:
-        """Read sequences of at most 20 residues by the file's ending."""
-        return residues(files.read(path, skip_invalid=skip_invalid).batch)
+        """Read sequences by the file's ending.
+
+        Raises:
+            InputError: if one has more residues than the machine has places, and ``skip_invalid`` is false.
+        """
+        found = files.read(path, skip_invalid=skip_invalid)
+        long = [text for text in found.sequences if len(text) > LENGTH]
+        if long and not skip_invalid:
+            raise InputError(
+                f"{path}: {long[0]} has {len(long[0])} residues, the machine has {LENGTH} places; "
+                f"{len(long)} of {len(found)} sequences are too long; --skip-invalid leaves them out"
+            )
+        return residues(found.batch)
 
     def write(self, path: Path, designs: ResidueDesigns, *, overwrite: bool) -> None:
         """Write sequences by the file's ending."""
@@ -92,21 +101,3 @@ class ResidueKit:
         broken = int((~anchored(rows)).sum())
         facts = {"distinct": len(set(written))} | ({"no_whole_junction": broken} if broken else {})
         return ResidueDesigns(written, made, facts)
-
-    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> ResidueDesigns:
-        """Not for these models.
-
-        Raises:
-            CapabilityError: always.
-        """
-        del start, goal, budget, knobs, rng
-        raise CapabilityError(f"a model of kind {self.model.kind!r} does not steer")
-
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
-        """Not by the model itself.
-
-        Raises:
-            CapabilityError: always.
-        """
-        del samples, ask
-        raise CapabilityError("evaluate sequences with --protocol tcr")

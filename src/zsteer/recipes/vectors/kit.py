@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from zsteer.evaluate.report import Report
 from zsteer.models.datum import Datum
 from zsteer.recipes.kits import Ask
 
-__all__ = ["VectorDesigns", "VectorKit", "space_of"]
+__all__ = ["SamplesOnly", "VectorDesigns", "VectorKit", "space_of"]
 
 
 def space_of(datum: Datum) -> ImageSpace | TableSpace:
@@ -79,7 +79,39 @@ class VectorDesigns:
         return len(self.batch)
 
 
-class VectorKit:
+class SamplesOnly:
+    """Part of a kit whose models sample and do nothing else.
+
+    Args:
+        model: the model.
+        device: where it is.
+    """
+
+    protocols: ClassVar[str] = "--protocol two-sample or --protocol likelihood"
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        self.model, self.device = model, device
+
+    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> Any:
+        """Not for these models.
+
+        Raises:
+            CapabilityError: always.
+        """
+        del start, goal, budget, knobs, rng
+        raise CapabilityError(f"a model of kind {self.model.kind!r} does not steer")
+
+    def evaluate(self, samples: Any, ask: Ask) -> Report:
+        """Not by the model itself.
+
+        Raises:
+            CapabilityError: always.
+        """
+        del samples, ask
+        raise CapabilityError(f"a model does not judge its own samples; evaluate them with {self.protocols}")
+
+
+class VectorKit(SamplesOnly):
     """What images and tables offer for a model.
 
     Args:
@@ -90,7 +122,7 @@ class VectorKit:
 
     def __init__(self, model: Any, folder: Path | None, device: torch.device) -> None:
         del folder
-        self.model, self.device = model, device
+        super().__init__(model, device)
         self.space = space_of(model.settings.datum)
 
     def read(self, path: Path, *, skip_invalid: bool) -> Batch:
@@ -124,21 +156,3 @@ class VectorKit:
         with torch.no_grad():
             made = self.model.sample(n, given=given or None, rng=rng)
         return VectorDesigns(made.to("cpu"), self.space)
-
-    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> VectorDesigns:
-        """Not for these models.
-
-        Raises:
-            CapabilityError: always.
-        """
-        del start, goal, budget, knobs, rng
-        raise CapabilityError(f"a model of kind {self.model.kind!r} does not steer")
-
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
-        """Not by the model itself.
-
-        Raises:
-            CapabilityError: always.
-        """
-        del samples, ask
-        raise CapabilityError("evaluate images or rows with --protocol two-sample or --protocol likelihood")

@@ -20,8 +20,7 @@ from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.report import Report, Table
 from zsteer.maths.gaussian import log_density
 from zsteer.models.datum import Datum
-from zsteer.recipes.kits import Ask
-from zsteer.recipes.vectors.kit import VectorKit
+from zsteer.recipes.kits import Ask, kit_of
 
 __all__ = ["LikelihoodKit", "independent"]
 
@@ -60,7 +59,7 @@ class LikelihoodKit:
 
     def __init__(self, model: Any, folder: Path) -> None:
         self.model, self.folder = model, folder
-        self.inner = VectorKit(model, folder, torch.device("cpu"))
+        self.inner = kit_of(model.kind)(model, folder, torch.device("cpu"))
 
     @classmethod
     def judging(cls, models: Path | None) -> "LikelihoodKit":
@@ -112,7 +111,8 @@ class LikelihoodKit:
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
         table = Table("Likelihood", columns, rows, [*notes, *told])
         line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
-        return Report(f"How probable {self.folder.name} finds the samples", [line], [table])
+        name = self.folder.parent.name if self.folder.name == "artifact" else self.folder.name
+        return Report(f"How probable {name} finds the samples", [line], [table])
 
 
 def _figures(log_p: Float[Tensor, " b"], datum: Datum) -> tuple[float, float, float]:
