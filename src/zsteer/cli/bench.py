@@ -22,7 +22,8 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: classical (RBMs, autoencoders, GANs, distances), loop (the training loop), tcr (receptor engineering).
+    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), loop (the training loop), segments (the lecture's
+    two segments), tcr (receptor engineering).
     """
 
     quick: bool = False
@@ -32,7 +33,7 @@ class Bench:
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
-    """One part of the topic classical: its tables go to NAME-PART.json."""
+    """One part of the topic classical (autoencoders, distances, gan, ratings, rbm); written to NAME-PART.json."""
     out: Path = Path("benchmarks/results")
     """Folder for NAME.json."""
     threads: int | None = None
