@@ -19,7 +19,6 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Code, Turn
 from zsteer.core.rng import Streams
@@ -28,8 +27,7 @@ from zsteer.maths.bernoulli import log_probability
 from zsteer.maths.divergences import vae_loss
 from zsteer.maths.gaussian import kl_to_standard_normal, log_density, reparameterise
 from zsteer.maths.importance import doubly_reparameterised, importance_bound
-from zsteer.models.datum import Datum
-from zsteer.nets.codec import decoder, encoder
+from zsteer.models.autoencoder import Autoencoder, AutoencoderSettings
 from zsteer.nets.mlp import packed
 from zsteer.nets.precision import at_least_single
 
@@ -41,14 +39,10 @@ LECTURE = math.log(0.5)
 """Log-variance of the decoder that the lecture's squared error implies."""
 
 
-class VAESettings(Settings):
+class VAESettings(AutoencoderSettings):
     """What a VAE is built from."""
 
-    datum: Datum
     latent: int = Field(default=20, ge=1, description="width of the code")
-    net: Literal["mlp", "conv"] = Field(default="mlp", description="kind of encoder and decoder")
-    hidden: tuple[int, ...] = Field(default=(400,), description="hidden layers of the mlp kind")
-    width: int = Field(default=32, ge=1, description="channels of the conv kind")
     decoder: Literal["lecture", "gaussian", "bernoulli"] = Field(
         default="lecture", description="p(x | z): Gaussian of variance 1/2, of a learnt variance, or Bernoulli"
     )
@@ -58,8 +52,6 @@ class VAESettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "VAESettings":
-        if self.datum.values == "levels":
-            raise ValueError("a VAE takes binary, unit or real values, not levels")
         if (self.decoder == "bernoulli") != (self.datum.values == "binary"):
             raise ValueError(
                 f"the bernoulli decoder is for binary values and only for them; got {self.decoder} and "
@@ -68,7 +60,7 @@ class VAESettings(Settings):
         return self
 
 
-class VAE(Pretrained, nn.Module):
+class VAE(Autoencoder):
     """Encoder, decoder and the bound.
 
     Args:
@@ -81,11 +73,7 @@ class VAE(Pretrained, nn.Module):
     bound: Literal["exact", "lower", "unnormalised"] = "lower"
 
     def __init__(self, settings: VAESettings) -> None:
-        super().__init__()
-        self.settings = settings
-        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
-        self.encoder = encoder(net, shape, 2 * settings.latent, hidden=hidden, width=width)
-        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
+        super().__init__(settings, 2)
         if settings.decoder == "gaussian":
             self.log_var = nn.Parameter(torch.tensor(-2.0))
 
@@ -119,11 +107,6 @@ class VAE(Pretrained, nn.Module):
         """Mean and log-variance of q(z | x)."""
         mu, log_var = at_least_single(self.encoder(rows)).chunk(2, -1)
         return mu, log_var.clamp(-12, 8)
-
-    def mean(self, z: Float[Tensor, "b l"], decode: nn.Module | None = None) -> Float[Tensor, "b d"]:
-        """Mean of p(x | z), by the decoder or its packed form."""
-        out = at_least_single((decode or self.decoder)(z))
-        return out if self.settings.datum.values == "real" else torch.sigmoid(out)
 
     def _log_likelihood(
         self, rows: Float[Tensor, "b 1 d"], z: Float[Tensor, "b k l"], decode: nn.Module | None = None
@@ -192,12 +175,6 @@ class VAE(Pretrained, nn.Module):
         """The mean of q(z | x) as part ``z``."""
         del rng
         return {"z": self._posterior(self.settings.datum.flat(x))[0]}
-
-    @torch.no_grad()
-    def decode(self, code: Code, rng: Streams) -> Batch:
-        """The mean of p(x | z)."""
-        del rng
-        return self.settings.datum.batch(self.mean(code["z"]))
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:

@@ -16,10 +16,9 @@ from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Code, Turn
 from zsteer.core.rng import Streams
@@ -27,8 +26,7 @@ from zsteer.errors import InputError, nearest
 from zsteer.maths.adversarial import latent_autoencoder_loss, latent_discriminator_loss
 from zsteer.maths.gaussian import log_density
 from zsteer.maths.transport import SCALES, mmd_shares, wae_objective
-from zsteer.models.datum import Datum
-from zsteer.nets.codec import decoder, encoder
+from zsteer.models.autoencoder import Autoencoder, AutoencoderSettings
 from zsteer.nets.mlp import MLP
 from zsteer.nets.precision import at_least_single
 
@@ -47,28 +45,18 @@ PRESETS: Mapping[str, float] = MappingProxyType(
 kernels, pythae takes the plain squared error and sums seven kernels."""
 
 
-class WAESettings(Settings):
+class WAESettings(AutoencoderSettings):
     """What a WAE is built from."""
 
-    datum: Datum
     latent: int = Field(default=8, ge=1, description="width of the code")
-    net: Literal["mlp", "conv"] = Field(default="mlp", description="kind of encoder and decoder")
-    hidden: tuple[int, ...] = Field(default=(400,), description="hidden layers of the mlp kind")
-    width: int = Field(default=32, ge=1, description="channels of the conv kind")
     penalty: Literal["mmd", "gan"] = Field(default="mmd", description="D_Z: MMD (algorithm 2) or a game (algorithm 1)")
     weight: float = Field(default=10.0, gt=0, description="lambda, in squared error summed over a sample")
     opponent: tuple[int, ...] = Field(default=(256, 256), description="hidden layers of the latent discriminator")
     prior_in_logit: bool = Field(default=True, description="add the known log p_Z to the discriminator's logit")
     moment_steps: int = Field(default=0, ge=0, description="first steps, in which codes only match mean and covariance")
 
-    @model_validator(mode="after")
-    def _fits(self) -> "WAESettings":
-        if self.datum.values == "levels":
-            raise ValueError("a WAE takes binary, unit or real values, not levels")
-        return self
 
-
-class WAE(Pretrained, nn.Module):
+class WAE(Autoencoder):
     """Encoder, decoder and the penalty on the aggregate of the codes.
 
     Args:
@@ -80,11 +68,7 @@ class WAE(Pretrained, nn.Module):
     age: Tensor
 
     def __init__(self, settings: WAESettings) -> None:
-        super().__init__()
-        self.settings = settings
-        net, shape, hidden, width = settings.net, settings.datum.shape, settings.hidden, settings.width
-        self.encoder = encoder(net, shape, settings.latent, hidden=hidden, width=width)
-        self.decoder = decoder(net, shape, settings.latent, hidden=hidden, width=width)
+        super().__init__(settings, 1)
         if settings.penalty == "gan":
             self.opponent = MLP([settings.latent, *settings.opponent, 1])
         self.register_buffer("age", torch.zeros((), dtype=torch.long))
@@ -114,7 +98,7 @@ class WAE(Pretrained, nn.Module):
                 code = at_least_single(self.encoder(rows))
             return {"game": latent_discriminator_loss(self._logit(prior), self._logit(code), self.settings.weight)}
         code = at_least_single(self.encoder(rows))
-        if int(self.age) < self.settings.moment_steps:
+        if self.settings.moment_steps and int(self.age) < self.settings.moment_steps:
             return {"moments": moment_mismatch(code)}
         cost = (rows - self.mean(code)).square().sum(-1)
         if self.settings.penalty == "gan":
@@ -139,11 +123,6 @@ class WAE(Pretrained, nn.Module):
         mmd = found / self.settings.weight
         return {"mmd": mmd, "mmd_null_sd": self._band[1], "mmd_in_null_sd": mmd / self._band[1]}
 
-    def mean(self, z: Float[Tensor, "b l"]) -> Float[Tensor, "b d"]:
-        """G(z)."""
-        out = at_least_single(self.decoder(z))
-        return out if self.settings.datum.values == "real" else torch.sigmoid(out)
-
     def _logit(self, z: Float[Tensor, "b l"]) -> Float[Tensor, " b"]:
         logit = at_least_single(self.opponent(z)[:, 0])
         if not self.settings.prior_in_logit:
@@ -156,12 +135,6 @@ class WAE(Pretrained, nn.Module):
         """The code as part ``z``."""
         del rng
         return {"z": self.encoder(self.settings.datum.flat(x))}
-
-    @torch.no_grad()
-    def decode(self, code: Code, rng: Streams) -> Batch:
-        """G(z)."""
-        del rng
-        return self.settings.datum.batch(self.mean(code["z"]))
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:

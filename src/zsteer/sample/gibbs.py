@@ -26,24 +26,18 @@ from zsteer.maths.boltzmann import (
     hidden_potential,
     visible_draw,
 )
+from zsteer.nets.precision import bfloat16_pays
 
-__all__ = ["Coins", "Draws", "Gibbs", "PerSample", "Precision", "Product", "native_bf16", "precision_of"]
+__all__ = ["Coins", "Draws", "Gibbs", "PerSample", "Precision", "Product", "precision_of"]
 
 Precision = Literal["float32", "bfloat16"]
 
 
-@functools.cache
-def native_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; without that it is slower than float32."""
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe is not None and probe())
-
-
 def precision_of(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
-    """The precision of products: as wished, or bfloat16 where the hardware has it."""
+    """The precision of products: as wished, or bfloat16 where it pays."""
     if wish != "auto":
         return wish
-    return "bfloat16" if device.type == "cuda" or native_bf16() else "float32"
+    return "bfloat16" if bfloat16_pays(device) else "float32"
 
 
 @functools.cache

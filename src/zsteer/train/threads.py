@@ -14,11 +14,11 @@ __all__ = ["free_threads", "threads_of"]
 
 
 def free_threads() -> int:
-    """Cores less the load of the last minute, at least one; OMP_NUM_THREADS and torch.set_num_threads come first."""
-    cores = os.cpu_count() or 1
-    if "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() < cores or not hasattr(os, "getloadavg"):
-        return torch.get_num_threads()
-    return max(1, min(cores, round(cores - os.getloadavg()[0])))
+    """Cores less the load of the last minute, within 1 and what torch is set to; OMP_NUM_THREADS is obeyed."""
+    most = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ or not hasattr(os, "getloadavg"):
+        return most
+    return max(1, min(most, round((os.cpu_count() or 1) - os.getloadavg()[0])))
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact, settings_from
+from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Generative
 from zsteer.core.rng import Streams, initialised
@@ -24,27 +23,19 @@ from zsteer.maths.importance import importance_bound
 from zsteer.models.image_classifier import ImageClassifier
 from zsteer.models.vae import VAE, VAESettings
 from zsteer.models.wae import WAE, WAESettings
+from zsteer.nets.precision import bfloat16_pays
 from zsteer.recipes.autoencoders import settings as recipes
 from zsteer.recipes.bench.peers import run_peer
+from zsteer.recipes.distances.two_sample_kit import shipped_features
 from zsteer.recipes.vectors.sets import load_set
 from zsteer.train.loop import Fit, Optim, Plan, fit
-from zsteer.train.precision import bfloat16_pays
 from zsteer.train.source import Shuffled
 
-__all__ = ["FEATURES", "feature_net", "tables"]
+__all__ = ["tables"]
 
-FEATURES = "fashion-features"
-"""The shipped feature net."""
 SPEED = {"hidden": (400,), "latent": 20}
 CPU = torch.device("cpu")
 Watch = Callable[[dict[str, Any]], None]
-
-
-def feature_net() -> tuple[ImageClassifier, str]:
-    """The shipped feature net, and the name of the Frechet distance in its features: FFD-<hash of the weights>."""
-    artifact = read_artifact(catalog.shipped()[FEATURES])
-    net = ImageClassifier.from_artifact(artifact, where=FEATURES)
-    return net, frechet_name(artifact.tensors)
 
 
 def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
@@ -169,7 +160,10 @@ MODELS: Mapping[str, tuple[type[recipes.Autoencoder], Mapping[str, Any]]] = {
 def _models(data: Path, *, quick: bool, watch: Watch) -> Table:
     """Frechet distance and reconstruction at equal budget, over seeds."""
     sets = load_set("fashion-mnist", data)
-    net, name = feature_net()
+    net = shipped_features()
+    if net is None:
+        raise CapabilityError("this benchmark compares images in the features of the shipped net, which is not here")
+    name = frechet_name(net.tensors())
     steps, n, seeds = (60, 1000, 1) if quick else (2000, 10000, 3)
     real = net.features(sets.test.take(slice(n)))
     rows: list[list[Cell]] = []

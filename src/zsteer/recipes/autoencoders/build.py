@@ -14,11 +14,11 @@ from zsteer.maths.importance import importance_bound
 from zsteer.models.image_classifier import ImageClassifier, ImageClassifierSettings
 from zsteer.models.vae import VAE, VAESettings
 from zsteer.models.wae import PRESETS, WAE, WAESettings
+from zsteer.nets.precision import bfloat16_pays
 from zsteer.recipes.autoencoders import settings as recipes
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.vectors.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
-from zsteer.train.precision import bfloat16_pays
 from zsteer.train.source import Shuffled
 
 __all__ = ["features", "vae", "wae_gan", "wae_mmd"]

@@ -4,17 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from zsteer.recipes.base import Recipe
+from zsteer.recipes.vectors.settings import VectorRecipe
 
 __all__ = ["Features", "VariationalAutoencoder", "WassersteinAutoencoder", "WassersteinGame"]
-
-
-class VectorRecipe(Recipe):
-    """Keys of every recipe of images and tables."""
-
-    dataset: str = Field(
-        default="fashion-mnist", description="fashion-mnist, mnist, grid-25, ring-8, or own: --data is your file"
-    )
 
 
 class Autoencoder(VectorRecipe):
@@ -39,31 +31,33 @@ class VariationalAutoencoder(Autoencoder):
     samples: int = Field(default=1, ge=1, description="k, samples of the code in training")
 
 
-class WassersteinAutoencoder(Autoencoder):
+class Wasserstein(Autoencoder):
+    """Keys of both Wasserstein autoencoders."""
+
+    weight: float | None = Field(
+        default=None, gt=0, description="lambda, in squared error summed over a sample; by the data when absent"
+    )
+
+
+class WassersteinAutoencoder(Wasserstein):
     """WAE-MMD, algorithm 2 of the lecture."""
 
     name: ClassVar[str] = "wae-mmd"
     summary: ClassVar[str] = "Wasserstein autoencoder with the MMD penalty (algorithm 2)"
     builder: ClassVar[str] = "zsteer.recipes.autoencoders.build:wae_mmd"
 
-    weight: float | None = Field(
-        default=None, gt=0, description="lambda, in squared error summed over a sample; by the data when absent"
-    )
     preset: Literal["official-mnist", "official-celeba", "pythae"] | None = Field(
         default=None, description="lambda of a published setting, instead of weight"
     )
 
 
-class WassersteinGame(Autoencoder):
+class WassersteinGame(Wasserstein):
     """WAE-GAN, algorithm 1 of the lecture."""
 
     name: ClassVar[str] = "wae-gan"
     summary: ClassVar[str] = "Wasserstein autoencoder with the adversarial penalty (algorithm 1)"
     builder: ClassVar[str] = "zsteer.recipes.autoencoders.build:wae_gan"
 
-    weight: float | None = Field(
-        default=None, gt=0, description="lambda, in squared error summed over a sample; by the data when absent"
-    )
     preset: Literal["official-mnist", "official-celeba"] | None = Field(
         default=None, description="lambda of a published setting, instead of weight"
     )

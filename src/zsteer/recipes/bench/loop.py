@@ -71,7 +71,9 @@ def _bare(source: _Fixed) -> Callable[[], None]:
         loss = ((model.net(x["x"])[:, 0] - x["y"]) ** 2).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if float(norm) > 1.0:
+            nn.utils.clip_grads_with_norm_(parameters, 1.0, norm)
         optimiser.step()
         average.update_parameters(model)
 

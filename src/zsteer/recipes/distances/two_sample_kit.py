@@ -30,10 +30,16 @@ from zsteer.recipes.kits import Ask
 from zsteer.recipes.vectors.kit import VectorDesigns
 from zsteer.recipes.vectors.sets import is_images
 
-__all__ = ["Found", "TwoSampleKit"]
+__all__ = ["Found", "TwoSampleKit", "shipped_features"]
 
 FEATURES = "fashion-features"
 """Name of the shipped feature net."""
+
+
+def shipped_features() -> ImageClassifier | None:
+    """The shipped feature net; None where the package came without it."""
+    folder = catalog.shipped().get(FEATURES)
+    return None if folder is None else ImageClassifier.from_artifact(read_artifact(folder), where=FEATURES)
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,7 @@ class TwoSampleKit:
             InputError: if the folder holds another kind of model.
         """
         if models is None:
-            shipped = catalog.shipped().get(FEATURES)
-            return cls(None if shipped is None else ImageClassifier.from_pretrained(str(shipped)))
+            return cls(shipped_features())
         folder = catalog.resolve(models)
         artifact = read_artifact(folder)
         if artifact.kind != ImageClassifier.kind:

@@ -4,17 +4,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from zsteer.recipes.base import Recipe
+from zsteer.recipes.vectors.settings import VectorRecipe
 
 __all__ = ["AdversarialRecipe", "PlainGan", "WassersteinGan"]
 
 
-class AdversarialRecipe(Recipe):
+class AdversarialRecipe(VectorRecipe):
     """Keys of both adversarial recipes."""
 
-    dataset: str = Field(
-        default="fashion-mnist", description="fashion-mnist, mnist, grid-25, ring-8, or own: --data is your file"
-    )
     latent: int | None = Field(default=None, ge=1, description="width of the code; 2 to 64 by the data when absent")
 
 

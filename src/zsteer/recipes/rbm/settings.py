@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from zsteer.recipes.base import Recipe
+from zsteer.recipes.vectors.settings import VectorRecipe
 
 __all__ = ["Machine", "MachineRecipe", "ReceptorMachine"]
 
@@ -27,7 +28,7 @@ class MachineRecipe(Recipe):
     runs: int | None = Field(default=None, ge=10, description="annealed chains; by the size dial when absent")
 
 
-class Machine(MachineRecipe):
+class Machine(MachineRecipe, VectorRecipe):
     """The restricted Boltzmann machine on images or a table."""
 
     name: ClassVar[str] = "rbm"
@@ -36,9 +37,6 @@ class Machine(MachineRecipe):
 
     noise: float = Field(
         default=0.3, gt=0, description="standard deviation of real columns given the hidden units; real columns have 1"
-    )
-    dataset: str = Field(
-        default="fashion-mnist", description="fashion-mnist, mnist, grid-25, ring-8, or own: --data is your file"
     )
 
 

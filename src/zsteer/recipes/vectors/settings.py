@@ -1,0 +1,15 @@
+"""The key that every recipe of images and tables has. Imports no torch."""
+
+from pydantic import Field
+
+from zsteer.recipes.base import Recipe
+
+__all__ = ["VectorRecipe"]
+
+
+class VectorRecipe(Recipe):
+    """Keys of every recipe of images and tables."""
+
+    dataset: str = Field(
+        default="fashion-mnist", description="fashion-mnist, mnist, grid-25, ring-8, or own: --data is your file"
+    )
