@@ -20,10 +20,14 @@ __all__ = [
     "Belief",
     "Code",
     "Codec",
+    "Conditional",
+    "Denoiser",
     "Generative",
     "Likelihood",
+    "Noise",
     "Observed",
     "Oracle",
+    "Prediction",
     "Source",
     "Space",
     "Steer",
@@ -56,6 +60,27 @@ class Belief:
     mean: Float[Tensor, " b"]
     std: Float[Tensor, " b"]
     status: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True)
+class Prediction:
+    r"""What a denoiser says at x_t, and how the reverse step follows from it.
+
+    Everything that steers a diffusion model changes a prediction, and every sampler reads one; this is where they meet.
+    Predictions of x_0 may be added with weights: values on a line, log-probabilities up to a constant.
+
+    Args:
+        x0: the prediction of x_0, shape ``(b, *shape)``: values, or unnormalised log-probabilities over the categories
+            in the last axis.
+        spread: share of a learnt variance, from the posterior's (0) to the forward step's (1) on a log scale; None
+            where the variance is fixed.
+        tilt: gradient g by which the reverse kernel is tilted, p(x_s | x_t) exp(g . x_s); for a normal distribution
+            that moves the mean by Sigma g, which is the lecture's classifier guidance. None for none.
+    """
+
+    x0: Float[Tensor, "b ..."]
+    spread: Float[Tensor, "b ..."] | None = None
+    tilt: Float[Tensor, "b ..."] | None = None
 
 
 @runtime_checkable
@@ -115,6 +140,63 @@ class Codec(Protocol):
 
     def encode(self, x: Batch, rng: Streams) -> Code: ...
     def decode(self, code: Code, rng: Streams) -> Batch: ...
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """A process that turns data (t = 0) into noise (t = 1), and one step of the way back."""
+
+    @property
+    def steps(self) -> int:
+        """T of the discrete chain: its times are i / T."""
+        ...
+
+    def log_snr(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Log signal-to-noise ratio at times in [0, 1]; falls with t."""
+        ...
+
+    def prior(self, like: Float[Tensor, "b ..."], rng: Streams) -> Float[Tensor, "b ..."]:
+        """Draw x_1: pure noise with the shape, type and device of ``like``."""
+        ...
+
+    def corrupt(self, x0: Float[Tensor, "b ..."], t: Float[Tensor, " b"], rng: Streams) -> Float[Tensor, "b ..."]:
+        """Draw x_t from q(x_t | x_0)."""
+        ...
+
+    def step(
+        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+    ) -> Float[Tensor, "b ..."]:
+        """Go from time t to time s: a draw (``eta`` 1), as little chance as can be (``eta`` 0), or between."""
+        ...
+
+    def shift(
+        self,
+        x0: Float[Tensor, "b ..."],
+        gradient: Float[Tensor, "b ..."],
+        t: Float[Tensor, " b"],
+    ) -> Float[Tensor, "b ..."]:
+        """The prediction of x_0 once ``gradient`` (with respect to x_t) is added to the score."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Predicts x_0 from x_t. Conditions are bound already: one denoiser is for one batch of samples."""
+
+    @property
+    def noise(self) -> Noise: ...
+    def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction: ...
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A diffusion model, seen from a sampler: binds conditions for ``n`` samples, and turns walks into batches."""
+
+    @property
+    def noise(self) -> Noise: ...
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Denoiser: ...
+    def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]: ...
+    def finish(self, x: Float[Tensor, "n ..."]) -> Batch: ...
 
 
 @runtime_checkable
