@@ -2,6 +2,7 @@
 
 import ast
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -96,6 +97,19 @@ def test_the_download_of_cuda_is_announced(monkeypatch, capsys, tmp_path):
     (tmp_path / "torch-2.13.0+cpu-cp311-none-any.whl").touch()
     bootstrap.warn_of_cuda_download()
     assert capsys.readouterr().out == ""
+
+
+def test_peers_that_ask_for_much_come_without_it(monkeypatch):
+    commands = []
+    monkeypatch.setattr(bootstrap, "call", lambda *_: [])
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, cwd: commands.append(command) or 0)
+    bootstrap.install_peers()
+    assert [command[-1] for command in commands] == [os.path.join("benchmarks", "peers", "requirements.txt"), "--no-deps"]
+    pinned = Path(bootstrap.ROOT, "benchmarks", "peers", "requirements-bare.txt").read_text(encoding="utf-8")
+    assert all("==" in line for line in pinned.splitlines() if not line.startswith("#"))
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, cwd: 1)
+    with pytest.raises(bootstrap.Failure, match="run without them"):
+        bootstrap.install_peers()
 
 
 def test_an_unknown_command_lists_the_known_ones(capsys):
