@@ -102,12 +102,15 @@ def test_the_download_of_cuda_is_announced(monkeypatch, capsys, tmp_path):
 def test_peers_that_ask_for_much_come_without_it(monkeypatch):
     commands = []
     monkeypatch.setattr(bootstrap, "call", lambda *_: [])
-    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, cwd: commands.append(command) or 0)
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, **_: commands.append(command) or 0)
     bootstrap.install_peers()
-    assert [command[-1] for command in commands] == [os.path.join("benchmarks", "peers", "requirements.txt"), "--no-deps"]
+    assert [command[-1] for command in commands] == [
+        os.path.join("benchmarks", "peers", "requirements.txt"),
+        "--no-deps",
+    ]
     pinned = Path(bootstrap.ROOT, "benchmarks", "peers", "requirements-bare.txt").read_text(encoding="utf-8")
     assert all("==" in line for line in pinned.splitlines() if not line.startswith("#"))
-    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, cwd: 1)
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda *_, **__: 1)
     with pytest.raises(bootstrap.Failure, match="run without them"):
         bootstrap.install_peers()
 

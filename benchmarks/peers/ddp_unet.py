@@ -3,9 +3,9 @@
 ddp_unet.py step REPEATS                                         the U-Net of its README with dim 32, (1, 2, 4)
 ddp_unet.py train FASHION_MNIST.npz SECONDS IMAGES STEPS LR OUT  its class-conditional U-Net with its own guidance
 
-Its trainer reads folders of pictures through accelerate and torchvision; here the same settings (Adam with betas 0.9 and
-0.99, gradient norm 1, EMA 0.995 every 10 steps) run on arrays: learning rate as given, its default is 1e-4. Samples are
-drawn by its own DDIM in STEPS of 1,000 with its default scale 6.
+Its trainer reads folders of pictures through accelerate and torchvision; here the same settings (Adam with betas 0.9
+and 0.99, gradient norm 1, EMA 0.995 every 10 steps) run on arrays: learning rate as given, its default is 1e-4. Samples
+are drawn by its own DDIM in STEPS of 1,000 with its default scale 6.
 """
 
 import io

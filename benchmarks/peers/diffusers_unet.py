@@ -4,11 +4,11 @@ diffusers_unet.py step REPEATS                                         (32, 64, 
 diffusers_unet.py train FASHION_MNIST.npz SECONDS IMAGES STEPS LR OUT  the same with class embedding
 diffusers_unet.py write OUT SETTING...    random weights of a small net, with inputs and outputs in example.safetensors
 diffusers_unet.py read FOLDER             outputs of the net in FOLDER at the inputs of its example.safetensors
-diffusers_unet.py kernel FOLDER           means of its DDPM step and its DDIM step, for a scheduler's settings
+diffusers_unet.py kernel FOLDER           a DDIM step and the last DDPM step of FOLDER/scheduler_config.json
 
-Training follows its example of unconditional generation (AdamW with betas 0.95 and 0.999, decay 1e-6, EMA with power 3/4,
-linear schedule of 1,000 steps) at a constant learning rate as given; its default is 1e-4 after a warm-up of 500 steps,
-which is longer than the budget. Samples are drawn by its DDIM; the net has classes, the package no guidance for it.
+Training follows its example of unconditional generation (AdamW with betas 0.95 and 0.999, decay 1e-6, EMA with power
+3/4, linear schedule of 1,000 steps) at a constant learning rate as given; its default is 1e-4 after a warm-up of 500
+steps, longer than the budget. Samples are drawn by its DDIM; the net has classes, the package no guidance for it.
 """
 
 import io
@@ -137,7 +137,7 @@ def read(folder):
 
 
 def kernel(folder):
-    """Steps from k to k - 1 (DDPM, the mean) and from 900 to 450 (DDIM), with a fixed output of the net."""
+    """A deterministic step and the last one, with a fixed output of the net, and the squared signals."""
     settings = json.loads((Path(folder) / "scheduler_config.json").read_text())
     generator = torch.Generator().manual_seed(2)
     x, out = (0.3 * torch.randn(2, 1, 4, 4, generator=generator) for _ in range(2))
