@@ -29,6 +29,8 @@ Size = Literal["xs", "s", "m", "l"]
 
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
+        "ddpm": "zsteer.recipes.diffusion.settings:Diffusion",
+        "ddpm-classifier": "zsteer.recipes.diffusion.settings:NoisyClassifierRecipe",
         "gan": "zsteer.recipes.gan.settings:PlainGan",
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
         "rbm": "zsteer.recipes.rbm.settings:Machine",

@@ -1,0 +1,43 @@
+"""Recipes of the diffusion models of images and rows. Imports no torch."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from zsteer.recipes.vectors.settings import VectorRecipe
+
+__all__ = ["Diffusion", "NoisyClassifierRecipe"]
+
+
+class Diffusion(VectorRecipe):
+    """DDPM, conditioned on the classes where the data have any."""
+
+    name: ClassVar[str] = "ddpm"
+    summary: ClassVar[str] = "denoising diffusion of images or rows, class-conditional where there are classes"
+    builder: ClassVar[str] = "zsteer.recipes.diffusion.build:ddpm"
+
+    schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
+        default="cosine", description="how fast the data drown"
+    )
+    target: Literal["auto", "eps", "x0", "v"] = Field(
+        default="auto", description="what the net predicts: eps is the lecture's; auto: v for images, eps for rows"
+    )
+    variance: Literal["posterior", "forward", "learned"] = Field(
+        default="learned", description="of the reverse step: beta-tilde, beta, or learned between the two"
+    )
+    conditional: bool = Field(default=True, description="learn the classes, where the data have any")
+    drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples shown without their class")
+    width: int | None = Field(default=None, ge=2, description="channels of the U-Net; by the size dial when absent")
+    patch: int = Field(default=2, ge=1, le=2, description="pixels along an edge folded into channels: 1 or 2")
+
+
+class NoisyClassifierRecipe(VectorRecipe):
+    """The classifier of noisy samples that classifier guidance asks."""
+
+    name: ClassVar[str] = "ddpm-classifier"
+    summary: ClassVar[str] = "classifier of noisy images or rows, for classifier guidance"
+    builder: ClassVar[str] = "zsteer.recipes.diffusion.build:classifier"
+
+    schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
+        default="cosine", description="that of the diffusion model that it is to guide"
+    )
