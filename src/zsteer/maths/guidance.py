@@ -7,7 +7,7 @@ __all__ = ["classifier_free"]
 
 
 def classifier_free(
-    null: Float[Tensor, "*any"], conditional: Float[Tensor, "*any"], scale: float
+    null: Float[Tensor, "*any"], conditional: Float[Tensor, "*any"], scale: float | Tensor
 ) -> Float[Tensor, "*any"]:
     r"""s_u + scale (s_c - s_u): 0 ignores the condition, 1 is the conditional model, more exaggerates.
 
@@ -17,7 +17,7 @@ def classifier_free(
     Args:
         null: score without the condition, s_u.
         conditional: score with it, s_c.
-        scale: strength.
+        scale: strength, one number or one that broadcasts.
 
     Source: Ho and Salimans, "Classifier-free diffusion guidance", 2022.
     """

@@ -7,6 +7,8 @@ With a prediction of x_0 the step from t to an earlier s is
 
 which for eta = 1 has the mean and variance of q(x_s | x_t, x_0) (the lecture's Algorithm 2), and for eta = 0 draws
 nothing (DDIM). For eta = 0 the same line also goes forward in time (s > t): inversion needs no code of its own.
+
+A time is a number for the whole batch (samplers) or one for each sample (the likelihood bound).
 """
 
 from dataclasses import dataclass
@@ -20,9 +22,11 @@ from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths import diffusion
-from zsteer.maths.schedules import Schedule
+from zsteer.maths.schedules import Curve
 
 __all__ = ["Gaussian"]
+
+Time = float | Tensor
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Gaussian:
         SettingsError: if there is no step.
     """
 
-    schedule: Schedule
+    schedule: Curve
     steps: int = 1000
     variance: Literal["posterior", "forward"] = "posterior"
 
@@ -58,49 +62,67 @@ class Gaussian:
         """
         return rng.normal("prior", tuple(like.shape[1:]), dtype=like.dtype).to(like.device)
 
-    def abar(self, t: Float[Tensor, " b"], like: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-        """Squared signal at each sample's time, to multiply data with."""
-        return self.schedule.abar(t.to(like.dtype)).reshape(-1, *[1] * (like.ndim - 1))
+    def abar(self, t: Time, like: Float[Tensor, "b ..."]) -> Float[Tensor, "..."]:
+        """Squared signal in float64: one number, or one for each sample that broadcasts with ``like``."""
+        times = torch.as_tensor(t, dtype=torch.float64, device=like.device)
+        left = self.schedule.abar(times)
+        return left.reshape(-1, *[1] * (like.ndim - 1)) if left.ndim else left
 
     def corrupt(self, x0: Float[Tensor, "b ..."], t: Float[Tensor, " b"], rng: Streams) -> Float[Tensor, "b ..."]:
         """Draw x_t from q(x_t | x_0)."""
-        return diffusion.marginal(x0, self.abar(t, x0), rng.normal("eps", tuple(x0.shape[1:]), dtype=x0.dtype))
+        eps = rng.normal("eps", tuple(x0.shape[1:]), dtype=x0.dtype).to(x0.device)
+        return diffusion.marginal(x0, self.abar(t, x0).to(x0.dtype), eps)
 
-    def squared_signals(self, t: float, s: float) -> tuple[float, float]:
-        """Squared signals at t and at s, worked out in float64."""
-        both = self.schedule.abar(torch.tensor([t, s], dtype=torch.float64))
-        return float(both[0]), float(both[1])
+    def posterior(
+        self, x0: Float[Tensor, "b ..."], x_t: Float[Tensor, "b ..."], t: Time, s: Time
+    ) -> tuple[Float[Tensor, "b ..."], Float[Tensor, "..."]]:
+        r"""Mean and variance of q(x_s | x_t, x_0) = N(mu-tilde, beta-tilde I).
 
-    def spread_between(self, spread: Float[Tensor, "b ..."], t: float, s: float) -> Float[Tensor, "b ..."]:
-        r"""Learnt variance: exp(v log beta + (1 - v) log beta-tilde), with v the prediction's ``spread``.
+        Args:
+            x0: data, or a prediction of them.
+            x_t: noisy data.
+            t: their time.
+            s: an earlier time; at s = 0 the variance is 0.
+
+        Lecture: ddpm.posterior
+        """
+        now, before = self.abar(t, x_t), self.abar(s, x_t)
+        mean = diffusion.posterior_mean(x0, x_t, now, before).to(x_t.dtype)
+        return mean, torch.as_tensor(diffusion.posterior_variance(now, before)).to(x_t.dtype)
+
+    def variance_between(
+        self, spread: Float[Tensor, "b ..."] | None, t: Time, s: Time, like: Float[Tensor, "b ..."]
+    ) -> Float[Tensor, "b ..."]:
+        r"""Variance of the reverse kernel: exp(v log beta + (1 - v) log beta-tilde), v the ``spread`` of a prediction.
+
+        Without a spread v is 0 or 1, as ``variance`` says. The last step's beta-tilde is 0; the variance there is that
+        of the step before it (from 2t to t), as the source does, for a density of p(x_0 | x_1) must exist.
 
         Source: Nichol, Dhariwal, "Improved denoising diffusion probabilistic models", 2021, equation 15.
         """
-        now, before = self.squared_signals(t, s)
-        forward = torch.tensor(1 - now / before, dtype=spread.dtype, device=spread.device).log()
-        # The last step's posterior variance is 0; its logarithm is taken at the step before, as the source does.
-        tilde = float(diffusion.posterior_variance(now, before))
-        if tilde <= 0:
-            later, there = self.squared_signals(min(2 * t, 1.0), t)
-            tilde = float(diffusion.posterior_variance(later, there)) or float(1 - now)
-        least = torch.tensor(tilde, dtype=spread.dtype, device=spread.device).log()
-        return (spread * forward + (1 - spread) * least).exp()
+        now, before = self.abar(t, like), self.abar(s, like)
+        later = self.abar((2 * torch.as_tensor(t, dtype=torch.float64)).clamp(max=1), like)
+        forward = 1 - now / before
+        tilde = torch.as_tensor(diffusion.posterior_variance(now, before))
+        clipped = torch.as_tensor(diffusion.posterior_variance(later, now))
+        # A chain of one step has no step before: 2t is not there, and what is left is the noise of that step itself.
+        clipped = torch.where(clipped > 0, clipped, 1 - now)
+        least = torch.where(tilde > 0, tilde, clipped)
+        if spread is None:
+            fixed = least if self.variance == "posterior" else forward
+            return fixed.to(like.dtype).expand_as(like)
+        share = spread.to(torch.float64)
+        return (share * forward.log() + (1 - share) * least.log()).exp().to(like.dtype)
 
     def kernel(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float
+        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: Time, s: Time
     ) -> tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]]:
         """Mean and variance of p(x_s | x_t), the reverse kernel that ancestral sampling draws from.
 
         Lecture: ddpm.reverse
         """
-        now, before = self.squared_signals(t, s)
-        mean = diffusion.posterior_mean(said.x0, x_t, now, before)
-        if said.spread is not None:
-            variance = self.spread_between(said.spread, t, s)
-        else:
-            tilde = float(diffusion.posterior_variance(now, before))
-            fixed = tilde if self.variance == "posterior" else 1 - now / before
-            variance = torch.full_like(mean, fixed)
+        mean, _ = self.posterior(said.x0, x_t, t, s)
+        variance = self.variance_between(said.spread, t, s, x_t)
         return mean if said.tilt is None else mean + variance * said.tilt, variance
 
     def step(
@@ -114,39 +136,44 @@ class Gaussian:
             t: time of x_t.
             s: time to go to; later than t only with eta = 0.
             rng: one stream for each sample, not drawn from when eta = 0.
-            eta: 1 for the reverse kernel, 0 for the deterministic step.
+            eta: 1 for the reverse kernel, 0 for the deterministic step, between the two for less chance; only eta = 1
+                reads a learnt variance.
 
         Raises:
             CapabilityError: if the kernel is to be tilted where there is none (eta = 0), or noise is to be drawn on the
                 way forward.
+            SettingsError: if there is no noise at t to tell where the walk goes.
         """
+        if eta != 0 and s > t:
+            raise CapabilityError("noise is drawn on the way back only; invert with eta=0 (ddim)")
         if eta == 1:
-            if s > t:
-                raise CapabilityError("the reverse kernel leads to earlier times only; invert with eta=0 (ddim)")
             mean, variance = self.kernel(x_t, said, t, s)
-            if s <= 0:
-                return mean
-            return mean + variance.sqrt() * rng.normal("step", tuple(x_t.shape[1:]), dtype=x_t.dtype)
-        now, there = self.squared_signals(t, s)
+            return mean if s <= 0 else mean + variance.sqrt() * self._z(x_t, rng)
+        now, there = self.abar(t, x_t), self.abar(s, x_t)
+        if bool(now >= 1):
+            raise SettingsError(f"at t={t:g} there is no noise, so a walk cannot start there; sample.invert does")
         eps = diffusion.noise_of(x_t, said.x0, now)
         if eta == 0:
             if said.tilt is not None:
                 raise CapabilityError("mode=mean moves the mean of a draw, and here is none; take mode=score")
             return diffusion.marginal(said.x0, there, eps)
-        if s > t:
-            raise CapabilityError("noise is drawn on the way back only; invert with eta=0 (ddim)")
-        variance = eta**2 * float(diffusion.posterior_variance(now, there))
-        mean = there**0.5 * said.x0 + max(1 - there - variance, 0.0) ** 0.5 * eps
+        variance = eta**2 * diffusion.posterior_variance(now, there)
+        mean = there**0.5 * said.x0 + torch.as_tensor(1 - there - variance).clamp(min=0) ** 0.5 * eps
         if said.tilt is not None:
             mean = mean + variance * said.tilt
-        return mean + variance**0.5 * rng.normal("step", tuple(x_t.shape[1:]), dtype=x_t.dtype)
+        return mean + variance**0.5 * self._z(x_t, rng)
+
+    def _z(self, like: Float[Tensor, "b ..."], rng: Streams) -> Float[Tensor, "b ..."]:
+        return rng.normal("step", tuple(like.shape[1:]), dtype=like.dtype).to(like.device)
 
     def shift(
         self, x0: Float[Tensor, "b ..."], gradient: Float[Tensor, "b ..."], t: Float[Tensor, " b"]
     ) -> Float[Tensor, "b ..."]:
-        r"""A score with ``gradient`` added predicts x_0 + (1 - abar_t) / sqrt(abar_t) gradient.
+        r"""The score grad ln p(x) + grad ln p(y | x) predicts x_0 + (1 - abar_t) / sqrt(abar_t) grad ln p(y | x).
 
         It is Tweedie's formula, x_0 = (x_t + sigma^2 score) / signal.
+
+        Lecture: guidance.score
         """
         now = self.abar(t, x0)
-        return x0 + (1 - now) / now.sqrt() * gradient
+        return x0 + ((1 - now) / now.sqrt()).to(x0.dtype) * gradient

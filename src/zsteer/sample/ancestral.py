@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
+from zsteer.sample.times import ask
 
 __all__ = ["ancestral"]
 
@@ -27,6 +27,5 @@ def ancestral(
     Lecture: ddpm.sample
     """
     for k, (t, s) in enumerate(pairwise(times)):
-        said = denoiser.predict(x, torch.full((len(x),), t, dtype=x.dtype, device=x.device))
-        x = denoiser.noise.step(x, said, t, s, rng=rng.at(k), eta=1.0)
+        x = denoiser.noise.step(x, ask(denoiser, x, t), t, s, rng=rng.at(k), eta=1.0)
     return x

@@ -1,0 +1,173 @@
+r"""The likelihood of diffusion with Gaussian noise: the variational bound, exact or estimated, term by term.
+
+.. math:: L = L_T + \sum_{t=1}^{T} \ell_t, \quad \ell_1 = L_0 = -\log p(x_0 \mid x_1), \quad
+          \ell_t = L_{t-1} = \text{KL}(q(x_{t-1} \mid x_t, x_0) \,\Vert\, p(x_{t-1} \mid x_t)) .
+
+The sum costs T network calls. Cut {1 ... T} into k strata and draw, for each sample, one t from each: the sum of the
+terms found, each times the size of its stratum, has the same expectation for k calls. The strata are even in log t, for
+the terms fall about as 1 / t; the first is {1} alone, so that L_0 is always there.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zsteer.core.protocols import Denoiser
+from zsteer.core.rng import Streams
+from zsteer.errors import CapabilityError, SettingsError
+from zsteer.maths import diffusion
+from zsteer.maths.gaussian import kl_to_standard_normal, log_density
+from zsteer.noise.gaussian import Gaussian
+
+__all__ = ["Bound", "bound", "strata", "term"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    r"""An upper bound of -log p(x_0), term by term. [nats]
+
+    Args:
+        far: L_T of each sample.
+        terms: of each sample, the term at one t of each stratum; column 0 is L_0.
+        at: which t.
+        sizes: of the strata.
+        dims: numbers in a sample.
+    """
+
+    far: Float[Tensor, " b"]
+    terms: Float[Tensor, "b k"]
+    at: Int[Tensor, "b k"]
+    sizes: Int[Tensor, " k"]
+    dims: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether every term of the sum is there."""
+        return bool((self.sizes == 1).all())
+
+    @property
+    def total(self) -> Float[Tensor, " b"]:
+        r"""L of each sample: L_T, the KL terms in between, and L_0.
+
+        Lecture: ddpm.bound.terms
+        """
+        return self.far + (self.terms * self.sizes).sum(1)
+
+    @property
+    def bits(self) -> float:
+        """Mean over the samples, in bits per dimension."""
+        return float(self.total.double().mean()) / (math.log(2) * self.dims)
+
+    @property
+    def se(self) -> float:
+        """Standard error of ``bits``: of the samples and, where not exact, of the times; NaN for one sample."""
+        return float(self.total.double().std()) / math.sqrt(len(self.total)) / (math.log(2) * self.dims)
+
+    def parts(self) -> dict[str, float]:
+        """Means of L_T, of the sum over t > 1 and of L_0, in bits per dimension; they sum to ``bits``."""
+        nats = {
+            "L_T": self.far.mean(),
+            "L_t": (self.terms[:, 1:] * self.sizes[1:]).sum(1).mean(),
+            "L_0": self.terms[:, 0].mean(),
+        }
+        return {name: float(value) / (math.log(2) * self.dims) for name, value in nats.items()}
+
+    def curve(self) -> list[tuple[float, float]]:
+        """Mean t of each stratum, and its mean term in bits per dimension: what to draw over t."""
+        bits = self.terms.mean(0) / (math.log(2) * self.dims)
+        return list(zip(self.at.double().mean(0).tolist(), bits.tolist(), strict=True))
+
+
+def strata(steps: int, count: int) -> list[tuple[int, int]]:
+    """Cut 1 ... T into ``count`` runs of times, about even in log t: first and last time of each.
+
+    Args:
+        steps: T.
+        count: how many; T gives every time its own.
+
+    Raises:
+        SettingsError: if ``count`` is not in 1 ... T.
+    """
+    if not 1 <= count <= steps:
+        raise SettingsError(f"expected 1 to {steps} strata for a chain of {steps} steps, got {count}")
+    ends = [0]
+    for j in range(1, count + 1):
+        # Each run has a time at least, and leaves one for each run that follows.
+        even = round(steps ** (j / count)) if j > 1 else 1
+        ends.append(steps if j == count else min(max(even, ends[-1] + 1), steps - (count - j)))
+    return [(low + 1, high) for low, high in pairwise(ends)]
+
+
+def term(
+    denoiser: Denoiser, noise: Gaussian, x0: Float[Tensor, "b ..."], at: Int[Tensor, " b"], rng: Streams, levels: int
+) -> Float[Tensor, " b"]:
+    """The term of the bound at one t for each sample, from one draw of x_t. [nats]
+
+    Args:
+        denoiser: the model.
+        noise: its noise.
+        x0: data, flat or not.
+        at: t in 1 ... T.
+        rng: one stream for each sample.
+        levels: number of even levels in [-1, 1] that the data lie on; 0 for data with a density.
+    """
+    t, s = at.double() / noise.steps, (at - 1).double() / noise.steps
+    x_t = noise.corrupt(x0, t, rng)
+    # Networks read times in the type of the data; the coefficients are worked out in float64.
+    mean, variance = noise.kernel(x_t, denoiser.predict(x_t, t.to(x0.dtype)), t, s)
+    true_mean, true_variance = noise.posterior(x0, x_t, t, s)
+    log_var = variance.log()
+    # At t = 1 the posterior is a point; its divergence is not read there.
+    first = at == 1
+    true_log_var = torch.where(true_variance > 0, true_variance, torch.ones_like(true_variance)).log()
+    between = diffusion.kl_of_normals(true_mean, true_log_var, mean, log_var)
+    if not bool(first.any()):
+        return between
+    if levels:
+        near = -diffusion.discretised_log_probability(x0, mean, log_var, levels)
+    else:
+        near = -log_density(x0.flatten(1), mean.flatten(1), log_var.flatten(1))
+    return torch.where(first, near, between)
+
+
+@torch.no_grad()
+def bound(
+    denoiser: Denoiser, x0: Float[Tensor, "b ..."], rng: Streams, *, calls: int | None = None, levels: int = 0
+) -> Bound:
+    r"""Bound -log p(x_0) from above: E[-log p(x_0)] <= E_q[-log p(x_{0:T}) / q(x_{1:T} | x_0)] = L.
+
+    Args:
+        denoiser: the model, bound to the conditions of these samples.
+        x0: data in the units of the denoiser.
+        rng: one stream for each sample.
+        calls: network calls, the number of strata; T (every term) when None.
+        levels: 256 for images of 8 bits scaled to [-1, 1], which gives the probability of the levels; 0 for data with a
+            density.
+
+    Raises:
+        CapabilityError: if the noise is not Gaussian.
+        SettingsError: if ``calls`` is not in 1 ... T.
+
+    Source: Ho, Jain, Abbeel, "Denoising diffusion probabilistic models", 2020, equation 5.
+
+    Lecture: ddpm.bound
+    """
+    noise = denoiser.noise
+    if not isinstance(noise, Gaussian):
+        raise CapabilityError(f"this bound is for Gaussian noise, the model has {type(noise).__name__}")
+    runs = strata(noise.steps, noise.steps if calls is None else calls)
+    now = noise.abar(1.0, x0).to(x0.dtype)
+    flat = x0.flatten(1)
+    far = kl_to_standard_normal(now.sqrt() * flat, (1 - now).log().expand_as(flat))
+    found, places = [], []
+    for k, (low, high) in enumerate(runs):
+        own = rng.child("bound").at(k)
+        at = low + own.integers("t", high - low + 1).to(x0.device)
+        found.append(term(denoiser, noise, x0, at, own, levels))
+        places.append(at)
+    sizes = torch.tensor([high - low + 1 for low, high in runs], device=x0.device)
+    return Bound(far, torch.stack(found, 1), torch.stack(places, 1), sizes, x0[0].numel())

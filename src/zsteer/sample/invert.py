@@ -1,0 +1,108 @@
+r"""Inversion: the noise from which the deterministic walk leads to given data.
+
+A DDIM step from t to s is a map of x_t; its inverse has no formula, for the prediction is made at x_t. Explicit
+inversion predicts at x_s in place of x_t, and the round trip shows the difference. Here the equation is solved,
+
+.. math:: x_t \leftarrow x_t + \frac{\text{signal}_t}{\text{signal}_s} \left( x_s - \text{step}(x_t) \right) ,
+
+one network call an iteration: step back, compare, move by the gap. On Gaussian data the gap shrinks by the factor
+1 - e^{-h} or better, h the step in half the log signal-to-noise ratio, whatever their variance. The first guess is
+free: the predictions of earlier steps, extrapolated.
+
+The first step leaves t = 0, where x_0 is taken as it is: the data have no noise, the equation has no singularity there
+(only explicit inversion needs a t_min), and the walk back ends in x_0 and not near it.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsteer.core.protocols import Denoiser, Prediction
+from zsteer.core.rng import Streams
+from zsteer.errors import SettingsError
+from zsteer.maths.solvers import value_weights
+from zsteer.sample.times import Spacing, ask, half_log_snr, times
+
+__all__ = ["Inversion", "invert"]
+
+_MEMORY = 3
+"""Predictions that the first guess is extrapolated from."""
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What inversion found.
+
+    Args:
+        x: noise at t = 1.
+        times: of the walk back, falling: ``ddim(denoiser, x, times, rng)`` leads to the data.
+        calls: network calls that were made.
+        gap: largest root mean square gap of a step before its last correction, for each sample, in units of the data.
+    """
+
+    x: Float[Tensor, "b ..."]
+    times: list[float]
+    calls: int
+    gap: Float[Tensor, " b"]
+
+
+def _guess(
+    denoiser: Denoiser, x: Float[Tensor, "b ..."], past: list[tuple[float, Tensor]], ends: tuple[float, float, float]
+) -> Float[Tensor, "b ..."]:
+    """x_t by the step from s with the prediction that earlier ones lead to expect at t; ``ends`` are s, t, lambda_t."""
+    s, t, there = ends
+    newest = past[0][0]
+    weights = value_weights(there - newest, [place - newest for place, _ in past])
+    x0 = torch.stack([w * x0 for w, (_, x0) in zip(weights, past, strict=True)]).sum(0)
+    # Nothing is drawn with eta = 0, so that any streams do.
+    rng = Streams.of(0, len(x), device=x.device)
+    return denoiser.noise.step(x, Prediction(x0), s, t, rng=rng, eta=0.0)
+
+
+@torch.no_grad()
+def invert(
+    denoiser: Denoiser, x0: Float[Tensor, "b ..."], *, steps: int = 25, refine: int = 2, spacing: Spacing = "time"
+) -> Inversion:
+    """Find the noise that leads to given data; ``steps * refine`` network calls.
+
+    Args:
+        denoiser: what predicts x_0, with Gaussian noise.
+        x0: data, in the units of the denoiser.
+        steps: of the walk, to noise and back.
+        refine: iterations of each step.
+        spacing: of the times.
+
+    Raises:
+        SettingsError: if there is no step or no iteration.
+    """
+    if refine < 1:
+        raise SettingsError(f"expected at least 1 iteration of each step, got refine={refine}")
+    noise, falling = denoiser.noise, times(denoiser.noise, steps, spacing)
+    rising = falling[::-1]
+    places = half_log_snr(noise, rising)
+    rng = Streams.of(0, len(x0), device=x0.device)
+    past: list[tuple[float, Tensor]] = []
+    x, worst = x0, x0.new_zeros(len(x0))
+    for k, (s, t) in enumerate(pairwise(rising)):
+        ratio = math.exp(_log_signal(places[k + 1]) - _log_signal(places[k]))
+        x_t = _guess(denoiser, x, past, (s, t, places[k + 1])) if past else ratio * x
+        gap = said_x0 = x
+        for _ in range(refine):
+            said = ask(denoiser, x_t, t)
+            said_x0, gap = said.x0, x - noise.step(x_t, said, t, s, rng=rng, eta=0.0)
+            x_t = x_t + ratio * gap
+        past = [(places[k + 1], said_x0), *past[: _MEMORY - 1]]
+        worst = torch.maximum(worst, gap.flatten(1).square().mean(1).sqrt())
+        x = x_t
+    return Inversion(x, falling, steps * refine, worst)
+
+
+def _log_signal(place: float) -> float:
+    """Log of the signal where signal^2 + sigma^2 = 1, from lambda: -log(1 + e^{-2 lambda}) / 2."""
+    if place > 0:
+        return -0.5 * math.log1p(math.exp(-2 * place))
+    return place - 0.5 * math.log1p(math.exp(2 * place))
