@@ -13,7 +13,7 @@ Values in [0, 1] are scaled to [-1, 1] inside.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -25,14 +25,20 @@ from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, nearest
 from zsteer.maths import diffusion
+from zsteer.models.bound import Bound, bound, term_of
 from zsteer.models.ddpm_settings import DDPMSettings, net_of, noise_of
 from zsteer.nets.precision import at_least_single, bfloat16_pays
 from zsteer.noise.gaussian import Gaussian
+from zsteer.sample.solvers import walk
 
-__all__ = ["DDPM", "Bound", "class_indices"]
+__all__ = ["DDPM", "Shown", "class_indices"]
 
 BOUND_WEIGHT = 1e-3
 """Weight of the bound's terms beside the simple loss, where the variance is learned (Nichol, Dhariwal 2021)."""
+AT_ONCE = 512
+"""Samples of a likelihood that are worked out together: their number changes nothing but the memory."""
+CALLS = 32
+"""Network calls of a likelihood: strata of the bound's times."""
 
 
 def class_indices(classes: Sequence[str], wanted: object, n: int) -> Int[Tensor, " n"]:
@@ -77,7 +83,7 @@ def _plain(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Bound:
+class Shown:
     """The model's denoiser with the classes of one batch bound.
 
     Args:
@@ -108,6 +114,7 @@ class DDPM(Pretrained, nn.Module):
     kind: ClassVar[str] = "ddpm"
     Settings: ClassVar[type[DDPMSettings]] = DDPMSettings
     turns: Sequence[Turn] = (Turn("denoiser"),)
+    bound: Literal["exact", "lower", "unnormalised"] = "lower"
 
     def __init__(self, settings: DDPMSettings) -> None:
         super().__init__()
@@ -138,15 +145,19 @@ class DDPM(Pretrained, nn.Module):
         """
         del player
         x0, steps = self.scaled(x), self.settings.steps
-        t = ((rng.integers("t", steps) + 1) / steps).to(x0.dtype)
+        at = rng.integers("t", steps) + 1
+        t = (at / steps).to(x0.dtype)
         eps = rng.normal("eps", self.shape, dtype=x0.dtype)
-        abar = self.noise.abar(t, x0)
+        abar = self.noise.abar(t, x0).to(x0.dtype)
         x_t = diffusion.marginal(x0, abar, eps)
         value, spread = self._raw(x_t, t, self._shown(x, rng))
         wanted = {"eps": eps, "x0": x0, "v": diffusion.velocity(x0, eps, abar)}[self.settings.target]
         terms = {"squared_error": diffusion.simple_loss(wanted, value)}
         if spread is not None:
-            terms["bound"] = BOUND_WEIGHT * steps * self._bound_term(x0, x_t, value.detach(), spread, t)
+            # The bound teaches the variance alone: the mean is held fixed.
+            said = Prediction(self._x0(x_t, value.detach(), t), spread)
+            levels = self.settings.datum.resolution
+            terms["bound"] = BOUND_WEIGHT * steps * term_of(self.noise, (x0, x_t), said, at, levels)
         return terms
 
     def after_step(self, player: str) -> None:
@@ -159,28 +170,6 @@ class DDPM(Pretrained, nn.Module):
         if "y" not in x:
             raise InputError(f"the model learns {len(self.settings.classes)} classes, and the batch has no field y")
         return torch.where(rng.uniform("drop") < self.settings.drop, torch.full_like(x["y"], -1), x["y"])
-
-    def _bound_term(
-        self, x0: Tensor, x_t: Tensor, value: Tensor, spread: Tensor, t: Float[Tensor, " b"]
-    ) -> Float[Tensor, " b"]:
-        """L_{t-1} of each sample, at t = 1 / T L_0, with the mean held fixed. [nats]"""
-        steps = self.settings.steps
-        abar, before = self.noise.abar(t, x0), self.noise.abar((t - 1 / steps).clamp(min=0), x0)
-        first = (t * steps).round() <= 1
-        # The last step's posterior variance is 0; its logarithm is taken at the step before, as Gaussian.kernel does.
-        second = torch.full_like(t, 2 / steps)
-        least = diffusion.posterior_variance(self.noise.abar(second, x0), self.noise.abar(second / 2, x0))
-        tilde = torch.where(
-            first.reshape(abar.shape), least, diffusion.posterior_variance(abar, before.clamp(max=1 - 1e-7))
-        ).log()
-        log_var = spread * (1 - abar / before).log() + (1 - spread) * tilde
-        mean = diffusion.posterior_mean(self._x0(x_t, value, t), x_t, abar, before)
-        true = diffusion.posterior_mean(x0, x_t, abar, before)
-        rest = diffusion.kl_of_normals(true, tilde, mean, log_var)
-        levels = self.settings.datum.resolution
-        if not levels:
-            return rest
-        return torch.where(first, -diffusion.discretised_log_probability(x0, mean, log_var, levels), rest)
 
     def _raw(
         self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"], y: Int[Tensor, " b"] | None
@@ -196,7 +185,7 @@ class DDPM(Pretrained, nn.Module):
         """The net's word as a prediction of x_0."""
         if self.settings.target == "x0":
             return value
-        abar = self.noise.abar(t, x_t)
+        abar = self.noise.abar(t, x_t).to(x_t.dtype)
         back = diffusion.x0_from_noise if self.settings.target == "eps" else diffusion.x0_from_velocity
         return back(x_t, value, abar)
 
@@ -215,7 +204,7 @@ class DDPM(Pretrained, nn.Module):
         # No image lies outside [-1, 1]; without the clamp an error at the noisy end is magnified by 1 / signal.
         return Prediction(x0 if self.settings.datum.values == "real" else x0.clamp(-1, 1), spread)
 
-    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Bound:
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Shown:
         """The denoiser of ``n`` samples.
 
         Args:
@@ -229,9 +218,9 @@ class DDPM(Pretrained, nn.Module):
             if name != "class":
                 raise InputError("--given: " + nearest(name, ["class"], what="condition"))
         if not given:
-            return Bound(self, None)
+            return Shown(self, None)
         y = class_indices(self.settings.classes, given["class"], n)
-        return Bound(self, y.to(next(self.parameters()).device))
+        return Shown(self, y.to(next(self.parameters()).device))
 
     def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]:
         """A tensor of the shape, type and device of ``n`` samples inside the model."""
@@ -242,3 +231,46 @@ class DDPM(Pretrained, nn.Module):
     def finish(self, x: Float[Tensor, "n ..."]) -> Batch:
         """What a walk ended at, as samples in their own range."""
         return self.settings.datum.uncentred(x.flatten(1))
+
+    @torch.no_grad()
+    def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
+        """Draw samples: twenty steps of a second-order solver; ``sample.solvers.walk`` offers the others.
+
+        Args:
+            n: how many.
+            given: ``class``.
+            rng: one stream for each.
+
+        Raises:
+            InputError: if the number of streams differs, or a condition does not exist.
+        """
+        if len(rng) != n:
+            raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
+        denoiser = self.denoiser(given, n)
+        return self.finish(walk(denoiser, self.noise.prior(self.like(n, rng), rng), rng))
+
+    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
+        """The variational bound of each sample, term by term, under its class where it has one.
+
+        Args:
+            x: data.
+            rng: one stream for each sample.
+            calls: network calls, the number of strata; every term when None.
+        """
+        x0, levels = self.scaled(x), self.settings.datum.resolution
+        y = x["y"] if self.settings.classes and "y" in x else None
+        found: list[Bound] = []
+        for start in range(0, len(x0), AT_ONCE):
+            piece = slice(start, start + AT_ONCE)
+            shown = Shown(self, None if y is None else y[piece])
+            found.append(bound(shown, x0[piece], rng.take(piece), calls=calls, levels=levels))
+        return Bound.cat(found)
+
+    def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
+        """Minus the variational bound, estimated from ``CALLS`` strata of times. [nats]"""
+        return -self.bound_of(x, rng, calls=min(CALLS, self.settings.steps)).total
+
+    def likelihood_notes(self) -> list[str]:
+        """How ``log_prob`` comes about, for a report."""
+        calls = min(CALLS, self.settings.steps)
+        return [f"variational bound, estimated without bias from {calls} of its {self.settings.steps} terms a sample"]

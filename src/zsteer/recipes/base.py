@@ -57,6 +57,7 @@ RECIPES: Mapping[str, str] = MappingProxyType(
 KNOBS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
+        "ddpm": "zsteer.recipes.diffusion.settings:DiffusionKnobs",
         "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
         "multinomial": "zsteer.recipes.multinomial.settings:MultinomialKnobs",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingKnobs",
