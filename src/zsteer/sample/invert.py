@@ -65,7 +65,7 @@ def _guess(
 
 @torch.no_grad()
 def invert(
-    denoiser: Denoiser, x0: Float[Tensor, "b ..."], *, steps: int = 25, refine: int = 2, spacing: Spacing = "time"
+    denoiser: Denoiser, x0: Float[Tensor, "b ..."], *, steps: int = 25, refine: int = 2, spacing: Spacing = "log_snr"
 ) -> Inversion:
     """Find the noise that leads to given data; ``steps * refine`` network calls.
 

@@ -36,7 +36,7 @@ class Solver:
     order: int
     stochastic: bool = False
     calls: int = 1
-    spacing: Spacing = "log_snr"
+    spacing: Spacing = "time"
 
     def count(self, steps: int) -> int:
         """Network calls of a walk."""
@@ -44,10 +44,11 @@ class Solver:
 
 
 SOLVERS: dict[str, Solver] = {
-    "ancestral": Solver(ancestral, 0, stochastic=True, spacing="time"),
-    "ddim": Solver(ddim, 1, spacing="time"),
+    "ancestral": Solver(ancestral, 0, stochastic=True),
+    "ddim": Solver(ddim, 1),
     "multistep2": Solver(partial(multistep, order=2), 2),
     "multistep3": Solver(partial(multistep, order=3), 3),
+    "corrected": Solver(partial(multistep, order=2, corrected=True), 3),
     "heun": Solver(heun, 2, calls=2),
 }
 

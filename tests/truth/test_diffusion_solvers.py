@@ -1,0 +1,194 @@
+"""Solvers on a mixture with its exact denoiser: order of convergence, ends of a walk, inversion, automatic steps."""
+
+import math
+from functools import cache
+from itertools import pairwise
+
+import pytest
+import torch
+from tests.diffusion import data, draws, model, one, start, three
+
+from zsteer.errors import CapabilityError, SettingsError
+from zsteer.maths.schedules import SCHEDULES, Schedule
+from zsteer.maths.solvers import mean_weights, midpoint_weights, value_weights
+from zsteer.sample.auto import auto
+from zsteer.sample.ddim import ddim
+from zsteer.sample.invert import invert
+from zsteer.sample.solvers import SOLVERS, walk
+from zsteer.sample.times import times
+
+DETERMINISTIC = [name for name, solver in SOLVERS.items() if not solver.stochastic]
+RANGE = 2.0
+"""Of values in [-1, 1], in which images are; the toy's data have the same spread."""
+
+
+def psnr(x, y):
+    return 20 * math.log10(RANGE / float((x - y).square().mean().sqrt()))
+
+
+def evenly(n, begin=0.8, end=0.2):
+    return [begin + (end - begin) * i / n for i in range(n + 1)]
+
+
+@cache
+def crossed(name, steps, back):
+    """Between t = 0.8 and 0.2, where the denoiser is smooth, from fixed points."""
+    x, rng = start(32, 0)
+    return SOLVERS[name].run(model().denoiser(None, 32), x, evenly(steps)[:: -1 if back else 1], rng)
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+@pytest.mark.parametrize("back", [False, True], ids=["to data", "to noise"])
+def test_order_of_convergence(name, back):
+    """Halving the steps divides the error by 2^order."""
+    solver = SOLVERS[name]
+    # Of order 3 at 400 steps: its own error is 1/100 of the smallest that is measured, or less.
+    fine = crossed("corrected", 400, back)
+    errors = [float((crossed(name, steps, back) - fine).square().mean().sqrt()) for steps in (20, 40, 80)]
+    orders = [math.log2(rough / better) for rough, better in pairwise(errors)]
+    assert all(abs(order - solver.order) < 0.3 for order in orders), (errors, orders)
+
+
+def test_ddim_on_a_normal_is_the_product_of_its_steps():
+    """Each step is linear in x there; the whole walk is a product that is worked out by hand."""
+    mean, variance, steps = 0.6, 0.3, 12
+    toy = model(one([mean], [variance]))
+    x, rng = start(3, 0, 1)
+    at = times(toy.noise, steps)
+    left = [float(toy.noise.schedule.abar(torch.tensor(t, dtype=torch.float64))) for t in at]
+    y = x.clone()
+    for now, then in pairwise(left):
+        x0 = mean + math.sqrt(now) * variance / (now * variance + 1 - now) * (y - math.sqrt(now) * mean)
+        y = math.sqrt(then) * x0 + math.sqrt(1 - then) * (y - math.sqrt(now) * x0) / math.sqrt(1 - now)
+    assert float((ddim(toy.denoiser(None, 3), x, at, rng) - y).abs().max()) < 1e-12
+
+
+def test_the_exact_walk_of_a_normal_keeps_quantiles():
+    """Truth: the deterministic flow takes the quantile of x_1 to the same quantile of the data."""
+    mean, variance = [0.6, -0.2], [0.3, 1.4]
+    toy = model(one(mean, variance))
+    x, rng = start(8, 0)
+    wanted = torch.tensor(mean, dtype=torch.float64) + torch.tensor(variance, dtype=torch.float64).sqrt() * x
+    for name in DETERMINISTIC:
+        found = walk(toy.denoiser(None, 8), x, rng, solver=name, steps=80)
+        # Order 1 at 80 steps; the others end with one short step of order 1.
+        assert float((found - wanted).abs().max()) < (0.1 if name == "ddim" else 0.02), name
+
+
+@pytest.mark.parametrize("spacing", ["time", "log_snr", "karras"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_times_fall_from_one_to_zero(spacing, schedule):
+    noise = model(schedule=Schedule(schedule)).noise
+    for steps in (1, 2, 7, 50):
+        found = times(noise, steps, spacing)
+        assert len(found) == steps + 1 and found[0] == 1 and found[-1] == 0
+        assert all(later < earlier for earlier, later in pairwise(found))
+    if spacing != "time":
+        assert times(noise, 7, spacing)[-2] == pytest.approx(1 / noise.steps, rel=1e-9)
+        assert times(noise, 7, spacing, first=0.02)[-2] == pytest.approx(0.02, rel=1e-9)
+    ratio = noise.log_snr(torch.tensor(times(noise, 9, spacing)[:-1], dtype=torch.float64))
+    steps = ratio.diff() if spacing == "log_snr" else (-ratio / 14).exp().diff()
+    if spacing != "time":
+        assert float((steps - steps[0]).abs().max() / steps[0].abs()) < 1e-8
+
+
+def test_weights_are_integrals_of_lagrange_polynomials():
+    """By quadrature over the step; and a polynomial of the order's degree is averaged without error."""
+    for h, nodes in ((0.4, [0.0, -0.3]), (1.1, [0.0, -0.5, -1.2]), (-0.8, [0.0, 0.6, 1.5]), (0.9, [0.0, 0.9])):
+        u = torch.linspace(0, h, 20_001, dtype=torch.float64)
+        for j, found in enumerate(mean_weights(h, nodes)):
+            lagrange = torch.ones_like(u)
+            for i, node in enumerate(nodes):
+                if i != j:
+                    lagrange = lagrange * (u - node) / (nodes[j] - node)
+            wanted = torch.trapezoid(u.exp() * lagrange, u) / torch.trapezoid(u.exp(), u)
+            # The trapezoid rule's own error at 20,000 intervals.
+            assert found == pytest.approx(float(wanted), abs=1e-7)
+    assert midpoint_weights(0.4, [0.0, -0.8]) == pytest.approx([1.25, -0.25])
+    assert value_weights(2.0, [0.0, 1.0]) == pytest.approx([-1.0, 2.0])
+    assert mean_weights(math.inf, [0.0, -1.0]) == [1.0, 0.0]
+
+
+def test_the_last_step_gives_the_prediction_itself():
+    toy = model()
+    x, rng = start(5, 0)
+    for name in DETERMINISTIC:
+        found = SOLVERS[name].run(toy.denoiser(None, 5), x, [0.3, 0.0], rng)
+        said = toy.denoiser(None, 5).predict(x, torch.full((5,), 0.3, dtype=torch.float64))
+        assert torch.allclose(found, said.x0, rtol=0, atol=1e-14), name
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_inversion_comes_back_within_fifty_calls(seed, schedule):
+    """Round trip of 64 data points at 50 network calls there, 25 back; explicit inversion at 50 for comparison."""
+    n, toy = 64, model(schedule=Schedule(schedule))
+    denoiser, x0 = toy.denoiser(None, n), data(three(), n, seed)
+    _, rng = start(n, seed)
+    found = invert(denoiser, x0, steps=25, refine=2)
+    assert found.calls == 50
+    back = ddim(denoiser, found.x, found.times, rng)
+    assert psnr(back, x0) >= 45
+    at = times(toy.noise, 50)[::-1]
+    lifted = toy.noise.abar(at[1], x0).sqrt() * x0
+    explicit = ddim(denoiser, ddim(denoiser, lifted, at[1:], rng), at[::-1], rng)
+    assert psnr(back, x0) > psnr(explicit, x0) + 10
+    # The code is noise: as a set it has the moments of a standard normal, but for the first-order error of 25 steps.
+    assert abs(float(found.x.square().mean()) - 1) < 0.5
+
+
+def test_inversion_converges_to_the_inverse():
+    """With more iterations the round trip ends in rounding; the reported gap bounds what is left."""
+    n, toy = 16, model(schedule=Schedule("cosine"))
+    denoiser, x0 = toy.denoiser(None, n), data(three(), n, 0)
+    _, rng = start(n, 0)
+    gaps = []
+    for refine in (1, 3, 9):
+        found = invert(denoiser, x0, steps=15, refine=refine)
+        left = (ddim(denoiser, found.x, found.times, rng) - x0).square().mean(1).sqrt()
+        gaps.append(float(found.gap.max()))
+        assert float(left.max()) < 3 * gaps[-1]
+    assert gaps[0] > 10 * gaps[1] > 100 * gaps[2]
+    x = draws(n, 3)
+    x0 = ddim(denoiser, x, times(toy.noise, 15, "log_snr"), rng)
+    again = invert(denoiser, x0, steps=15, refine=12).x
+    # 12 iterations at a factor of about 0.4 each, where the walk spreads noise by no more than a factor of 10.
+    assert float((again - x).abs().max()) < 1e-3
+
+
+def test_automatic_steps_keep_their_tolerance(seed):
+    toy, n = model(schedule=Schedule("cosine")), 16
+    denoiser, (x, rng) = toy.denoiser(None, n), start(n, seed)
+    fine = walk(denoiser, x, rng, solver="corrected", steps=200)
+    spread = float((fine - fine.mean(0)).square().mean().sqrt())
+    found = {}
+    for solver in ("ddim", "multistep2"):
+        chosen = auto(denoiser, x, rng, solver=solver, tolerance=0.05)
+        assert chosen.met and chosen.error <= 0.05
+        assert all(error > 0.05 for steps, error in chosen.tried.items() if steps < chosen.steps)
+        assert chosen.calls == sum(SOLVERS[solver].count(steps) for steps in (*chosen.tried, 100))
+        rough = walk(denoiser, x, rng, solver=solver, steps=chosen.steps)
+        true = float((rough - fine).square().mean().sqrt()) / spread
+        # The pilot's reference has an error of its own: of order 1 and 100 steps about 1/100 of the spread.
+        assert true < 0.05 + 0.02
+        found[solver] = chosen.steps
+    assert found["multistep2"] < found["ddim"]
+    assert auto(denoiser, x, rng, tolerance=1e-9, candidates=(4, 8)).met is False
+
+
+def test_wishes_that_cannot_be_met_are_one_line():
+    toy = model()
+    denoiser, (x, rng) = toy.denoiser(None, 4), start(4, 0)
+    with pytest.raises(SettingsError, match="at least 1 step, got 0"):
+        walk(denoiser, x, rng, steps=0)
+    with pytest.raises(SettingsError, match="did you mean 'multistep"):
+        walk(denoiser, x, rng, solver="multistep")
+    with pytest.raises(SettingsError, match="eta"):
+        walk(denoiser, x, rng, solver="heun", eta=0.5)
+    with pytest.raises(CapabilityError, match="draws anew"):
+        auto(denoiser, x, rng, solver="ancestral")
+    with pytest.raises(CapabilityError, match="eta=0"):
+        ddim(denoiser, x, [0.2, 0.5], rng, eta=0.5)
+    with pytest.raises(SettingsError, match="no noise"):
+        ddim(denoiser, x, [0.0, 0.5], rng)
+    with pytest.raises(SettingsError, match="refine"):
+        invert(denoiser, x, refine=0)
