@@ -22,7 +22,7 @@ from zsteer.evaluate.report import Cell, Table
 from zsteer.models.ddpm import DDPM
 from zsteer.recipes.base import Experiment
 from zsteer.recipes.bench.peers import run_peer
-from zsteer.recipes.diffusion.bench.judging import Judge, drawn, judge_of
+from zsteer.recipes.diffusion.bench.judging import Judge, Judged, drawn, judge_of
 from zsteer.recipes.diffusion.bench.speed import CPU, PEERS, quickest
 from zsteer.recipes.diffusion.settings import Diffusion
 from zsteer.train.loop import Fit, fit
@@ -42,28 +42,28 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         quick: a training of 20 CPU-seconds each, whose samples mean little.
         watch: called with progress.
     """
-    seconds, n = (20, 20) if quick else (500, 320)
+    seconds, n = (20.0, 20) if quick else (500.0, 320)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         judge = judge_of(data, quick=quick)
         rows = _own(data, seconds, n, judge, watch)
         for name, script, _ in PEERS:
-            watch({"doing": f"{name}, {seconds} CPU-seconds of training"})
+            watch({"doing": f"{name}, {seconds:.0f} CPU-seconds of training"})
             rows.append(_peer(name, script, data, seconds, n, judge, PEER_STEPS if not quick else 5))
-        null = judge.null(n)
-        rows.append(["training images (null)", "", "", null.distance, null.agreement, null.variety, ""])
+        rows.append(["training images (null)", "", "", *_figures(judge.null(n)), ""])
     finally:
         torch.set_num_threads(threads)
+    what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against as many test images"
+    agreement = "agreement: share put into the class asked for by a classifier trained apart"
+    guides = "denoising-diffusion-pytorch with its own guidance (scale 6), diffusers with class embedding"
     notes = [
-        f"{judge.name}: Frechet distance in the features of the shipped net (not FID), {n} samples against as many "
-        f"test images; agreement: share put into the class asked for by a classifier trained apart",
-        f"peers: learning rate {PEER_RATE:g}, ten times their default; denoising-diffusion-pytorch with its own "
-        f"guidance (scale 6), diffusers with class embedding; {PEER_STEPS} steps of DDIM",
+        f"{judge.name}: {what}; {agreement}",
+        f"peers: learning rate {PEER_RATE:g}, ten times their default; {guides}",
         "ours: the ddpm recipe's default with as many updates as fit; 20 steps of multistep2; scale 1 is no guidance",
     ]
     columns = ["model", "updates", "training", judge.name, "agreement", "variety", "CPU-ms a sample"]
-    return [Table(f"Learnt in {seconds} CPU-seconds from scratch", columns, rows, notes)]
+    return [Table(f"Learnt in {seconds:.0f} CPU-seconds from scratch", columns, rows, notes)]
 
 
 def _build(data: Path, steps: int | None) -> Experiment:
@@ -72,7 +72,7 @@ def _build(data: Path, steps: int | None) -> Experiment:
 
 def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list[list[Cell]]:
     """As many updates as fit, found by timing a few; then trained from scratch by that plan."""
-    watch({"doing": f"zsteer, {seconds} CPU-seconds of training"})
+    watch({"doing": f"zsteer, {seconds:.0f} CPU-seconds of training"})
     pilot = _build(data, None)
     if pilot.source is None or pilot.plan is None:
         raise CapabilityError("the ddpm recipe has nothing to train")
@@ -90,8 +90,7 @@ def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list
     for scale in SCALES:
         images, y, took = drawn(trained.eval(), n, {"scale": scale})
         found = judge.of(images, y)
-        figures = (found.distance, found.agreement, found.variety)
-        rows.append([f"zsteer, scale {scale:g}", steps, spent, *figures, 1000 * took / n])
+        rows.append([f"zsteer, scale {scale:g}", steps, spent, *_figures(found), 1000 * took / n])
     return rows
 
 
@@ -109,5 +108,9 @@ def _peer(name: str, script: str, data: Path, seconds: float, n: int, judge: Jud
     found = judge.of(ImageSpace(1, height, width).encode(made.pixels), torch.from_numpy(made.labels))
     told = run.figures
     title = f"{name} {told['version']}, {told['sampler']}"
-    figures = (found.distance, found.agreement, found.variety)
-    return [title, int(told["steps"]), float(told["train_seconds"]), *figures, 1000 * told["sample_seconds"] / n]
+    spent = float(told["train_seconds"])
+    return [title, int(told["steps"]), spent, *_figures(found), 1000 * told["sample_seconds"] / n]
+
+
+def _figures(found: Judged) -> tuple[float, float, float]:
+    return found.distance, found.agreement, found.variety

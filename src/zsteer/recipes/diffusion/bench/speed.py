@@ -119,11 +119,11 @@ def quickest(function: Callable[[], object], repeats: int) -> float:
 
 def _table(own: Cost, how: str, found: Sequence[tuple[str, str, PeerRun]], repeats: int) -> Table:
     rows = [_row("zsteer, the ddpm recipe's default", own, own)]
+    batch = f"batch {BATCH}, 1 x 28 x 28; least of {repeats} after one to warm up"
+    peers = f"peers their default of {DEFAULT_STEPS:,} calls, from the call's cost"
     notes = [
-        f"CPU-ms on one thread, batch {BATCH}, 1 x 28 x 28; least of {repeats} after one to warm up; ours before and "
-        f"after the peers, {how}",
-        f"64 samples: ours 20 steps of multistep2, measured; peers their default of {DEFAULT_STEPS:,} calls, from the "
-        f"call's cost; classifier-free guidance doubles both; times more: of the peer over ours",
+        f"CPU-ms on one thread, {batch}; ours before and after the peers, {how}; times more: of the peer over ours",
+        f"64 samples: ours 20 steps of multistep2, measured; {peers}; classifier-free guidance doubles both",
     ]
     for name, net, run in found:
         if run.missing:
