@@ -207,15 +207,17 @@ def install(level):
 
 def install_peers():
     """Make .venv-peers with the pinned versions of other people's packages."""
-    wanted = os.path.join("benchmarks", "peers", "requirements.txt")
     inside = os.path.relpath(PYTHON, VENV)
     start = time.time()
     say("Setting up .venv-peers (once; a few minutes at most)...")
     call(["-m", "venv", PEERS], "could not make %s" % PEERS)
-    options = ["--disable-pip-version-check", "--progress-bar", "off", "-c", "constraints.txt", "-r", wanted]
-    command = [os.path.join(PEERS, inside), "-m", "pip", "install", "-q"] + options
-    if subprocess.call(command, cwd=ROOT) != 0:
-        raise Failure("pip could not install the peers: the reason stands above; the benchmarks run without them")
+    # The second list comes without its dependencies: torchvision, accelerate and CUDA are no part of what is measured.
+    for name, further in (("requirements.txt", []), ("requirements-bare.txt", ["--no-deps"])):
+        wanted = os.path.join("benchmarks", "peers", name)
+        options = ["--disable-pip-version-check", "--progress-bar", "off", "-c", "constraints.txt", "-r", wanted]
+        command = [os.path.join(PEERS, inside), "-m", "pip", "install", "-q"] + options + further
+        if subprocess.call(command, cwd=ROOT) != 0:
+            raise Failure("pip could not install the peers: the reason stands above; the benchmarks run without them")
     say("Set up in %.0f s." % (time.time() - start))
 
 

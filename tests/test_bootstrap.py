@@ -98,6 +98,20 @@ def test_the_download_of_cuda_is_announced(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out == ""
 
 
+def test_peers_that_ask_for_much_come_without_it(monkeypatch):
+    commands = []
+    monkeypatch.setattr(bootstrap, "call", lambda *_: [])
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, **_: commands.append(command) or 0)
+    bootstrap.install_peers()
+    assert commands[0][-1] == str(Path("benchmarks", "peers", "requirements.txt"))
+    assert commands[1][-1] == "--no-deps"
+    pinned = Path(bootstrap.ROOT, "benchmarks", "peers", "requirements-bare.txt").read_text(encoding="utf-8")
+    assert all("==" in line for line in pinned.splitlines() if not line.startswith("#"))
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda *_, **__: 1)
+    with pytest.raises(bootstrap.Failure, match="run without them"):
+        bootstrap.install_peers()
+
+
 def test_an_unknown_command_lists_the_known_ones(capsys):
     assert bootstrap.main(["tset"]) == 2
     said = capsys.readouterr().out

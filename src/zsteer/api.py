@@ -88,6 +88,7 @@ class Loaded:
         start: Any = None,
         *,
         toward: Mapping[str, object],
+        given: Mapping[str, object] | None = None,
         keep: Mapping[str, object] | None = None,
         max_edits: int | None = None,
         top: int = 1,
@@ -99,6 +100,7 @@ class Loaded:
         Args:
             start: what to edit: a batch, a table that the kit read, or a list of sequences; None for new samples.
             toward: property -> wanted value, for example ``{"binds": "YLQPRTFLL"}`` or ``{"like": "binders.tsv"}``.
+            given: conditions by name, as for ``sample``.
             keep: what must stay, for example ``{"ends": 3}``.
             max_edits: changes of each start, or None for no limit.
             top: results for each start.
@@ -113,7 +115,7 @@ class Loaded:
         """
         cls = knobs_of(self.model.kind)
         chosen = settings_from(cls, knobs, where=f"steer {self.folder.name}")
-        goal = Goal(toward=dict(toward), keep=dict(keep or {}))
+        goal = Goal(toward=dict(toward), given=dict(given or {}), keep=dict(keep or {}))
         rng = Streams.of(seed, 1, device=self.device)
         return self.kit.steer(start, goal, Budget(edits=max_edits, top=top), chosen, rng)
 

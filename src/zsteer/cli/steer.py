@@ -26,7 +26,7 @@ class Steer:
     """
 
     input: Path | None = None
-    """What to start from: receptors (.tsv (AIRR), .csv, .fasta, each also as .gz), or a user's ratings."""
+    """What to start from: receptors (.tsv (AIRR), .csv, .fasta, each also as .gz), a user's ratings, or images."""
     out: Path | None = None
     """Where the designs go, by ending, as for --input; printed when absent."""
     max_edits: int | None = None
@@ -61,11 +61,12 @@ def run(arguments: Sequence[str]) -> int:
     knobs = knobs_of(catalog.describe(folder)["kind"])
     command = parse(_command(knobs), words, name=f"steer {name}")
     toward = pairs(command.toward, flag="--toward")
+    given = pairs(command.given, flag="--given")
     keep = pairs(command.keep, flag="--keep")
     if not toward:
         raise SettingsError("zsteer steer needs --toward name=value, for example --toward binds=YLQPRTFLL")
     chosen = {key: getattr(command, key) for key in knobs.model_fields}
-    if command.input is None and chosen.get("user") is None:
+    if command.input is None and "number" not in chosen and chosen.get("user") is None:
         other = " (or --user NAME)" if "user" in chosen else ""
         raise SettingsError(f"zsteer steer {name} needs --input FILE{other}")
     if command.out is not None:
@@ -78,7 +79,14 @@ def run(arguments: Sequence[str]) -> int:
         kit.check_ending(command.out)
     start = None if command.input is None else kit.read(command.input, skip_invalid=command.skip_invalid)
     designs = loaded.steer(
-        start, toward=toward, keep=keep, max_edits=command.max_edits, top=command.top, seed=command.seed, **chosen
+        start,
+        toward=toward,
+        given=given,
+        keep=keep,
+        max_edits=command.max_edits,
+        top=command.top,
+        seed=command.seed,
+        **chosen,
     )
     facts = {"designs": len(designs), **designs.facts}
     if command.out is not None:
@@ -109,6 +117,11 @@ def _command(knobs: Any) -> type[Any]:
         (
             "toward",
             Annotated[_append(), tyro.conf.arg(help="name=value to steer towards: binds=PEPTIDE, or like=FILE")],
+            field(default=()),
+        ),
+        (
+            "given",
+            Annotated[_append(), tyro.conf.arg(help="name=value that holds, as for sample: class=boot")],
             field(default=()),
         ),
         (

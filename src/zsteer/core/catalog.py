@@ -19,9 +19,11 @@ KINDS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.models.autoregressive:Autoregressive",
         "classifier": "zsteer.models.classifier:Classifier",
+        "ddpm": "zsteer.models.ddpm:DDPM",
         "dwae": "zsteer.models.dwae:DisentangledWAE",
         "gan": "zsteer.models.gan:Gan",
         "image-classifier": "zsteer.models.image_classifier:ImageClassifier",
+        "noisy-classifier": "zsteer.models.noisy_classifier:NoisyClassifier",
         "rbm": "zsteer.models.rbm:RBM",
         "rbm-ratings": "zsteer.models.rbm_cf:RatingRBM",
         "sequence-judge": "zsteer.models.judge:SequenceJudge",

@@ -10,6 +10,7 @@ The discrete chain of T steps has the times i / T, and the lecture's betas follo
 beta_i = 1 - abar(i / T) / abar((i - 1) / T), so that abar_t = alpha_1 ... alpha_t holds exactly.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from zsteer.errors import SettingsError
 
-__all__ = ["SCHEDULES", "Schedule", "abar", "alpha"]
+__all__ = ["SCHEDULES", "Curve", "Listed", "Schedule", "abar", "alpha"]
 
 SCHEDULES = ("linear", "cosine", "sigmoid", "polynomial")
 
@@ -40,8 +41,56 @@ def abar(alphas: Float[Tensor, " steps"]) -> Float[Tensor, " steps"]:
     return torch.cumprod(alphas, 0)
 
 
+class Curve(ABC):
+    """How fast the data drown: everything follows from the squared noise as a function of time."""
+
+    @abstractmethod
+    def variance(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Squared noise, 1 - abar(t)."""
+
+    def abar(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Squared signal."""
+        return 1 - self.variance(t)
+
+    def signal(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """What x_0 is multiplied with."""
+        return self.abar(t).sqrt()
+
+    def sigma(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """What the noise is multiplied with."""
+        return self.variance(t).sqrt()
+
+    def log_snr(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Log of signal^2 / sigma^2; infinite at t = 0 unless there is a gap."""
+        return self.abar(t).log() - self.variance(t).log()
+
+    def time(self, log_snr: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """The time with a log signal-to-noise ratio: the inverse of ``log_snr``, by bisection in float64."""
+        wanted = log_snr.double()
+        low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
+        for _ in range(60):
+            middle = (low + high) / 2
+            early = self.log_snr(middle) > wanted
+            low, high = torch.where(early, middle, low), torch.where(early, high, middle)
+        return ((low + high) / 2).to(log_snr.dtype)
+
+    def betas(self, steps: int) -> Float[Tensor, " steps"]:
+        """beta_1 ... beta_T of the discrete chain, float64.
+
+        Args:
+            steps: T.
+
+        Raises:
+            SettingsError: if there is no step.
+        """
+        if steps < 1:
+            raise SettingsError(f"expected at least 1 step, got {steps}")
+        left = self.abar(torch.arange(steps + 1, dtype=torch.float64) / steps)
+        return 1 - left[1:] / left[:-1]
+
+
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Curve):
     r"""How fast the data drown.
 
     The shapes f(t), with f(0) = 1:
@@ -94,42 +143,38 @@ class Schedule:
         """Squared noise, 1 - abar(t)."""
         return self.gap + (1 - self.rest - self.gap) * self._fallen(t).clamp(0, 1)
 
+
+@dataclass(frozen=True)
+class Listed(Curve):
+    r"""The schedule of a list of betas, for models whose chain was fixed elsewhere.
+
+    At the times i / T it is the chain's own, in between the data drown at the constant rate of the step:
+    :math:`\log \bar\alpha` is linear there.
+
+    Args:
+        values: beta_1 ... beta_T.
+
+    Raises:
+        SettingsError: if there is none, or one lies outside (0, 1).
+    """
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or not all(0 < beta < 1 for beta in self.values):
+            raise SettingsError("expected betas in (0, 1), one for each step of the chain, at least one")
+
+    def _log_abar(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        betas = torch.tensor(self.values, dtype=torch.float64, device=t.device)
+        left = torch.cat([betas.new_zeros(1), torch.log1p(-betas).cumsum(0)])
+        place = t.double().clamp(0, 1) * len(betas)
+        step = place.floor().long().clamp(max=len(betas) - 1)
+        return torch.lerp(left[step], left[step + 1], place - step)
+
+    def variance(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Squared noise, 1 - abar(t)."""
+        return -torch.expm1(self._log_abar(t)).to(t.dtype)
+
     def abar(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Squared signal."""
-        return 1 - self.variance(t)
-
-    def signal(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """What x_0 is multiplied with."""
-        return self.abar(t).sqrt()
-
-    def sigma(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """What the noise is multiplied with."""
-        return self.variance(t).sqrt()
-
-    def log_snr(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Log of signal^2 / sigma^2; infinite at t = 0 unless there is a gap."""
-        return self.abar(t).log() - self.variance(t).log()
-
-    def time(self, log_snr: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """The time with a log signal-to-noise ratio: the inverse of ``log_snr``, by bisection in float64."""
-        wanted = log_snr.double()
-        low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
-        for _ in range(60):
-            middle = (low + high) / 2
-            early = self.log_snr(middle) > wanted
-            low, high = torch.where(early, middle, low), torch.where(early, high, middle)
-        return ((low + high) / 2).to(log_snr.dtype)
-
-    def betas(self, steps: int) -> Float[Tensor, " steps"]:
-        """beta_1 ... beta_T of the discrete chain, float64.
-
-        Args:
-            steps: T.
-
-        Raises:
-            SettingsError: if there is no step.
-        """
-        if steps < 1:
-            raise SettingsError(f"expected at least 1 step, got {steps}")
-        left = self.abar(torch.arange(steps + 1, dtype=torch.float64) / steps)
-        return 1 - left[1:] / left[:-1]
+        """Squared signal; not as 1 - variance, which would cancel at the noisy end."""
+        return self._log_abar(t).exp().to(t.dtype)

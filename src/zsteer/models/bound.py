@@ -9,6 +9,7 @@ the terms fall about as 1 / t; the first is {1} alone, so that L_0 is always the
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,14 +17,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zsteer.core.protocols import Denoiser
+from zsteer.core.protocols import Denoiser, Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths import diffusion
 from zsteer.maths.gaussian import kl_to_standard_normal, log_density
 from zsteer.noise.gaussian import Gaussian
 
-__all__ = ["Bound", "bound", "strata", "term"]
+__all__ = ["Bound", "bound", "strata", "term", "term_of"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,19 @@ class Bound:
     at: Int[Tensor, "b k"]
     sizes: Int[Tensor, " k"]
     dims: int
+
+    @staticmethod
+    def cat(pieces: "Sequence[Bound]") -> "Bound":
+        """Join bounds of pieces of a set, made with the same strata.
+
+        Raises:
+            SettingsError: if there is none, or the strata differ.
+        """
+        if not pieces or any(not torch.equal(one.sizes, pieces[0].sizes) for one in pieces):
+            raise SettingsError("expected bounds of at least one piece, all with the same strata")
+        first = pieces[0]
+        far, terms, at = (torch.cat([getattr(one, name) for one in pieces]) for name in ("far", "terms", "at"))
+        return Bound(far, terms, at, first.sizes, first.dims)
 
     @property
     def exact(self) -> bool:
@@ -115,10 +129,31 @@ def term(
         rng: one stream for each sample.
         levels: number of even levels in [-1, 1] that the data lie on; 0 for data with a density.
     """
-    t, s = at.double() / noise.steps, (at - 1).double() / noise.steps
+    t = at.double() / noise.steps
     x_t = noise.corrupt(x0, t, rng)
     # Networks read times in the type of the data; the coefficients are worked out in float64.
-    mean, variance = noise.kernel(x_t, denoiser.predict(x_t, t.to(x0.dtype)), t, s)
+    return term_of(noise, (x0, x_t), denoiser.predict(x_t, t.to(x0.dtype)), at, levels)
+
+
+def term_of(
+    noise: Gaussian,
+    pair: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
+    said: Prediction,
+    at: Int[Tensor, " b"],
+    levels: int,
+) -> Float[Tensor, " b"]:
+    """The term of the bound at one t for each sample, given what the model says at x_t. [nats]
+
+    Args:
+        noise: the noise.
+        pair: x_0 and x_t.
+        said: the model's prediction at x_t.
+        at: t in 1 ... T.
+        levels: number of even levels in [-1, 1] that the data lie on; 0 for data with a density.
+    """
+    x0, x_t = pair
+    t, s = at.double() / noise.steps, (at - 1).double() / noise.steps
+    mean, variance = noise.kernel(x_t, said, t, s)
     true_mean, true_variance = noise.posterior(x0, x_t, t, s)
     log_var = variance.log()
     # At t = 1 the posterior is a point; its divergence is not read there.

@@ -94,6 +94,28 @@ class Datum(Settings):
             f"the model takes values={self.values}"
         )
 
+    @property
+    def resolution(self) -> int:
+        """Levels that a value can have: 256 of images of 8 bits, 2 of binary ones; 0 of reals, which have none."""
+        return {"unit": 256, "binary": 2, "levels": self.levels, "real": 0}[self.values]
+
+    def centred(self, x: Batch) -> Float[Tensor, "b size"]:
+        """The numbers of each sample in a row, with 0 in the middle: [0, 1] and levels in [-1, 1], reals as they are.
+
+        Raises:
+            InputError: as ``flat``.
+        """
+        rows = self.flat(x)
+        return rows if self.values == "real" else rows * (2 / max(self.levels - 1, 1)) - 1
+
+    def uncentred(self, rows: Float[Tensor, "b size"]) -> Batch:
+        """Centred numbers as samples: cut to the range, and rounded where values are whole."""
+        if self.values == "real":
+            return self.batch(rows)
+        top = max(self.levels - 1, 1)
+        found = ((rows + 1) / 2).clamp(0, 1) * top
+        return self.batch(found if self.values == "unit" else found.round())
+
     def batch(self, flat: Float[Tensor, "b size"]) -> Batch:
         """Rows of numbers as a batch of samples."""
         return Batch({"x": flat.reshape(len(flat), *self.shape)})

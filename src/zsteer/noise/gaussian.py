@@ -22,7 +22,7 @@ from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths import diffusion
-from zsteer.maths.schedules import Schedule
+from zsteer.maths.schedules import Curve
 
 __all__ = ["Gaussian"]
 
@@ -43,7 +43,7 @@ class Gaussian:
         SettingsError: if there is no step.
     """
 
-    schedule: Schedule
+    schedule: Curve
     steps: int = 1000
     variance: Literal["posterior", "forward"] = "posterior"
 

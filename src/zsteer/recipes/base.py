@@ -29,6 +29,8 @@ Size = Literal["xs", "s", "m", "l"]
 
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
+        "ddpm": "zsteer.recipes.diffusion.settings:Diffusion",
+        "ddpm-classifier": "zsteer.recipes.diffusion.settings:NoisyClassifierRecipe",
         "gan": "zsteer.recipes.gan.settings:PlainGan",
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
         "rbm": "zsteer.recipes.rbm.settings:Machine",
@@ -53,6 +55,7 @@ RECIPES: Mapping[str, str] = MappingProxyType(
 KNOBS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
+        "ddpm": "zsteer.recipes.diffusion.settings:DiffusionKnobs",
         "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingKnobs",
     }

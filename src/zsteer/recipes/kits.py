@@ -22,6 +22,7 @@ __all__ = ["KITS", "PROTOCOLS", "Ask", "Designs", "Kit", "kit_of", "protocol_of"
 KITS: Mapping[str, str] = MappingProxyType(
     {
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "ddpm": "zsteer.recipes.diffusion.kit:DiffusionKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
         "gan": "zsteer.recipes.vectors.kit:VectorKit",
         "rbm": "zsteer.recipes.rbm.kit:kit",

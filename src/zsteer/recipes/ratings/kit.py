@@ -225,6 +225,8 @@ class RatingKit:
             SettingsError: if the goal is another.
         """
         del rng
+        if goal.given:
+            raise SettingsError(f"recommendation takes no --given, got {', '.join(goal.given)}")
         users = self._starts(start if start is not None else knobs.user)
         weight, title = self._aim(goal)
         columns: dict[str, list[object]] = {"user": [], "rank": [], "item": [], "support": [], title: []}

@@ -185,6 +185,8 @@ class ReceptorKit:
 
     def _check(self, goal: Goal, *, force: bool) -> str | None:
         """The peptide of the goal, or None for examples."""
+        if goal.given:
+            raise SettingsError(f"editing receptors takes no --given, got {', '.join(goal.given)}")
         for key in goal.toward:
             if key not in TOWARD:
                 raise SettingsError("--toward: " + nearest(key, TOWARD, what="property"))

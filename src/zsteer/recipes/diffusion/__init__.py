@@ -1,0 +1,1 @@
+"""Diffusion models of images and rows: recipes, kit, benchmark."""

@@ -1,0 +1,158 @@
+"""The diffusion recipes made ready: sets, networks, plans, and what is measured at the end on held-out samples."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams, initialised
+from zsteer.errors import InputError, SettingsError
+from zsteer.models.ddpm import DDPM
+from zsteer.models.ddpm_settings import DDPMSettings
+from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
+from zsteer.nets.autotune import Tuned, autotune
+from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.diffusion import settings as recipes
+from zsteer.recipes.vectors.sets import Sets, load_set
+from zsteer.train.loop import Optim, Plan
+from zsteer.train.source import Shuffled
+
+__all__ = ["classifier", "ddpm"]
+
+IMAGE_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 300, "batch": 64, "lr": 1e-3, "width": 32},
+    "s": {"steps": 4000, "batch": 64, "lr": 1e-3, "width": 48},
+    "m": {"steps": 20_000, "batch": 64, "lr": 8e-4, "width": 64},
+    "l": {"steps": 100_000, "batch": 256, "lr": 6e-4, "width": 96},
+}
+ROW_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 500, "batch": 256, "lr": 2e-3, "width": 128},
+    "s": {"steps": 6000, "batch": 512, "lr": 1e-3, "width": 256},
+    "m": {"steps": 20_000, "batch": 512, "lr": 1e-3, "width": 256},
+    "l": {"steps": 100_000, "batch": 2048, "lr": 1e-3, "width": 512},
+}
+CLASSIFIER_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 150, "batch": 128, "lr": 2e-3, "width": 16},
+    "s": {"steps": 2000, "batch": 128, "lr": 2e-3, "width": 24},
+    "m": {"steps": 8000, "batch": 128, "lr": 2e-3, "width": 32},
+    "l": {"steps": 30_000, "batch": 512, "lr": 2e-3, "width": 64},
+}
+LIMITS = "Trained on one set of data; it knows nothing outside that set."
+TUNING = 16
+"""Samples that precision and memory format are chosen on."""
+HELD = 1000
+"""Held-out samples behind the figures of a card."""
+
+
+def plan_of(chosen: dict[str, Any], tuned: Tuned) -> Plan:
+    """The plan of a size: cosine decay, and an average over the last tenth of the steps."""
+    steps = chosen["steps"]
+    # The loss sums over pixels; the norm of its gradient grows with their number, and clipping it would set the rate.
+    own = Optim(lr=chosen["lr"], clip=1e6, warmup=min(200, steps // 10), decay="cosine")
+    average = 1 - 1 / max(10, steps // 20)
+    return Plan(steps=steps, optim=own, ema=average, checkpoint_every=max(1, min(500, steps // 4)), bf16=tuned.half)
+
+
+def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> Experiment:
+    """The diffusion model."""
+    sets = load_set(recipe.dataset, data)
+    images = len(sets.datum.shape) == 3
+    chosen = by_size(recipe, IMAGE_SIZES if images else ROW_SIZES)
+    width = recipe.width or chosen["width"]
+    values = {
+        "datum": sets.datum,
+        "schedule": recipe.schedule,
+        "target": recipe.target if recipe.target != "auto" else "v" if images else "eps",
+        "variance": recipe.variance,
+        "classes": sets.classes if recipe.conditional else (),
+        "drop": recipe.drop,
+        "net": "unet" if images else "mlp",
+        "width": width,
+        "patch": recipe.patch,
+        "hidden": (width,) * 3,
+    }
+    with initialised(recipe.seed):
+        model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
+    tuned = _tuned(model, sets.train, device) if images else Tuned()
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, DDPM):
+            raise SettingsError("the ddpm recipe trains a DDPM")
+        trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
+        held = sets.test.take(slice(HELD)).to(device)
+        metrics = {"test_samples": len(held), "squared_error": round(_held_loss(trained, held, recipe.seed), 3)}
+        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
+        return trained
+
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, tuned), finish)
+
+
+def _tuned(model: DDPM | NoisyClassifier, train: Batch, device: torch.device) -> Tuned:
+    """What the model trains fastest with; its weights are laid out accordingly."""
+    example = train.take(slice(TUNING)).to(device)
+    streams = Streams.of(0, len(example), device=device)
+
+    def call(net: nn.Module) -> Tensor:
+        del net  # the model's own: its losses call it
+        return torch.stack(
+            [value.sum() for value in model.losses(example, model.turns[0].player, streams).values()]
+        ).sum()
+
+    tuned = autotune(model.net, call)
+    tuned.format(model.net)
+    return tuned
+
+
+@torch.no_grad()
+def _held_loss(model: DDPM | NoisyClassifier, held: Batch, seed: int) -> float:
+    """Mean of the first loss on held-out samples."""
+    found = [
+        next(iter(model.losses(held.take(piece), model.turns[0].player, rng.take(piece)).values()))
+        for rng in [Streams.of(seed, len(held), device=held.device).child("held")]
+        for piece in (slice(start, start + 250) for start in range(0, len(held), 250))
+    ]
+    return float(torch.cat(found).double().mean())
+
+
+def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device: torch.device) -> Experiment:
+    """The classifier of noisy samples."""
+    chosen = by_size(recipe, CLASSIFIER_SIZES)
+    sets = load_set(recipe.dataset, data)
+    _need_classes(sets, recipe.dataset)
+    values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
+    with initialised(recipe.seed):
+        model = NoisyClassifier(settings_from(NoisyClassifierSettings, values, where=recipe.name)).to(device)
+    tuned = _tuned(model, sets.train, device) if model.images else Tuned()
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, NoisyClassifier):
+            raise SettingsError("the classifier recipe trains a noisy classifier")
+        trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
+        held = sets.test.take(slice(HELD)).to(device)
+        metrics = {"test_samples": len(held), "cross_entropy": round(_held_loss(trained, held, recipe.seed), 3)}
+        metrics |= _accuracies(trained, held, recipe.seed)
+        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
+        return trained
+
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, tuned), finish)
+
+
+def _need_classes(sets: Sets, name: str) -> None:
+    if not sets.classes:
+        raise InputError(f"{name} has no classes to learn; take fashion-mnist or mnist, or folders named by class")
+
+
+@torch.no_grad()
+def _accuracies(model: NoisyClassifier, held: Batch, seed: int) -> dict[str, float]:
+    """Share of held-out samples that are classified rightly at a few times."""
+    found: dict[str, float] = {}
+    x0 = model.settings.datum.centred(held).reshape(len(held), *model.shape)
+    for time in (0.0, 0.25, 0.5, 0.75):
+        t = torch.full((len(held),), time, device=held.device, dtype=x0.dtype)
+        x_t = model.noise.corrupt(x0, t, Streams.of(seed, len(held), device=held.device).child("accuracy"))
+        right = (model.logits(x_t, t).argmax(1) == held["y"]).double().mean()
+        found[f"accuracy_at_{time:g}"] = round(float(right), 4)
+    return found
