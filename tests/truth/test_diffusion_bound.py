@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import strategies
 from tests.diffusion import data, model, one, three
+from tests.states import Listed, noise
+from tests.states import data as probabilities
 
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
@@ -53,19 +55,24 @@ def test_the_reported_error_is_the_spread_of_repeats():
     assert float(means.std() / errors.mean()) == pytest.approx(1, abs=0.28)
 
 
-def test_the_bound_closes_on_the_likelihood_as_the_chain_grows():
-    """With the exact denoiser what is missing falls as 1 / T; it never is negative."""
-    mixture, n = one([0.2, -0.5], [0.3, 0.6]), 3000
-    x0 = data(mixture, n, 0)
-    likelihood = -mixture.log_density(x0)
-    gaps = []
-    for steps in (20, 80, 320):
-        toy = model(mixture, steps=steps)
-        found = bound(toy.denoiser(None, n), x0, Streams.of(0, n), calls=min(steps, 40))
-        gap = found.total - likelihood
-        gaps.append(float(gap.mean()))
-        assert gaps[-1] > -3 * float(gap.std()) / math.sqrt(n)
-    assert gaps[0] > 2 * gaps[1] > 4 * gaps[2]
+@pytest.mark.parametrize("name", ["normal", "mixture"])
+def test_the_bound_reaches_the_likelihood_with_the_forward_variance(seed, name):
+    """320 steps and the exact denoiser: the bound is -log p(x_0) within 3 standard errors, with 40 calls a sample.
+
+    Not so with the posterior's variance: it is right for data at a point and too small for these, most of all in the
+    last steps, so that what is missing does not fall to 0 however long the chain.
+    """
+    mixture, n = three() if name == "mixture" else one([0.2, -0.5], [0.3, 0.6]), 3000
+    x0 = data(mixture, n, seed)
+    found = {}
+    for variance in ("forward", "posterior"):
+        toy = model(mixture, steps=320, variance=variance)
+        gap = bound(toy.denoiser(None, n), x0, Streams.of(seed, n), calls=40).total + mixture.log_density(x0)
+        found[variance] = float(gap.mean()), float(gap.std()) / math.sqrt(n)
+    gap, se = found["forward"]
+    # 20 further seeds, twice: beyond 3.5 once in 50 runs of them all. What 320 steps lack is 0.01 nats, se is 0.03.
+    assert abs(gap) < (3.0 if seed == 0 else 3.5) * se
+    assert found["posterior"][0] > 10 * found["posterior"][1]
 
 
 def test_levels_are_bins_that_sum_to_one():
@@ -106,7 +113,7 @@ def test_images_of_levels_and_flat_rows_give_the_same_bits():
 
 
 def test_a_learnt_variance_enters_the_bound():
-    """Spread 0 is the posterior's variance: the same bound; the best share for this normal lies between 0 and 1."""
+    """Spread 1 is the forward variance: the same bound; the best share for this normal lies between 0 and 1."""
     toy, n = model(one([0.0], [0.3]), steps=10), 2000
     x0 = data(toy.mixture, n, 0)
 
@@ -119,9 +126,10 @@ def test_a_learnt_variance_enters_the_bound():
         def predict(self, x, t):
             return Prediction(toy.denoiser(None, n).predict(x, t).x0, spread=torch.full_like(x, self.share))
 
-    found = {share: bound(Learnt(share), x0, Streams.of(0, n)).bits for share in (0.0, 0.4, 1.0)}
-    assert found[0.0] == pytest.approx(bound(toy.denoiser(None, n), x0, Streams.of(0, n)).bits, abs=1e-12)
-    assert found[0.4] < min(found[0.0], found[1.0])
+    found = {share: bound(Learnt(share), x0, Streams.of(0, n)).bits for share in (0.0, 0.8, 1.0)}
+    forward = model(toy.mixture, steps=10, variance="forward")
+    assert found[1.0] == pytest.approx(bound(forward.denoiser(None, n), x0, Streams.of(0, n)).bits, abs=1e-12)
+    assert found[0.8] < min(found[0.0], found[1.0])
 
 
 def test_what_has_no_such_bound_is_refused():
@@ -130,8 +138,6 @@ def test_what_has_no_such_bound_is_refused():
     with pytest.raises(SettingsError, match="1 to 10 strata"):
         bound(toy.denoiser(None, 4), x0, Streams.of(0, 4), calls=11)
 
-    class Other:
-        noise = replace(toy.noise)
-
-    # Anything but the class itself, with every method of the protocol.
-    Other.noise.__class__ = type("Uniform", (), {name: getattr(type(toy.noise), name) for name in METHODS})
+    words = Listed(noise("uniform"), probabilities())
+    with pytest.raises(CapabilityError, match="Gaussian"):
+        bound(words, words.samples()[:4], Streams.of(0, 4))

@@ -136,7 +136,7 @@ def test_property_guidance_moves_a_mixture_towards_the_property(seed):
 
 
 def test_guides_compose_in_any_order():
-    """With a linear energy both shifts are the same numbers whichever comes first; a guide in a guide keeps its graph."""
+    """With a linear energy both shifts are the same numbers in either order; a guide in a guide keeps its graph."""
     n, toy = 12, model()
     x, t = draws(n, 0), torch.full((n,), 0.3, dtype=torch.float64)
     plain = toy.denoiser(None, n)

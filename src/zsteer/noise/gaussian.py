@@ -37,7 +37,8 @@ class Gaussian:
         schedule: how fast the data drown.
         steps: T of the discrete chain.
         variance: of the reverse step with eta = 1, where a prediction brings none: ``posterior`` (beta-tilde, right for
-            data at a point) or ``forward`` (beta, right for data of unit variance).
+            data at a point) or ``forward`` (beta, right for data of unit variance, and for all data where the noise is
+            small, hence far better for the likelihood).
 
     Raises:
         SettingsError: if there is no step.
@@ -96,8 +97,8 @@ class Gaussian:
         r"""Variance of the reverse kernel: exp(v log beta + (1 - v) log beta-tilde), v the ``spread`` of a prediction.
 
         Without a spread v is 0 or 1, as ``variance`` says. In the last step beta-tilde is 0, and p(x_0 | x_1) needs a
-        density: its fixed variance is beta, which is Var(x_0 | x_1) wherever the data vary more than that noise, and the
-        lower end of a learnt one is that of the step before (from 2t to t), as in the source.
+        density: its fixed variance is beta, which is Var(x_0 | x_1) wherever the data vary more than that noise, and
+        the lower end of a learnt one is that of the step before (from 2t to t), as in the source.
 
         Source: Nichol, Dhariwal, "Improved denoising diffusion probabilistic models", 2021, equation 15.
         """
