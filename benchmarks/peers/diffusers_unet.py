@@ -133,23 +133,21 @@ def read(folder):
     asked = load_file(Path(folder) / "example.safetensors")
     found = answered(made.unet, asked)
     apart = (found - asked["out"]).abs().max()
-    return {"apart": float(apart), "scale": float(found.abs().max()), "scheduler": dict(made.scheduler.config)}
+    return {"apart": float(apart), "scale": float(found.abs().max()), "abar": made.scheduler.alphas_cumprod.tolist()}
 
 
 def kernel(folder):
     """A deterministic step and the last one, with a fixed output of the net, and the squared signals."""
     settings = json.loads((Path(folder) / "scheduler_config.json").read_text())
     generator = torch.Generator().manual_seed(2)
-    x, out = (0.3 * torch.randn(2, 1, 4, 4, generator=generator) for _ in range(2))
+    x, out = (0.5 * torch.randn(2, 1, 4, 4, generator=generator) for _ in range(2))
     walk, ddim = DDPMScheduler.from_config(settings), DDIMScheduler.from_config(settings)
-    ddim.config.clip_sample = False
     ddim.set_timesteps(2)
-    first, second = (int(t) for t in ddim.timesteps)
-    made = {"x": x, "net": out, "abar": walk.alphas_cumprod}
-    made["ddim"] = ddim.step(out, first, x).prev_sample
-    made["last"] = walk.step(out, 0, x).prev_sample  # the last step draws nothing
-    save_file(made, Path(folder) / "kernel.safetensors")
-    return {"first": first, "second": second}
+    first, second = (int(k) for k in ddim.timesteps)
+    moved = ddim.step(out, first, x, use_clipped_model_output=True).prev_sample
+    last = walk.step(out, 0, x).prev_sample  # draws nothing
+    save_file({"x": x, "out": out, "moved": moved, "last": last}, Path(folder) / "kernel.safetensors")
+    return {"first": first, "second": second, "abar": walk.alphas_cumprod.tolist()}
 
 
 def main():

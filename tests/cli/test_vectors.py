@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from zsteer.core.rng import Streams
+from zsteer.domains.images import files
 from zsteer.models.datum import Datum
 from zsteer.recipes.vectors.likelihood import independent
 
@@ -142,3 +144,17 @@ def test_independent_numbers_are_counted_by_hand():
     assert float(found.exp()) == pytest.approx(3 / 6)
     real = independent(Datum(shape=(1,), values="real"), torch.tensor([[-1.0], [1]]), torch.tensor([[0.0]]))
     assert float(real.exp()) == pytest.approx((2 * torch.pi) ** -0.5)
+
+
+def test_a_folder_with_a_broken_picture_is_trained_on_only_when_asked(zsteer, folder):
+    images = Streams.of(0, 24).integers("pixel", 256, (8, 8)).to(torch.uint8).numpy()
+    files.write(folder / "pictures", images, overwrite=True)
+    (folder / "pictures" / "00003.png").write_bytes(b"no picture")
+    words = ("train", "vae", "--data", "pictures", "--steps", 2, "--net", "mlp", "--out", "of-pictures")
+    refused(zsteer(*words), "00003.png cannot be read", "--skip-invalid")
+    assert not (folder / "of-pictures").exists()
+    status, printed, _ = zsteer(*words, "--skip-invalid")
+    assert status == 0
+    assert "1 pictures: 00003.png cannot be read" in printed
+    assert zsteer("sample", "of-pictures", "-n", 3, "--out", "made.gif")[0] == 0
+    assert len(files.read(folder / "made.gif").pixels) == 3

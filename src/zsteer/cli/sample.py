@@ -11,6 +11,11 @@ from zsteer.errors import SettingsError
 
 __all__ = ["run"]
 
+GIVEN = (
+    "name=value that holds: peptide=YLQPRTFLL, class=boot; of a diffusion model also its walk: steps=20 (or auto), "
+    "solver=multistep2, scale=2 (classifier-free guidance), guide=MODEL (classifier guidance)"
+)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -34,7 +39,7 @@ def _command() -> type[Any]:
     append = tyro.conf.UseAppendAction[tuple[str, ...]]
     extra: list[Any] = [
         ("number", Annotated[int, tyro.conf.arg(name="number", aliases=["-n"], help="how many")], field(default=10)),
-        ("given", Annotated[append, tyro.conf.arg(help="name=value that holds: peptide=YLQPRTFLL")], field(default=())),
+        ("given", Annotated[append, tyro.conf.arg(help=GIVEN)], field(default=())),
     ]
     made = make_dataclass("Sample", extra, bases=(Sample,), frozen=True)
     made.__doc__ = Sample.__doc__

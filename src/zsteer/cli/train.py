@@ -120,10 +120,12 @@ def _finish(command: Train, recipe: Recipe | None, arguments: Sequence[str]) -> 
             done = api.fit(recipe, out=command.out, data=command.data, overwrite=command.overwrite, **options)
     if done is None:
         return 0  # another process of the group reports
+    origin = done.model.origin
+    left_out = {"left out": origin.data["left_out"]} if "left_out" in origin.data else {}
     if command.json:
-        print(json.dumps({"artifact": str(done.folder), "metrics": dict(done.model.origin.metrics)}))
+        print(json.dumps({"artifact": str(done.folder), "metrics": dict(origin.metrics), **left_out}))
     else:
-        for name, value in done.model.origin.metrics.items():
+        for name, value in (*origin.metrics.items(), *left_out.items()):
             print(f"  {name:<28} {value}")
         print(f"model: {done.folder}")
     return 0

@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from zsteer.core.artifact import Settings
-from zsteer.maths.schedules import Schedule
+from zsteer.maths.schedules import Listed, Schedule
 from zsteer.models.datum import Datum
 from zsteer.nets.mlp import MLP
 from zsteer.nets.unet import UNet, time_features
+from zsteer.nets.unet2d import UNet2D, UNet2DSettings
 from zsteer.noise.gaussian import Gaussian
 
 __all__ = ["DDPMSettings", "TimedMLP", "net_of", "noise_of"]
@@ -21,9 +22,10 @@ class DDPMSettings(Settings):
     """What the model is built from."""
 
     datum: Datum
-    schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown"
+    schedule: Literal["linear", "cosine", "sigmoid", "polynomial", "listed"] = Field(
+        default="cosine", description="how fast the data drown; listed: by the betas given"
     )
+    betas: tuple[float, ...] = Field(default=(), description="beta_1 ... beta_T, for schedule=listed")
     steps: int = Field(default=1000, ge=1, description="T of the discrete chain")
     target: Literal["eps", "x0", "v"] = Field(default="eps", description="what the net predicts; the lecture's is eps")
     variance: Literal["posterior", "forward", "learned"] = Field(
@@ -31,7 +33,10 @@ class DDPMSettings(Settings):
     )
     classes: tuple[str, ...] = Field(default=(), description="names of the classes it can be conditioned on")
     drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples that are shown without their class")
-    net: Literal["unet", "mlp"] = Field(default="unet", description="unet for images, mlp for rows")
+    net: Literal["unet", "mlp", "unet2d"] = Field(
+        default="unet", description="unet for images, mlp for rows; unet2d: a net that diffusers reads and writes"
+    )
+    unet2d: UNet2DSettings | None = Field(default=None, description="settings of the net, for net=unet2d")
     width: int = Field(default=48, ge=2, description="channels of the finest level of the U-Net")
     multiples: tuple[int, ...] = Field(default=(1, 2), description="width of each level of the U-Net", min_length=1)
     blocks: int = Field(default=2, ge=1, description="blocks at each level of the U-Net")
@@ -40,11 +45,28 @@ class DDPMSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "DDPMSettings":
-        if self.net == "unet" and len(self.datum.shape) != 3:
-            raise ValueError(f"the unet takes images (c, h, w), got samples of shape {self.datum.shape}; take net=mlp")
+        if self.net != "mlp" and len(self.datum.shape) != 3:
+            raise ValueError(
+                f"the {self.net} takes images (c, h, w), got samples of shape {self.datum.shape}; take net=mlp"
+            )
         if len(self.classes) == 1:
             raise ValueError("one class is no condition: give two or more, or none")
+        if len(self.betas) != (self.steps if self.schedule == "listed" else 0):
+            raise ValueError(f"betas belong to schedule=listed, one for each of {self.steps} steps")
+        if (self.net == "unet2d") != (self.unet2d is not None):
+            raise ValueError("settings of a unet2d belong to net=unet2d")
+        if self.unet2d is not None:
+            self._fits_unet2d(self.unet2d)
         return self
+
+    def _fits_unet2d(self, net: UNet2DSettings) -> None:
+        channels, rows = self.datum.shape[0], net.num_class_embeds or 0
+        if (net.in_channels, net.out_channels) != (channels, channels * self.per_value):
+            raise ValueError(f"expected a unet2d from {channels} to {channels * self.per_value} channels")
+        if rows - len(self.classes) not in ({0, 1} if self.classes else {0}):
+            raise ValueError(
+                f"expected num_class_embeds of {len(self.classes)} classes, or one more for none, got {rows}"
+            )
 
     @property
     def per_value(self) -> int:
@@ -84,7 +106,8 @@ class TimedMLP(nn.Module):
 def noise_of(settings: DDPMSettings) -> Gaussian:
     """The noise that the settings name; a learned variance takes the place of the posterior's."""
     fixed = "posterior" if settings.variance == "learned" else settings.variance
-    return Gaussian(Schedule(settings.schedule), settings.steps, fixed)
+    curve = Listed(settings.betas) if settings.schedule == "listed" else Schedule(settings.schedule)
+    return Gaussian(curve, settings.steps, fixed)
 
 
 def net_of(settings: DDPMSettings) -> nn.Module:
@@ -92,6 +115,9 @@ def net_of(settings: DDPMSettings) -> nn.Module:
     datum, classes = settings.datum, len(settings.classes)
     if settings.net == "mlp":
         return TimedMLP(datum.size, datum.size * settings.per_value, settings.hidden, classes)
+    if settings.unet2d is not None:
+        null = settings.unet2d.num_class_embeds == classes + 1
+        return UNet2D(settings.unet2d, steps=settings.steps, null=null)
     return UNet(
         datum.shape[0],
         datum.shape[0] * settings.per_value,

@@ -10,10 +10,18 @@ from torch.nn.functional import relu, scaled_dot_product_attention
 
 from zsteer.errors import SettingsError
 
-__all__ = ["SequenceTransformer"]
+__all__ = ["Block", "SequenceTransformer"]
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """Attention and a feedforward layer, each with a way around it.
+
+    Args:
+        width: of the features.
+        heads: of attention.
+        feedforward: width of the feedforward layer.
+    """
+
     def __init__(self, width: int, heads: int, feedforward: int) -> None:
         super().__init__()
         self.heads = heads
@@ -25,6 +33,7 @@ class _Block(nn.Module):
         self.up, self.down = nn.Linear(width, feedforward), nn.Linear(feedforward, width)
 
     def forward(self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+        """Let every position look at every real one."""
         b, n, d = x.shape
         normed = self.before(x)
         parts = (*self.query_value(normed).chunk(2, -1), self.key(normed))
@@ -65,7 +74,7 @@ class SequenceTransformer(nn.Module):
         self.start = residues
         self.residue = nn.Embedding(residues + 3, model)
         self.position = nn.Embedding(length + 1, model)
-        self.blocks = nn.ModuleList(_Block(model, heads, model) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(model, heads, model) for _ in range(layers))
         self.norm = nn.LayerNorm(model)
         self.hidden, self.out = nn.Linear(model, model), nn.Linear(model, width)
 

@@ -41,7 +41,7 @@ class UNet2DSettings(Settings):
     num_class_embeds: int | None = Field(default=None, ge=1, description="rows of the class embedding")
     time_embedding_dim: int | None = Field(default=None, ge=1, description="width of the code of time")
     flip_sin_to_cos: bool = Field(default=True, description="cosines before sines")
-    freq_shift: float = Field(default=0, description="taken from the number of frequencies")
+    freq_shift: float = Field(default=0.0, description="taken from the number of frequencies")
     center_input_sample: bool = Field(default=False, description="map [0, 1] to [-1, 1] at the entrance")
     downsample_padding: Literal[0, 1] = Field(default=1, description="of the convolutions that halve the extent")
     resnet_time_scale_shift: Literal["default", "scale_shift"] = Field(default="default", description="how time enters")
@@ -50,8 +50,8 @@ class UNet2DSettings(Settings):
     norm_num_groups: int = Field(default=32, ge=1, description="groups of every norm")
     attn_norm_num_groups: int | None = Field(default=None, ge=1, description="groups of the attention in the middle")
     norm_eps: float = Field(default=1e-5, gt=0, description="of every norm")
-    mid_block_scale_factor: float = Field(default=1, gt=0, description="divides what leaves a block of the middle")
-    dropout: float = Field(default=0, ge=0, lt=1, description="in training; only 0 can be trained here")
+    mid_block_scale_factor: float = Field(default=1.0, gt=0, description="divides what leaves a block of the middle")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="in training; only 0 can be trained here")
 
     @model_validator(mode="after")
     def _fits(self) -> "UNet2DSettings":
@@ -92,7 +92,7 @@ class Resnet(nn.Module):
         divisor: s of the equation.
     """
 
-    def __init__(self, before: int, after: int, settings: UNet2DSettings, divisor: float = 1) -> None:
+    def __init__(self, before: int, after: int, settings: UNet2DSettings, divisor: float = 1.0) -> None:
         super().__init__()
         groups, eps = settings.norm_num_groups, settings.norm_eps
         self.divisor, self.scales = divisor, settings.resnet_time_scale_shift == "scale_shift"
@@ -125,7 +125,7 @@ class SelfAttention(nn.Module):
         divisor: divides the result.
     """
 
-    def __init__(self, channels: int, head: int | None, groups: int | None, eps: float, divisor: float = 1) -> None:
+    def __init__(self, channels: int, head: int | None, groups: int | None, eps: float, divisor: float = 1.0) -> None:
         super().__init__()
         self.heads, self.divisor = channels // (head or channels), divisor
         self.group_norm = None if groups is None else nn.GroupNorm(groups, channels, eps)

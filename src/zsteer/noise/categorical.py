@@ -105,6 +105,11 @@ class Categorical:
         found = torch.where(x_t.detach().sum(-1, keepdim=True) > 0, found, 0.0)
         return self.of_data(found)
 
+    def evidence_of_states(self, t: Float[Tensor, " b"], like: Tensor) -> Float[Tensor, "b j k"]:
+        """Log q(x_t = j | x_0 = k) of every pair; the mask is never x_0."""
+        every = torch.eye(self.states, dtype=like.dtype, device=like.device)[None]
+        return self.of_data(categorical.evidence(every, self.abar(t, like), self.rest(like)))
+
     def of_data(self, log_x0: Float[Tensor, "b n k"]) -> Float[Tensor, "b n k"]:
         """Log-probabilities of x_0 with the mask, if there is one, ruled out."""
         if not self.absorbing:

@@ -36,6 +36,8 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "rbm": "zsteer.recipes.rbm.settings:Machine",
         "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
+        "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusion",
+        "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusion",
         "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
         "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",
         "tcr-editor": "zsteer.recipes.tcr.settings:Editor",
@@ -57,6 +59,7 @@ KNOBS: Mapping[str, str] = MappingProxyType(
         "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
         "ddpm": "zsteer.recipes.diffusion.settings:DiffusionKnobs",
         "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
+        "multinomial": "zsteer.recipes.multinomial.settings:MultinomialKnobs",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingKnobs",
     }
 )

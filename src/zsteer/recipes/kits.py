@@ -25,6 +25,7 @@ KITS: Mapping[str, str] = MappingProxyType(
         "ddpm": "zsteer.recipes.diffusion.kit:DiffusionKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
         "gan": "zsteer.recipes.vectors.kit:VectorKit",
+        "multinomial": "zsteer.recipes.multinomial.kit:kit",
         "rbm": "zsteer.recipes.rbm.kit:kit",
         "rbm-ratings": "zsteer.recipes.ratings.kit:RatingKit",
         "vae": "zsteer.recipes.vectors.kit:VectorKit",

@@ -1,13 +1,16 @@
-"""Many images as one picture."""
+"""Many images as one picture, and many pictures as an animation."""
 
 import base64
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["grid", "inline"]
+from zsteer.errors import InputError
+
+__all__ = ["animation", "grid", "inline"]
 
 
 def grid(pixels: NDArray[np.uint8], *, columns: int | None = None, gap: int = 2) -> NDArray[np.uint8]:
@@ -29,6 +32,30 @@ def grid(pixels: NDArray[np.uint8], *, columns: int | None = None, gap: int = 2)
         top, left = (i // wide) * (h + gap), (i % wide) * (w + gap)
         sheet[top : top + h, left : left + w] = one
     return sheet
+
+
+def animation(
+    steps: Sequence[NDArray[np.uint8]], *, columns: int | None = None, gap: int = 2, zoom: int = 1
+) -> NDArray[np.uint8]:
+    """The same images at several steps, for example of a denoising walk, as frames of grids.
+
+    Args:
+        steps: images at each step, each of shape ``(b, h, w)`` or ``(b, h, w, 3)``.
+        columns: images in a row; about as many as rows when None.
+        gap: width of the line between images. [pixels]
+        zoom: how often every pixel is repeated along both edges.
+
+    Returns:
+        Shape ``(f, H, W)`` or ``(f, H, W, 3)``, to be written as a .gif.
+
+    Raises:
+        InputError: if there is no step, or the steps are of different shapes.
+    """
+    shapes = {one.shape for one in steps}
+    if len(shapes) != 1:
+        raise InputError(f"expected the same images at one step or more, got shapes {sorted(shapes)}")
+    frames = np.stack([grid(one, columns=columns, gap=gap) for one in steps])
+    return frames.repeat(zoom, 1).repeat(zoom, 2)
 
 
 def inline(pixels: NDArray[np.uint8], *, columns: int | None = None, zoom: int = 2) -> str:

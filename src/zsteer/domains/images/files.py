@@ -1,4 +1,4 @@
-"""Images from and to files: .npz, .npy, IDX (.gz too), .png and other pictures, and folders of pictures."""
+"""Images from and to files by their ending: .npz, .npy, IDX (.gz too), pictures, animations, folders of pictures."""
 
 import gzip
 import struct
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from zsteer.core.files import new_file, new_folder
 from zsteer.domains.images.draw import grid
+from zsteer.domains.images.pictures import PICTURES, frames, holds_pictures, read_folder, write_animation
 from zsteer.errors import InputError, OutputError, nearest
 
-__all__ = ["PICTURES", "Pixels", "check_ending", "read", "write"]
+__all__ = ["IDX", "KEYS", "PICTURES", "Pixels", "check_ending", "holds_pictures", "read", "write"]
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-KEYS = ("x", "images", "x_train", "data")
+KEYS = {"x": "y", "images": "labels", "x_train": "y_train", "data": "labels"}
+"""Array of the images in an .npz -> array of their classes, which need not be there."""
 IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
 MAGIC = {0x803: 3, 0x801: 1, 0x804: 4}
 
@@ -30,49 +31,76 @@ class Pixels:
     Args:
         pixels: 0 ... 255, shape ``(b, h, w)`` or ``(b, h, w, 3)``.
         skipped: why files of a folder were left out, by name.
+        labels: index of the class of each, or None.
+        classes: names of the classes; empty where there are none.
     """
 
     pixels: NDArray[np.uint8]
     skipped: Sequence[str] = ()
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def read(path: Path, *, key: str | None = None, skip_invalid: bool = False) -> Pixels:
     """Read images by the ending of the path.
 
     Args:
-        path: a file, or a folder of pictures (read in the order of their names).
+        path: a file, a folder of pictures, or a folder whose subfolders are the classes (all in the order of their
+            names); a .gif gives its frames.
         key: name of the array in an .npz; x, images, x_train or data when None.
-        skip_invalid: leave out pictures of a folder that cannot be read, or are of another size than the first.
+        skip_invalid: leave out pictures of a folder that cannot be read, or differ from most in size or colour.
 
     Raises:
         InputError: if the path does not exist, is damaged, or holds no images.
     """
     if path.is_dir():
-        return _folder(path, skip_invalid=skip_invalid)
+        found = read_folder(path, skip_invalid=skip_invalid)
+        return Pixels(found.pixels, found.skipped, found.labels, found.classes)
     if not path.is_file():
         raise InputError(f"there is no file or folder {path}")
     name = path.name.lower()
     if name.endswith((".npz", ".npy")):
-        return Pixels(_shaped(_array(path, key), path))
+        return _arrays(path, key)
     if name.endswith(IDX):
         return Pixels(_shaped(_idx(path), path))
     if path.suffix.lower() in PICTURES:
-        return Pixels(_picture(path)[None])
+        return Pixels(frames(path))
     raise InputError(f"{path}: {nearest(path.suffix, ('.npz', '.npy', '-ubyte', *PICTURES), what='ending')}")
 
 
-def _array(path: Path, key: str | None) -> NDArray[np.generic]:
+def _arrays(path: Path, key: str | None) -> Pixels:
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded
+            return Pixels(_shaped(loaded, path))
         with loaded:
             names = [key] if key is not None else [name for name in KEYS if name in loaded.files]
             if not names or names[0] not in loaded.files:
                 raise InputError(f"{path} has no array {key or ' or '.join(KEYS)}; it has {', '.join(loaded.files)}")
-            return loaded[names[0]]
+            pixels = _shaped(loaded[names[0]], path)
+            beside = next((word for word in (KEYS.get(names[0], ""), "y") if word in loaded.files), None)
+            labels = None if beside is None else _labels(loaded[beside], len(pixels), f"{path}, array {beside}")
+            told = tuple(str(word) for word in loaded["classes"]) if "classes" in loaded.files else ()
     except (OSError, ValueError, BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path} cannot be read as numpy arrays: {' '.join(str(error).split())[:120]}") from error
+    if labels is None:
+        return Pixels(pixels)
+    count = int(labels.max()) + 1
+    if told and len(told) < count:
+        raise InputError(f"{path} names {len(told)} classes, but its labels go up to {count - 1}")
+    return Pixels(pixels, (), labels, told or tuple(str(i) for i in range(count)))
+
+
+def _labels(values: NDArray[np.generic], n: int, where: str) -> NDArray[np.int64] | None:
+    """Classes beside images; None for values that are no classes."""
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        return None
+    if len(values) != n or values.min() < 0 or values.max() >= n:
+        raise InputError(
+            f"{where}: expected a class 0, 1, ... for each of {n} images, got {len(values)} values from "
+            f"{values.min(initial=0)} to {values.max(initial=0)}"
+        )
+    return values.astype(np.int64)
 
 
 def _idx(path: Path) -> NDArray[np.generic]:
@@ -109,53 +137,26 @@ def _shaped(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[-1] == 1 else pixels
 
 
-def _picture(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L" if image.mode in {"1", "L", "I", "I;16"} else "RGB"), dtype=np.uint8)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a picture: {' '.join(str(error).split())[:120]}") from error
-
-
-def _folder(path: Path, *, skip_invalid: bool) -> Pixels:
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
-    if not files:
-        raise InputError(f"{path} holds no pictures ({', '.join(PICTURES)})")
-    kept: list[NDArray[np.uint8]] = []
-    skipped: list[str] = []
-    for file in files:
-        try:
-            kept.append(_alike(file, kept))
-        except InputError as problem:
-            if not skip_invalid:
-                raise InputError(f"{problem}; make them alike, or pass --skip-invalid to leave it out") from None
-            skipped.append(str(problem))
-    if not kept:
-        raise InputError(f"no picture of {path} can be read: {skipped[0]}")
-    return Pixels(np.stack(kept), skipped)
-
-
-def _alike(file: Path, kept: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    found = _picture(file)
-    if kept and found.shape != kept[0].shape:
-        raise InputError(f"{file}: shape {found.shape} differs from {kept[0].shape} of the first picture")
-    return found
-
-
 def check_ending(path: Path) -> None:
     """Refuse an ending that cannot be written, before any work is done.
 
     Raises:
-        OutputError: if the ending is not one of .npz, .npy, .png, or none (a folder).
+        OutputError: if the ending is not one of .npz, .npy, .png, .gif, or none (a folder).
     """
-    if path.suffix.lower() not in {".npz", ".npy", ".png", ""}:
-        raise OutputError(f"cannot write images to {path}: expected .npz, .npy, .png (one grid) or a folder")
+    if path.suffix.lower() not in {".npz", ".npy", ".png", ".gif", ""}:
+        raise OutputError(
+            f"cannot write images to {path}: expected .npz, .npy, .png (one grid), .gif (an image a frame) or a folder"
+        )
 
 
-def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool) -> None:
-    """Write images by the ending: .npz (array ``x``), .npy, .png (one grid), or a folder of pictures.
+def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: float = 3.0) -> None:
+    """Write images by the ending: .npz (array ``x``), .npy, .png (one grid), .gif (frames), or a folder of pictures.
+
+    Args:
+        path: where to.
+        pixels: shape ``(b, h, w)`` or ``(b, h, w, 3)``; for a .gif b are the frames (``draw.animation`` makes them).
+        overwrite: replace what exists.
+        seconds: length of a .gif.
 
     Raises:
         OutputError: if the ending is unknown, or the path exists and ``overwrite`` is false.
@@ -174,6 +175,8 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool) -> None:
             np.savez_compressed(partial, x=pixels)
         elif ending == ".npy":
             np.save(partial, pixels)
+        elif ending == ".gif":
+            write_animation(partial, pixels, seconds=seconds)
         else:
             from PIL import Image
 

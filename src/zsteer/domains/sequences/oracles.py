@@ -23,6 +23,7 @@ from scipy import optimize, sparse
 from torch import Tensor
 
 from zsteer.core.rng import Streams
+from zsteer.domains.sequences.properties import HYDROPATHY
 from zsteer.domains.sequences.space import ALPHABET
 from zsteer.errors import InputError
 
@@ -50,7 +51,6 @@ _KMERS = ((0,), (0, 1), (0, 2), (0, 1, 2), (0, 3))
 KMER_FEATURES = 2 * _REACH * 20 + 31 + sum(20 ** len(offsets) for offsets in _KMERS)
 """Columns of ``kmer_features``."""
 
-_HYDROPATHY = "A 1.8 R -4.5 N -3.5 D -3.5 C 2.5 Q -3.5 E -3.5 G -0.4 H -3.2 I 4.5 L 3.8 K -3.9 M 1.9 F 2.8 P -1.6 S -0.8 T -0.7 W -0.9 Y -1.3 V 4.2"  # noqa: E501
 _VOLUME = "A 88.6 R 173.4 N 114.1 D 111.1 C 108.5 Q 143.8 E 138.4 G 60.1 H 153.2 I 166.7 L 166.7 K 168.6 M 162.9 F 189.9 P 112.7 S 89.0 T 116.1 W 227.8 Y 193.6 V 140.0"  # noqa: E501
 
 
@@ -61,7 +61,7 @@ def _scale(text: str) -> Mapping[str, float]:
 
 def _chemistry() -> Float[np.ndarray, "20 8"]:
     """Hydropathy, volume, charge, ring, then marks for G, P, hydroxyl and amide; columns of similar spread."""
-    hydropathy, volume = _scale(_HYDROPATHY), _scale(_VOLUME)
+    hydropathy, volume = HYDROPATHY, _scale(_VOLUME)
     charge = {"R": 2.0, "K": 2.0, "D": -2.0, "E": -2.0, "H": 0.6}
     ring = {"F": 2.0, "W": 2.0, "Y": 2.0, "H": 1.0}
     rows = [

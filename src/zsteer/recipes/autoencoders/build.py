@@ -70,7 +70,7 @@ def body(recipe: recipes.Autoencoder, sets: Sets, chosen: dict[str, Any]) -> dic
 def vae(recipe: recipes.VariationalAutoencoder, data: Path | None, device: torch.device) -> Experiment:
     """The VAE or IWAE."""
     chosen = by_size(recipe, SIZES)
-    sets = load_set(recipe.dataset, data, binary=recipe.binary)
+    sets = load_set(recipe.dataset, data, binary=recipe.binary, skip_invalid=recipe.skip_invalid)
     binary = sets.datum.values == "binary"
     if binary and recipe.decoder != "auto":
         raise SettingsError(f"binary data take a Bernoulli decoder; leave decoder={recipe.decoder} away")
@@ -124,7 +124,7 @@ def _wae(
     chosen = by_size(recipe, SIZES)
     if recipe.weight is not None and recipe.preset is not None:
         raise SettingsError("weight and preset both set lambda; give one of them")
-    sets = load_set(recipe.dataset, data)
+    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     values = {**body(recipe, sets, chosen), "penalty": penalty, "weight": _weight(recipe, penalty, sets)}
     with initialised(recipe.seed):
         model = WAE(settings_from(WAESettings, values, where=recipe.name)).to(device)
@@ -171,7 +171,7 @@ def _weight(recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame, pe
 def features(recipe: recipes.Features, data: Path | None, device: torch.device) -> Experiment:
     """The feature net."""
     chosen = by_size(recipe, FEATURE_SIZES)
-    sets = load_set(recipe.dataset, data)
+    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     if not sets.classes or len(sets.datum.shape) != 3:
         raise InputError(f"{recipe.dataset} has no images with classes; take fashion-mnist or mnist")
     values = {"datum": sets.datum, "classes": sets.classes, "width": chosen["width"]}

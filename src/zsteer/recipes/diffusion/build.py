@@ -58,7 +58,7 @@ def plan_of(chosen: dict[str, Any], tuned: Tuned) -> Plan:
 
 def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> Experiment:
     """The diffusion model."""
-    sets = load_set(recipe.dataset, data)
+    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     images = len(sets.datum.shape) == 3
     chosen = by_size(recipe, IMAGE_SIZES if images else ROW_SIZES)
     width = recipe.width or chosen["width"]
@@ -120,7 +120,7 @@ def _held_loss(model: DDPM | NoisyClassifier, held: Batch, seed: int) -> float:
 def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device: torch.device) -> Experiment:
     """The classifier of noisy samples."""
     chosen = by_size(recipe, CLASSIFIER_SIZES)
-    sets = load_set(recipe.dataset, data)
+    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     _need_classes(sets, recipe.dataset)
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):

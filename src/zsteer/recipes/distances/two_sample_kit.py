@@ -51,12 +51,14 @@ class Found:
         pixels: of images, or None.
         columns: of a table, or None.
         skipped: why pictures of a folder were left out.
+        label: class of each image, where the file or folder has them.
     """
 
     where: str
     pixels: NDArray[np.uint8] | None = None
     columns: Columns | None = None
     skipped: tuple[str, ...] = ()
+    label: Tensor | None = None
 
 
 class TwoSampleKit:
@@ -93,7 +95,8 @@ class TwoSampleKit:
             raise InputError(f"there is no file or folder {path}")
         if is_images(path):
             images = image_files.read(path, skip_invalid=skip_invalid)
-            return Found(str(path), images.pixels, skipped=tuple(images.skipped))
+            label = None if images.labels is None else torch.from_numpy(images.labels)
+            return Found(str(path), images.pixels, skipped=tuple(images.skipped), label=label)
         return Found(str(path), columns=table_files.read(path))
 
     def evaluate(self, samples: Any, ask: Ask) -> Report:
@@ -145,20 +148,9 @@ def _encoded(own: Found, other: Found) -> tuple[Batch, Batch, Tensor | None]:
     if own.pixels is not None and other.pixels is not None:
         height, width = other.pixels.shape[1:3]
         space = ImageSpace(3 if other.pixels.ndim == 4 else 1, height, width)
-        return space.encode(own.pixels), space.encode(other.pixels), _labels(Path(other.where), len(other.pixels))
+        return space.encode(own.pixels), space.encode(other.pixels), other.label
     if own.columns is not None and other.columns is not None:
         table = TableSpace.learn(other.columns, where=other.where)
         return table.encode(own.columns), table.encode(other.columns), None
     kinds = ["images" if found.pixels is not None else "a table" for found in (own, other)]
     raise InputError(f"{own.where} holds {kinds[0]} and {other.where} {kinds[1]}; compare like with like")
-
-
-def _labels(path: Path, n: int) -> Tensor | None:
-    """Classes that stand beside the images of an .npz, under y or y_train."""
-    if path.suffix.lower() != ".npz":
-        return None
-    with np.load(path, allow_pickle=False) as loaded:
-        for name in ("y", "y_train"):
-            if name in loaded.files and loaded[name].shape == (n,) and loaded[name].dtype.kind in "iu":
-                return torch.from_numpy(loaded[name].astype(np.int64))
-    return None

@@ -80,7 +80,7 @@ def adversarial(
     recipe: "recipes.PlainGan | recipes.WassersteinGan", data: Path | None, device: torch.device
 ) -> Experiment:
     """GAN or WGAN on a set."""
-    sets = load_set(recipe.dataset, data)
+    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     chosen = by_size(recipe, IMAGE_SIZES if len(sets.datum.shape) == 3 else TABLE_SIZES)
     model = Gan(_settings(recipe, sets, chosen)).to(device)
 

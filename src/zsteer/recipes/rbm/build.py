@@ -57,7 +57,7 @@ LIMITS = "Trained on one set of data; it knows nothing outside that set. Samples
 def machine(recipe: "recipes.Machine", data: Path | None, device: torch.device) -> Experiment:
     """The machine on images (cut into 0 and 1) or on a table."""
     chosen = _chosen(recipe, SIZES)
-    sets = load_set(recipe.dataset, data, binary=True)
+    sets = load_set(recipe.dataset, data, binary=True, skip_invalid=recipe.skip_invalid)
     if sets.datum.values == "unit":
         raise InputError("the numbers lie in [0, 1] but are no images; make them 0 and 1, or real columns of a table")
     if sets.datum.values == "real":

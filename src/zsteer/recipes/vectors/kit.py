@@ -66,7 +66,8 @@ class VectorDesigns:
         """Rows as comma-separated text under their heading; of images only a remark, a terminal shows none."""
         if isinstance(self.space, ImageSpace):
             size = f"{self.space.height} x {self.space.width}"
-            return [f"{len(self)} images of {size} pixels; pass --out FILE.png (a grid), FILE.npz or a folder"]
+            facts = [f"{name}: {value}" for name, value in self.facts.items()]
+            return [f"{len(self)} images of {size} pixels; pass --out FILE.png (a grid), FILE.npz or a folder", *facts]
         columns = self.space.decode(self.batch)
         text = io.StringIO()
         text.write(",".join(columns) + "\n")

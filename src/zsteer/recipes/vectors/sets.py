@@ -2,10 +2,12 @@
 
 ``dataset`` is a public set of images (read from the data folder), a generated mixture, or ``own``: then ``data`` is the
 user's file, a table (.csv, .tsv, .npy, .npz with two axes) or images (.npz with three or four axes, IDX, a folder).
-The user's rows are split 80 : 10 : 10 by a hash of nothing but their number, so that a second call splits them alike.
+Subfolders of pictures are classes, and so are whole numbers under y beside the images of an .npz. The user's rows are
+split 80 : 10 : 10 by a hash of nothing but their number, so that a second call splits them alike.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ __all__ = ["NAMES", "Sets", "is_images", "load_set"]
 
 NAMES = (*images.SETS, *MIXTURES, "own")
 TOY_SIZES = (100_000, 10_000, 10_000)
+SHOWN = 20
+"""Pictures left out that a card lists by name; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,14 @@ class Sets:
     classes: tuple[str, ...] = ()
 
 
-def load_set(dataset: str, data: Path | None, *, binary: bool = False) -> Sets:
+def load_set(dataset: str, data: Path | None, *, binary: bool = False, skip_invalid: bool = False) -> Sets:
     """Read a set.
 
     Args:
         dataset: one of ``NAMES``; a data path that is a file, or a folder of pictures, is always the user's own.
         data: the data folder, or the user's own file.
         binary: cut images at the middle into 0 and 1.
+        skip_invalid: leave out pictures of a folder that cannot be read or differ from most; the origin lists them.
 
     Raises:
         InputError: if the data are not there, or cannot be used.
@@ -67,13 +72,19 @@ def load_set(dataset: str, data: Path | None, *, binary: bool = False) -> Sets:
     """
     if dataset not in NAMES:
         raise SettingsError(nearest(dataset, NAMES, what="dataset"))
-    if data is not None and (dataset == "own" or data.is_file()):
-        return _own(data, binary=binary)
+    if data is not None and (dataset == "own" or data.is_file() or _pictures(data)):
+        return _own(data, binary=binary, skip_invalid=skip_invalid)
+    if skip_invalid:
+        raise SettingsError(f"skip_invalid is for a folder of your own pictures, and the dataset is {dataset}")
     if dataset == "own":
         raise InputError("dataset own needs --data FILE: a table (.csv, .npy) or images (.npz, IDX, a folder)")
     if dataset in MIXTURES:
         return _mixture(dataset)
     return _public(dataset, data, binary=binary)
+
+
+def _pictures(path: Path) -> bool:
+    return path.is_dir() and image_files.holds_pictures(path)
 
 
 def _public(name: str, data: Path | None, *, binary: bool) -> Sets:
@@ -129,15 +140,21 @@ def is_images(path: Path) -> bool:
         return False  # the reader of tables says what is wrong
 
 
-def _own(path: Path, *, binary: bool) -> Sets:
+def _own(path: Path, *, binary: bool, skip_invalid: bool) -> Sets:
     if not path.exists():
         raise InputError(f"there is no file or folder {path}")
+    if skip_invalid and not path.is_dir():
+        raise SettingsError(f"skip_invalid is for folders of pictures, and {path} is none; mend the file instead")
     space: ImageSpace | TableSpace
-    if is_images(path):
-        pixels = image_files.read(path).pixels
+    found = image_files.read(path, skip_invalid=skip_invalid) if is_images(path) else None
+    if found is not None:
+        pixels = found.pixels
         train, valid, test = _split(len(pixels), path)
         space = ImageSpace(3 if pixels.ndim == 4 else 1, pixels.shape[1], pixels.shape[2], binary=binary)
         parts = [space.encode(pixels[rows]) for rows in (train, valid, test)]
+        if found.labels is not None and len(found.classes) > 1:
+            y = torch.from_numpy(found.labels)
+            parts = [part.with_fields(y=y[rows]) for part, rows in zip(parts, (train, valid, test), strict=True)]
     else:
         table = table_files.read(path)
         train, valid, test = _split(len(next(iter(table.values()))), path)
@@ -147,7 +164,11 @@ def _own(path: Path, *, binary: bool) -> Sets:
     origin: dict[str, Any] = {"name": path.name, "licence": "the user's own", "rows": str([len(x) for x in parts])}
     if path.is_file():
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Sets(parts[0], parts[1], parts[2], _datum(space), origin)
+    if found is not None and found.skipped:
+        told = "; ".join(found.skipped[:SHOWN]).replace(f"{path}{os.sep}", "")
+        origin["left_out"] = f"{len(found.skipped)} pictures: {told}"
+    classes = found.classes if "y" in parts[0] and found is not None else ()
+    return Sets(parts[0], parts[1], parts[2], _datum(space), origin, classes)
 
 
 def _split(n: int, path: Path) -> tuple[Any, Any, Any]:

@@ -13,3 +13,6 @@ class VectorRecipe(Recipe):
     dataset: str = Field(
         default="fashion-mnist", description="fashion-mnist, mnist, grid-25, ring-8, or own: --data is your file"
     )
+    skip_invalid: bool = Field(
+        default=False, description="leave out pictures of your folder that cannot be read or differ from most"
+    )

@@ -1,0 +1,386 @@
+r"""Multinomial diffusion: the lecture's diffusion model of categories, for sequences and for pictures of few levels.
+
+The net says what the rest of a sample makes of each position; what a position's own noisy state says of x_0 is known,
+so that the prediction is Bayes' rule with only its prior learned,
+
+.. math:: \log p(x_0 | x_t) = f_\theta(x_t, t) + \log q(x_t | x_0) + \text{const} .
+
+Training descends the bound: with t drawn with probability p_t, the loss of a sample is L_{t-1} / p_t,
+
+.. math:: L_{t-1} = \text{KL}[q(x_{t-1} | x_t, x_0) \,\|\, \textstyle\sum_{x_0} q(x_{t-1} | x_t, x_0) p(x_0 | x_t)],
+
+which at t = 1 is L_0 = -log p(x_0 | x_1). p_t is in proportion to the size that L_{t-1} has had. A sequence's length is
+drawn first, from how often the training data have it, and its log-probability counts in every bound.
+Source: Hoogeboom et al., "Argmax flows and multinomial diffusion", 2021; Nichol, Dhariwal 2021 (importance of t).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from zsteer.core.artifact import Pretrained
+from zsteer.core.batch import Batch
+from zsteer.core.protocols import Prediction, Turn
+from zsteer.core.rng import Streams
+from zsteer.domains.sequences.space import PAD
+from zsteer.errors import InputError, SettingsError, nearest
+from zsteer.maths import categorical
+from zsteer.models.ddpm import class_indices
+from zsteer.models.multinomial_settings import MultinomialSettings, net_of, noise_of
+from zsteer.noise.categorical import Categorical
+from zsteer.sample.ancestral import ancestral
+
+__all__ = ["Bound", "Conditioned", "MultinomialDiffusion"]
+
+SEEN = 10
+"""Losses that every t must have before the p_t leave the even ones."""
+MEMORY = 0.9
+"""Weight of the past in the mean square of L_{t-1}."""
+ROWS = 512
+"""Rows of the net's largest call when a bound is worked out."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The bound of each sample, term by term. [nats]
+
+    Args:
+        length: -log p(length); zero where samples have one size.
+        prior: L_T.
+        terms: a term L_{t-1} of each stratum of t, ``(b, k)``.
+        t: the t of each, ``(b, k)``.
+        sizes: number of t in each stratum; all 1 for the whole bound.
+    """
+
+    length: Float[Tensor, " b"]
+    prior: Float[Tensor, " b"]
+    terms: Float[Tensor, "b k"]
+    t: Int[Tensor, "b k"]
+    sizes: Float[Tensor, " k"]
+
+    @property
+    def total(self) -> Float[Tensor, " b"]:
+        """The whole bound of each sample: an upper bound of -log p(x), or an unbiased estimate of one."""
+        return self.length + self.prior + self.terms @ self.sizes
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """The model's denoiser with the classes of one batch bound.
+
+    Args:
+        model: the model.
+        y: class of each sample, -1 for none; None for none at all.
+    """
+
+    model: "MultinomialDiffusion"
+    y: Int[Tensor, " b"] | None
+
+    @property
+    def noise(self) -> Categorical:
+        """The model's noise."""
+        return self.model.noise
+
+    def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction:
+        """Log-probabilities of x_0."""
+        return Prediction(self.model.log_x0(x_t, t, self.y))
+
+
+class MultinomialDiffusion(Pretrained, nn.Module):
+    """A net that predicts categories, the noise's kernel, and how long samples are.
+
+    Args:
+        settings: what it is built from.
+    """
+
+    kind: ClassVar[str] = "multinomial"
+    Settings: ClassVar[type[MultinomialSettings]] = MultinomialSettings
+    turns: Sequence[Turn] = (Turn("denoiser"),)
+    bound: Literal["exact", "lower", "unnormalised"] = "lower"
+
+    def __init__(self, settings: MultinomialSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.noise = noise_of(settings)
+        self.net = net_of(settings)
+        self.squares: Tensor
+        self.seen: Tensor
+        self.lengths: Tensor
+        self.register_buffer("squares", torch.zeros(settings.steps))
+        self.register_buffer("seen", torch.zeros(settings.steps))
+        self.register_buffer("lengths", torch.full((settings.datum.size,), 1 / settings.datum.size))
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def begin(self, x: Batch) -> None:
+        """Learn how often each length is, from the training data; a length that is not there counts as half a sample.
+
+        Raises:
+            InputError: if a sample is no sample of this model.
+        """
+        if self.settings.variable:
+            count = torch.bincount(self.states(x).sum(-1).sum(-1).long(), minlength=len(self.lengths) + 1)[1:] + 0.5
+            self.lengths.copy_(count / count.sum())
+
+    def players(self) -> Mapping[str, list[nn.Parameter]]:
+        """One player owns all weights."""
+        return {"denoiser": list(self.parameters())}
+
+    # --- data and states
+
+    def states(self, x: Batch) -> Float[Tensor, "b n k"]:
+        """Samples as one-hot rows, zero on padding.
+
+        Raises:
+            InputError: if there is no mask where there must be one, or a value is none of the categories.
+        """
+        datum, weight = self.settings.datum, next(self.parameters())
+        if not self.settings.variable:
+            return one_hot(datum.flat(x).long(), self.noise.states).to(weight.dtype)
+        if x.mask is None or x["tokens"].shape[1:] != datum.shape:
+            raise InputError(
+                f"expected tokens (b, {datum.size}) with a mask (true on residues), got {tuple(x['tokens'].shape)} and "
+                f"{'no' if x.mask is None else 'a'} mask; encode sequences with their space"
+            )
+        known = torch.where(x.mask, x["tokens"], 0)
+        wrong = (known < 0) | (known >= datum.levels)
+        if bool(wrong.any()) or not bool(x.mask.any(1).all()):
+            row = int((wrong.any(1) | ~x.mask.any(1)).nonzero()[0])
+            raise InputError(
+                f"expected at least one category 0 ... {datum.levels - 1} under the mask of each sample, got "
+                f"{known[row][x.mask[row]].tolist()} in sample {row + 1}"
+            )
+        return one_hot(known.long(), self.noise.states).to(weight.dtype) * x.mask[..., None]
+
+    def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]:
+        """Ones where the positions of ``n`` samples are, zeros on their padding; lengths as the data have them."""
+        weight = next(self.parameters())
+        whole = torch.ones(n, len(self.lengths), self.noise.states, dtype=weight.dtype, device=weight.device)
+        if not self.settings.variable:
+            return whole
+        u = rng.uniform("length", dtype=torch.float64).to(weight.device)
+        length = categorical.draw(self.lengths.double().log().expand(n, -1), u).argmax(-1) + 1
+        return self.of_length(length)
+
+    def of_length(self, length: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+        """Ones where the positions of sequences of known lengths are.
+
+        Raises:
+            InputError: if a length is none of this model's.
+        """
+        if bool((length < 1).any()) or bool((length > len(self.lengths)).any()) or not self.settings.variable:
+            limit = f"1 ... {len(self.lengths)}" if self.settings.variable else "none: samples have one size"
+            raise InputError(f"expected lengths in {limit}, got {sorted(set(length.tolist()))[:5]}")
+        weight = next(self.parameters())
+        real = torch.arange(len(self.lengths), device=weight.device) < length.to(weight.device)[:, None]
+        return real[..., None].to(weight.dtype).expand(-1, -1, self.noise.states)
+
+    def finish(self, x: Float[Tensor, "n ..."]) -> Batch:
+        """What a walk ended at, as tokens with their mask, or as levels."""
+        index = x[..., : self.noise.categories].argmax(-1)
+        if not self.settings.variable:
+            return self.settings.datum.batch(index.to(x.dtype))
+        mask = x.sum(-1) > 0
+        return Batch({"tokens": torch.where(mask, index, PAD)}, mask)
+
+    # --- the net
+
+    def log_x0(
+        self, x_t: Float[Tensor, "b n k"], t: Float[Tensor, " b"], y: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """Log-probabilities of x_0 at x_t: what the net makes of the rest, and what x_t's own position says.
+
+        Args:
+            x_t: noisy one-hot rows.
+            t: time of each sample.
+            y: class of each, -1 for none.
+        """
+        prior = self.noise.of_data(self.net(x_t, t, y))
+        if not (torch.is_grad_enabled() and x_t.requires_grad):
+            return (prior + self.noise.evidence(x_t, t)).log_softmax(-1)
+        # The same values, linear in each row of x_t: a guide's gradient then says what each other state would change,
+        # where the logarithm above would say infinity.
+        each = (prior[:, :, None] + self.noise.evidence_of_states(t, x_t)[:, None]).softmax(-1)
+        found = categorical.log_of(torch.einsum("bnj,bnjk->bnk", x_t, each))
+        return torch.where(x_t.detach().sum(-1, keepdim=True) > 0, found, 0.0)
+
+    def term(
+        self, x0: Float[Tensor, "b n k"], index: Int[Tensor, " b"], y: Int[Tensor, " b"] | None, rng: Streams
+    ) -> Float[Tensor, " b"]:
+        """L_{t-1} of each sample at a drawn x_t, summed over its positions. [nats]
+
+        Args:
+            x0: samples.
+            index: t of each, 1 ... T.
+            y: class of each, -1 for none.
+            rng: one stream for each.
+        """
+        t, s = (index.double() / self.noise.steps for index in (index, index - 1))
+        x_t = self.noise.corrupt(x0, t, rng)
+        log_x0 = self.log_x0(x_t, t.to(x_t.dtype), y)
+        at = (self.noise.abar(t, x_t), self.noise.abar(s, x_t), self.noise.rest(x_t))
+        each = categorical.kl(categorical.posterior(x_t, x0, *at), categorical.reverse(x_t, log_x0, *at))
+        real = x0.sum(-1)
+        return torch.where(real > 0, each, 0.0).sum(-1)
+
+    # --- training
+
+    def odds(self) -> Float[Tensor, " T"]:
+        """Probability of each t in training."""
+        even = torch.full_like(self.squares, 1 / len(self.squares), dtype=torch.float64)
+        if self.settings.times == "even" or bool((self.seen < SEEN).any()):
+            return even
+        size = self.squares.double().sqrt()
+        # A thousandth is even, so that no t is ever lost.
+        return 0.999 * size / size.sum().clamp(min=1e-30) + 0.001 * even
+
+    def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
+        """The bound's terms at one t for each sample: an unbiased estimate of their sum. [nats]
+
+        Raises:
+            InputError: if the model has classes and the batch none.
+        """
+        del player
+        x0 = self._trimmed(self.states(x))
+        odds = self.odds()
+        u = rng.uniform("t", dtype=torch.float64).to(odds.device)
+        index = torch.searchsorted(odds.cumsum(0), u).clamp(max=self.noise.steps - 1)
+        term = self.term(x0, index + 1, self._shown(x, rng), rng)
+        self._last = (index, term.detach().float())
+        return {"bound": term / odds[index].to(term.dtype)}
+
+    def _trimmed(self, x0: Float[Tensor, "b n k"]) -> Float[Tensor, "b m k"]:
+        """Without the columns that are padding in every sample; draws are the same, since they go by position."""
+        if not self.settings.variable:
+            return x0
+        return x0[:, : int(x0.sum((0, 2)).nonzero().max()) + 1]
+
+    def _shown(self, x: Batch, rng: Streams | None) -> Int[Tensor, " b"] | None:
+        """Classes that the net is shown; in training (with streams) a share of them is left out."""
+        if not self.settings.classes:
+            return None
+        if "y" not in x:
+            if rng is None:
+                return None
+            raise InputError(f"the model learns {len(self.settings.classes)} classes, and the batch has no field y")
+        if rng is None:
+            return x["y"]
+        return torch.where(rng.uniform("drop") < self.settings.drop, torch.full_like(x["y"], -1), x["y"])
+
+    @torch.no_grad()
+    def after_step(self, player: str) -> None:
+        """Remember how large the terms at each t have been."""
+        del player
+        if self._last is None:
+            return
+        index, term = self._last
+        count = torch.zeros_like(self.seen).index_add_(0, index, torch.ones_like(term))
+        square = torch.zeros_like(self.squares).index_add_(0, index, term.square()) / count.clamp(min=1)
+        first = self.seen == 0
+        mixed = torch.where(first, square, MEMORY * self.squares + (1 - MEMORY) * square)
+        self.squares.copy_(torch.where(count > 0, mixed, self.squares))
+        self.seen.add_(count)
+        self._last = None
+
+    # --- likelihood and samples
+
+    @torch.no_grad()
+    def bounds(self, x: Batch, rng: Streams, *, strata: int | None = None) -> Bound:
+        """The bound of each sample, with classes shown where the batch has them.
+
+        Args:
+            x: samples.
+            rng: one stream for each.
+            strata: draw one t from each of so many equal parts of 1 ... T, which leaves the mean of the total as it is;
+                None takes every t.
+
+        Raises:
+            InputError: if there are no samples.
+            SettingsError: if there are not 1 ... T strata.
+        """
+        steps = self.noise.steps
+        k = steps if strata is None else strata
+        if not 1 <= k <= steps:
+            raise SettingsError(f"expected 1 ... {steps} strata, got {k}")
+        if not len(x):
+            raise InputError("expected at least one sample to bound, got none")
+        edges = torch.tensor([j * steps // k for j in range(k + 1)], device=x.device)
+        sizes = edges.diff()
+        t = edges[:-1] + 1 + (rng.uniform("strata", (k,), dtype=torch.float64).to(x.device) * sizes).long()
+        whole, y = self.states(x), self._shown(x, None)
+        terms = torch.stack(
+            [
+                torch.cat(
+                    [
+                        self.term(
+                            self._trimmed(whole[i : i + ROWS]),
+                            t[i : i + ROWS, j],
+                            None if y is None else y[i : i + ROWS],
+                            rng.take(slice(i, i + ROWS)).child("bound").at(j),
+                        )
+                        for i in range(0, len(x), ROWS)
+                    ]
+                ).double()
+                for j in range(k)
+            ],
+            1,
+        )
+        length, prior = self._length_and_prior(whole)
+        return Bound(length, prior, terms, t, sizes.double())
+
+    def _length_and_prior(self, x0: Float[Tensor, "b n k"]) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """-log p(length), and L_T = KL[q(x_T | x_0) || p(x_T)]. [nats]"""
+        wide = x0.double()
+        last = float(self.noise.schedule.abar(torch.tensor(1.0, dtype=torch.float64)))
+        each = categorical.kl(categorical.marginal(wide, last, self.noise.rest(wide)), self.noise.log_prior(wide))
+        real = wide.sum(-1)
+        length = -self.lengths.double().log()[real.sum(-1).long() - 1]
+        return length * float(self.settings.variable), (each * real).sum(-1)
+
+    @torch.no_grad()
+    def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
+        """Minus the bound, estimated from ``estimate`` strata of t. [nats]"""
+        if len(rng) != len(x):
+            raise InputError(f"expected one stream for each of {len(x)} samples, got {len(rng)}")
+        return -self.bounds(x, rng, strata=min(self.settings.estimate, self.noise.steps)).total.float()
+
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Conditioned:
+        """The denoiser of ``n`` samples.
+
+        Args:
+            given: ``class``: a name, an index, ``all``, or one for each sample.
+            n: number of samples.
+
+        Raises:
+            InputError: if there is another condition.
+        """
+        for name in given or {}:
+            if name != "class":
+                raise InputError("--given: " + nearest(name, ["class"], what="condition"))
+        if not given:
+            return Conditioned(self, None)
+        y = class_indices(self.settings.classes, given["class"], n)
+        return Conditioned(self, y.to(next(self.parameters()).device))
+
+    @torch.no_grad()
+    def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
+        """Draw samples by the whole chain of T steps; solvers, guides and fewer steps are the kit's.
+
+        Args:
+            n: how many.
+            given: ``class``.
+            rng: one stream for each.
+
+        Raises:
+            InputError: if there is another condition, or the number of streams differs.
+        """
+        if len(rng) != n:
+            raise InputError(f"expected one stream for each of {n} samples, got {len(rng)}")
+        denoiser, own = self.denoiser(given, n), rng.child("sample")
+        times = [1 - i / self.noise.steps for i in range(self.noise.steps)] + [0.0]
+        x = ancestral(denoiser, self.noise.prior(self.like(n, own), own), times, own)
+        return self.finish(x)

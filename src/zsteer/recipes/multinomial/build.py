@@ -1,0 +1,206 @@
+"""The multinomial diffusion recipes made ready: data, model, plan, and the bound that is measured at the end."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.batch import Batch
+from zsteer.core.protocols import Source
+from zsteer.core.rng import Streams, initialised
+from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
+from zsteer.domains.sequences.epitopes import PANELS
+from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH
+from zsteer.errors import InputError, SettingsError
+from zsteer.models.datum import Datum
+from zsteer.models.multinomial import MultinomialDiffusion
+from zsteer.models.multinomial_settings import MultinomialSettings
+from zsteer.models.panel import Panel
+from zsteer.nets.precision import bfloat16_pays
+from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.multinomial import settings as recipes
+from zsteer.recipes.multinomial.segments import Cut
+from zsteer.recipes.tcr import tables
+from zsteer.recipes.vectors.sets import load_set
+from zsteer.train.loop import Optim, Plan
+from zsteer.train.source import Shuffled
+from zsteer.train.weighted import Balanced, Joined
+
+__all__ = ["HELD", "STRATA", "chosen_rows", "measured", "receptors", "segments"]
+
+RECEPTOR_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 200, "batch": 128, "lr": 4e-3, "width": 32, "layers": 1},
+    "s": {"steps": 3000, "batch": 256, "lr": 3e-3, "width": 64, "layers": 3},
+    "m": {"steps": 20_000, "batch": 256, "lr": 2e-3, "width": 128, "layers": 4},
+    "l": {"steps": 60_000, "batch": 1024, "lr": 1e-3, "width": 256, "layers": 6},
+}
+SEGMENT_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 100, "batch": 32, "lr": 2e-3, "width": 16, "layers": 1},
+    "s": {"steps": 2000, "batch": 64, "lr": 2e-3, "width": 32, "layers": 1},
+    "m": {"steps": 15_000, "batch": 64, "lr": 1e-3, "width": 48, "layers": 2},
+    "l": {"steps": 60_000, "batch": 256, "lr": 8e-4, "width": 96, "layers": 2},
+}
+HELD = 2000
+"""Held-out samples behind the figures of a card."""
+STRATA = 20
+"""Strata of t behind them."""
+HEADS = 4
+
+SEQUENCE_LIMITS = (
+    "Trained on CDR3-beta of human background repertoires; it knows nothing of alpha chains, V genes or function. With "
+    "classes: labels are database records. Not for clinical use."
+)
+PICTURE_LIMITS = "Trained on one set of pictures cut into a few grey levels; it knows nothing outside that set."
+
+
+def _plan(chosen: dict[str, Any], *, half: bool) -> Plan:
+    steps = chosen["steps"]
+    # The loss is a sum of nats over positions; the norm of its gradient grows with their number and is left as it is.
+    optim = Optim(lr=chosen["lr"], weight_decay=0.01, clip=1e6, warmup=min(100, steps // 10), decay="cosine")
+    every = max(1, min(250, steps // 4))
+    return Plan(
+        steps=steps, optim=optim, ema=1 - 1 / max(10, min(1000, steps // 10)), checkpoint_every=every, bf16=half
+    )
+
+
+def _model(recipe: recipes.MultinomialRecipe, chosen: dict[str, Any], values: dict[str, Any]) -> MultinomialDiffusion:
+    own = {name: getattr(recipe, name) or chosen[name] for name in ("width", "layers")}
+    shared = {"kernel": recipe.kernel, "schedule": recipe.schedule, "steps": recipe.chain, "times": recipe.times}
+    fixed = {"drop": recipe.drop, "estimate": min(STRATA, recipe.chain), "heads": HEADS}
+    with initialised(recipe.seed):
+        return MultinomialDiffusion(
+            settings_from(MultinomialSettings, {**own, **shared, **fixed, **values}, where=recipe.name)
+        )
+
+
+def receptors(recipe: recipes.ReceptorDiffusion, folder: Path | None, device: torch.device) -> Experiment:
+    """CDR3-beta sequences: the background, and with classes also the recorded binders of the core panel."""
+    chosen = by_size(recipe, RECEPTOR_SIZES)
+    data = tables.table(folder, recipe.subset)
+    train, test = _plain(tables.background(data, "train")), _plain(tables.background(data, "test"))
+    source: Source = Shuffled(train, chosen["batch"])
+    panel = _panel(data) if recipe.conditional else Panel()
+    values: dict[str, Any] = {
+        "datum": Datum(shape=(MAX_LENGTH,), values="levels", levels=len(ALPHABET), space={"name": "sequences"}),
+        "variable": True,
+        "classes": panel.peptides,
+    }
+    model = _model(recipe, chosen, values)
+    model.begin(train)
+    if recipe.conditional:
+        source = _labelled(data, panel, train, chosen["batch"])
+    # Matrices this small are slower in bfloat16 on processors (measured: twice); on CUDA it pays.
+    half = device.type == "cuda"
+
+    def finish(trained: nn.Module) -> Pretrained:
+        found = _checked(trained)
+        metrics = measured(found, chosen_rows(test, HELD), recipe.seed)
+        if recipe.conditional:
+            metrics |= _gain(found, data, panel, recipe.seed)
+        found.origin = Origin(data=tables.origin_of(data), metrics=metrics, limits=SEQUENCE_LIMITS)
+        return found
+
+    return Experiment(model.to(device), source, _plan(chosen, half=half), finish)
+
+
+def chosen_rows(x: Batch, n: int) -> Batch:
+    """``n`` rows of a table at random, always the same: the rows of the tables lie in the order of their sources."""
+    return x.take(Streams.of(0, 1).child("held out").permutation("rows", len(x))[0][:n])
+
+
+def _plain(x: Batch) -> Batch:
+    return Batch({"tokens": x["tokens"]}, mask=x.mask)
+
+
+def _panel(data: TcrData) -> Panel:
+    known = set(tables.panel_of(data).peptides)
+    chosen = tuple(name for name in PANELS["core"] if name in known)
+    if len(chosen) < 2:
+        raise InputError(f"the tables have {len(chosen)} peptides of the core panel; classes need two or more")
+    return Panel(peptides=chosen)
+
+
+def _bound_to(data: TcrData, panel: Panel, splits: tuple[str, ...]) -> Batch:
+    """Recorded binders of the panel, with the peptide as their class."""
+    x = tables.binders(data, panel, splits)
+    return Batch({"tokens": x["tokens"], "y": x["peptide"]}, mask=x.mask)
+
+
+def _labelled(data: TcrData, panel: Panel, train: Batch, size: int) -> Joined:
+    """A quarter binders, rare peptides more often than their share; the rest background without a class."""
+    own = max(4, size // 4)
+    others = train.with_fields(y=torch.full((len(train),), -1))
+    return Joined(
+        [Balanced(_bound_to(data, panel, DESIGN), "y", own, power=0.5, group=1), Shuffled(others, max(1, size - own))]
+    )
+
+
+@torch.no_grad()
+def _gain(model: MultinomialDiffusion, data: TcrData, panel: Panel, seed: int) -> dict[str, Any]:
+    """Nats by which the class improves the bound of held-out binders, the same noise with and without it."""
+    held = _bound_to(data, panel, CALIBRATION)
+    rng = Streams.of(seed, len(held)).child("gain")
+    given, none = (
+        model.bounds(x, rng, strata=STRATA).total for x in (held, held.with_fields(y=torch.full((len(held),), -1)))
+    )
+    gain = (none - given).double()
+    return {
+        "nats_gained_by_the_class": round(float(gain.mean()), 3),
+        "nats_gained_by_the_class_se": round(float(gain.std()) / math.sqrt(len(gain)), 3),
+    }
+
+
+def segments(recipe: recipes.SegmentDiffusion, data: Path | None, device: torch.device) -> Experiment:
+    """Pictures cut into levels."""
+    chosen = by_size(recipe, SEGMENT_SIZES)
+    sets = load_set(recipe.dataset, data)
+    if len(sets.datum.shape) != 3:
+        raise InputError(f"dataset {recipe.dataset} has no pictures; segments are cut from fashion-mnist, mnist or own")
+    cut = Cut.learn(sets.train["x"], recipe.levels, shrink=recipe.shrink)
+    train, test = cut.cut(sets.train), cut.cut(sets.test)
+    classes = sets.classes if recipe.conditional else ()
+    values: dict[str, Any] = {
+        "datum": Datum(shape=cut.shape, values="levels", levels=recipe.levels, space=cut.settings()),
+        "classes": classes,
+        "net": "unet",
+    }
+    model = _model(recipe, chosen, values)
+    half = bfloat16_pays(device)
+
+    def finish(trained: nn.Module) -> Pretrained:
+        found = _checked(trained)
+        held = chosen_rows(test, HELD // 4)
+        metrics = measured(found, Batch({"x": held["x"]}), recipe.seed)
+        origin = {**sets.origin, "levels": " ".join(f"{grey:g}" for grey in cut.greys)}
+        found.origin = Origin(data=origin, metrics=metrics, limits=PICTURE_LIMITS)
+        return found
+
+    return Experiment(model.to(device), Shuffled(train, chosen["batch"]), _plan(chosen, half=half), finish)
+
+
+def _checked(trained: nn.Module) -> MultinomialDiffusion:
+    if not isinstance(trained, MultinomialDiffusion):
+        raise SettingsError("the multinomial recipes train a multinomial diffusion model")
+    trained.eval().to("cpu")
+    return trained
+
+
+def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, Any]:
+    """The bound on held-out samples in bits: of a residue (the length's bits included), or of a pixel.
+
+    Args:
+        model: trained.
+        held: held-out samples.
+        seed: of the noise.
+    """
+    found = model.bounds(held, Streams.of(seed, len(held)).child("measured"), strata=min(STRATA, model.noise.steps))
+    units = float(model.states(held).sum()) / len(held)
+    total = found.total.double()
+    name = "residue" if model.settings.variable else "pixel"
+    told: dict[str, Any] = {"test_samples": len(held), "strata": found.terms.shape[1]}
+    told[f"bits_a_{name}"] = round(float(total.mean()) / units / math.log(2), 4)
+    told[f"bits_a_{name}_se"] = round(float(total.std()) / math.sqrt(len(held)) / units / math.log(2), 4)
+    return told
