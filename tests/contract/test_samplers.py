@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from tests.contract.test_diffusion_models import ddpm
+from tests.contract.test_multinomial_models import model as multinomial_model
 from tests.diffusion import model as mixture
 from tests.states import Listed, data, noise
 from tests.vectors import datum
@@ -81,12 +82,26 @@ def words(kernel):
     )
 
 
+def multinomial(variant):
+    model = multinomial_model(variant).eval()
+    pull = torch.linspace(-1, 1, model.noise.states)
+    return Row(
+        lambda n: model.denoiser({"class": "b"}, n),
+        lambda n: model.denoiser(None, n),
+        lambda x, _: (x * pull).sum((1, 2)),
+        lambda x0: (x0.softmax(-1) * pull).sum((1, 2)),
+        lambda n: model.like(n, Streams.of(0, n)),
+    )
+
+
 MODELS = {
     "mixture": exact,
     "ddpm eps": images,
     "ddpm v, learned variance": partial(images, target="v", variance="learned"),
     "words, uniform": partial(words, "uniform"),
     "words, absorbing": partial(words, "absorbing"),
+    "multinomial, sequences": partial(multinomial, "sequences, classes"),
+    "multinomial, pictures": partial(multinomial, "pictures, uniform"),
 }
 GUIDES = {
     "none": lambda row, n: row.conditional(n),
@@ -124,7 +139,8 @@ def test_every_sampler_takes_every_guide_on_every_model(row, guide, solver):
     assert found.shape == x.shape and found.dtype == x.dtype and not found.requires_grad
     assert bool(torch.isfinite(found).all())
     if not gaussian:
-        assert torch.equal(found.sum(-1), torch.ones_like(found[..., 0]))
+        # One category at each position, none on padding.
+        assert torch.equal(found.sum(-1), x.sum(-1))
     assert torch.equal(before, torch.random.get_rng_state())
     part = slice(1, 3)
     again = walk(GUIDES[guide](row, 2), x[part], rng.take(part), solver=solver, steps=STEPS)

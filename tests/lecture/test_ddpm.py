@@ -253,6 +253,24 @@ def test_algorithm_2_with_the_exact_denoiser_gives_the_data(seed, measured):
     assert abs(m - mean) < 0.01 and abs(v / variance - 1) < 0.15
 
 
+def variance_after(steps, *, transcribed):
+    """Variance at the end of Algorithm 2 for data N(0, 1) with their exact denoiser, by recursion: all is linear."""
+    left, v = [1.0, *torch.cumprod(1 - Schedule("linear").betas(steps), 0).tolist()], 1.0
+    for t in range(steps, 0, -1):
+        now, before = left[t], left[t - 1]
+        kept = now / before
+        # E[x_0 | x_t] = sqrt(abar_t) x_t, and so the noise is sqrt(1 - abar_t) x_t; z is 0 in the last step.
+        alpha_t = now if transcribed else kept
+        gain = (1 - (1 - alpha_t) / math.sqrt(1 - now) * math.sqrt(1 - now)) / math.sqrt(alpha_t)
+        v = gain**2 * v + (1 - before) / (1 - now) * (1 - kept)
+    return v
+
+
+def test_algorithm_2_as_transcribed_collapses_to_the_mean():
+    assert variance_after(1000, transcribed=False) == pytest.approx(1, abs=0.02)
+    assert variance_after(1000, transcribed=True) == pytest.approx(0.04, abs=0.005)
+
+
 def test_algorithm_2_as_transcribed_returns_x0_in_one_step():
     """The slip: with abar_t in place of alpha_t line 4 is the estimate of x_0 itself, whatever t.
 
