@@ -45,6 +45,18 @@ ROWS = 512
 """Rows of the net's largest call when a bound is worked out."""
 
 
+def _spread(rng: Streams) -> Float[Tensor, " b"]:
+    """A uniform number for each sample that neighbours share evenly: their ids times the golden ratio, modulo 1.
+
+    Each is a function of its stream alone, and a batch still covers the t's as a grid would: the loss of a batch varies
+    less than with independent draws.
+    """
+    shift = Streams(rng.seed, torch.zeros(1, dtype=torch.long), rng.path).uniform("t", dtype=torch.float64)
+    # 2^64 over the golden ratio, as a signed word; products wrap, and the upper 53 bits are the fraction.
+    fraction = ((rng.ids * -7046029254386353131) >> 11) & (2**53 - 1)
+    return (fraction.double() * 2.0**-53 + shift.to(rng.ids.device)) % 1.0
+
+
 @dataclass(frozen=True)
 class Bound:
     """The bound of each sample, term by term. [nats]
@@ -113,7 +125,8 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         self.lengths: Tensor
         self.register_buffer("squares", torch.zeros(settings.steps))
         self.register_buffer("seen", torch.zeros(settings.steps))
-        self.register_buffer("lengths", torch.full((settings.datum.size,), 1 / settings.datum.size))
+        possible = torch.arange(1, settings.datum.size + 1) >= settings.shortest
+        self.register_buffer("lengths", possible / possible.sum())
         self._last: tuple[Tensor, Tensor] | None = None
 
     def begin(self, x: Batch) -> None:
@@ -123,7 +136,8 @@ class MultinomialDiffusion(Pretrained, nn.Module):
             InputError: if a sample is no sample of this model.
         """
         if self.settings.variable:
-            count = torch.bincount(self.states(x).sum(-1).sum(-1).long(), minlength=len(self.lengths) + 1)[1:] + 0.5
+            count = torch.bincount(self.states(x).sum((1, 2)).long(), minlength=len(self.lengths) + 1)[1:] + 0.5
+            count[: self.settings.shortest - 1] = 0
             self.lengths.copy_(count / count.sum())
 
     def players(self) -> Mapping[str, list[nn.Parameter]]:
@@ -147,12 +161,12 @@ class MultinomialDiffusion(Pretrained, nn.Module):
                 f"{'no' if x.mask is None else 'a'} mask; encode sequences with their space"
             )
         known = torch.where(x.mask, x["tokens"], 0)
-        wrong = (known < 0) | (known >= datum.levels)
-        if bool(wrong.any()) or not bool(x.mask.any(1).all()):
-            row = int((wrong.any(1) | ~x.mask.any(1)).nonzero()[0])
+        wrong = ((known < 0) | (known >= datum.levels)).any(1) | (x.mask.sum(1) < self.settings.shortest)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
             raise InputError(
-                f"expected at least one category 0 ... {datum.levels - 1} under the mask of each sample, got "
-                f"{known[row][x.mask[row]].tolist()} in sample {row + 1}"
+                f"expected {self.settings.shortest} or more categories 0 ... {datum.levels - 1} under the mask of each "
+                f"sample, got {known[row][x.mask[row]].tolist()} in sample {row + 1}"
             )
         return one_hot(known.long(), self.noise.states).to(weight.dtype) * x.mask[..., None]
 
@@ -163,17 +177,19 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         if not self.settings.variable:
             return whole
         u = rng.uniform("length", dtype=torch.float64).to(weight.device)
-        length = categorical.draw(self.lengths.double().log().expand(n, -1), u).argmax(-1) + 1
+        length = categorical.draw(categorical.log_of(self.lengths.double()).expand(n, -1), u).argmax(-1) + 1
         return self.of_length(length)
 
     def of_length(self, length: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
         """Ones where the positions of sequences of known lengths are.
 
         Raises:
-            InputError: if a length is none of this model's.
+            InputError: if a length is none of this model's, or it has none.
         """
-        if bool((length < 1).any()) or bool((length > len(self.lengths)).any()) or not self.settings.variable:
-            limit = f"1 ... {len(self.lengths)}" if self.settings.variable else "none: samples have one size"
+        if not self.settings.variable:
+            raise InputError("the model's samples have one size; leave the length away")
+        if bool((length < self.settings.shortest).any()) or bool((length > len(self.lengths)).any()):
+            limit = f"{self.settings.shortest} ... {len(self.lengths)}"
             raise InputError(f"expected lengths in {limit}, got {sorted(set(length.tolist()))[:5]}")
         weight = next(self.parameters())
         real = torch.arange(len(self.lengths), device=weight.device) < length.to(weight.device)[:, None]
@@ -247,7 +263,7 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         del player
         x0 = self._trimmed(self.states(x))
         odds = self.odds()
-        u = rng.uniform("t", dtype=torch.float64).to(odds.device)
+        u = _spread(rng).to(odds.device)
         index = torch.searchsorted(odds.cumsum(0), u).clamp(max=self.noise.steps - 1)
         term = self.term(x0, index + 1, self._shown(x, rng), rng)
         self._last = (index, term.detach().float())
@@ -338,7 +354,7 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         last = float(self.noise.schedule.abar(torch.tensor(1.0, dtype=torch.float64)))
         each = categorical.kl(categorical.marginal(wide, last, self.noise.rest(wide)), self.noise.log_prior(wide))
         real = wide.sum(-1)
-        length = -self.lengths.double().log()[real.sum(-1).long() - 1]
+        length = -categorical.log_of(self.lengths.double())[real.sum(-1).long() - 1]
         return length * float(self.settings.variable), (each * real).sum(-1)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from zsteer.core.protocols import Source
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
-from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH
+from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH, MIN_LENGTH
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.datum import Datum
 from zsteer.models.multinomial import MultinomialDiffusion
@@ -86,6 +86,7 @@ def receptors(recipe: recipes.ReceptorDiffusion, folder: Path | None, device: to
     values: dict[str, Any] = {
         "datum": Datum(shape=(MAX_LENGTH,), values="levels", levels=len(ALPHABET), space={"name": "sequences"}),
         "variable": True,
+        "shortest": MIN_LENGTH,
         "classes": panel.peptides,
     }
     model = _model(recipe, chosen, values)
