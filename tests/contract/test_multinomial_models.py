@@ -134,7 +134,7 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match="lengths in 5"):
         made.of_length(torch.tensor([31]))
     with pytest.raises(SettingsError, match="strata"):
-        made.bounds(x, Streams.of(0, len(x)), strata=0)
+        made.bound_of(x, Streams.of(0, len(x)), calls=0)
     with pytest.raises(InputError, match="stream"):
         made.log_prob(x, Streams.of(0, 2))
 

@@ -224,4 +224,4 @@ def test_bits_of_independent_residues_count_their_length():
     told = measured(made, x, 0)
     # The bound of the exact denoiser is tight; its noise is that of x_t.
     assert abs(told["bits_a_residue"] - math.log2(20)) < 4 * told["bits_a_residue_se"] + 0.003
-    assert told["strata"] == 20 and told["test_samples"] == 200
+    assert told["calls"] == 20 and told["test_samples"] == 200

@@ -33,7 +33,6 @@ class MultinomialSettings(Settings):
     times: Literal["importance", "even"] = Field(
         default="importance", description="how t is drawn in training: in proportion to the size of L_t, or evenly"
     )
-    estimate: int = Field(default=20, ge=1, description="strata of t in log_prob; T of them is every term")
     classes: tuple[str, ...] = Field(default=(), description="names of the classes it can be conditioned on")
     drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples that are shown without their class")
     net: Literal["transformer", "unet"] = Field(default="transformer", description="for sequences, or for pictures")
