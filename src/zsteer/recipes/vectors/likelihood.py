@@ -17,9 +17,12 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Likelihood
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError
-from zsteer.evaluate.report import Report, Table
+from zsteer.evaluate.curves import chart
+from zsteer.evaluate.report import Block, Report, Table
 from zsteer.maths.gaussian import log_density
+from zsteer.models.bound import Bound
 from zsteer.models.datum import Datum
+from zsteer.models.ddpm import CALLS, DDPM
 from zsteer.recipes.kits import Ask, kit_of
 
 __all__ = ["LikelihoodKit", "independent"]
@@ -75,7 +78,7 @@ class LikelihoodKit:
         artifact = read_artifact(folder)
         model = catalog.model_class(artifact.kind).from_artifact(artifact, where=str(folder))
         if not (isinstance(model, Likelihood) and "datum" in artifact.settings):
-            able = "vae, rbm"
+            able = "vae, rbm, ddpm"
             raise CapabilityError(
                 f"a model of kind {artifact.kind!r} has no likelihood of images or rows; kinds that have one: {able}; "
                 f"compare its samples with --protocol two-sample instead"
@@ -97,8 +100,17 @@ class LikelihoodKit:
         if len(samples) < 2:
             raise InputError(f"expected at least 2 samples for a standard error, got {len(samples)}")
         datum: Datum = self.model.settings.datum
+        streams = Streams.of(ask.seed, len(samples))
+        terms: list[Table] = []
+        blocks: list[Block] = []
         with torch.no_grad():
-            log_p = self.model.log_prob(samples, Streams.of(ask.seed, len(samples)))
+            if isinstance(self.model, DDPM):
+                found = self.model.bound_of(samples, streams, calls=min(CALLS, self.model.settings.steps))
+                log_p = -found.total
+                terms.append(_terms(found))
+                blocks.append(_curve(found))
+            else:
+                log_p = self.model.log_prob(samples, streams)
         rows = [["this model", *_figures(log_p, datum)]]
         notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[self.model.bound]}; +- is the standard error"]
         if datum.values != "unit":
@@ -112,7 +124,21 @@ class LikelihoodKit:
         table = Table("Likelihood", columns, rows, [*notes, *told])
         line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
         name = self.folder.parent.name if self.folder.name == "artifact" else self.folder.name
-        return Report(f"How probable {name} finds the samples", [line], [table])
+        return Report(f"How probable {name} finds the samples", [line], [table, *terms], blocks)
+
+
+def _terms(found: Bound) -> Table:
+    """The parts of a diffusion model's bound."""
+    rows = [[name, value] for name, value in found.parts().items()]
+    notes = ["L_T: what is left of the data at the end; L_t: the steps between; L_0: the last step to the levels"]
+    return Table("Terms of the bound", ["term", "bits a number"], rows, notes)
+
+
+def _curve(found: Bound) -> Block:
+    """The terms over t."""
+    points = [(t, bits) for t, bits in found.curve() if bits > 0]
+    picture = chart({"L_t": points}, across="t", up="bits a number and step", log_across=True, log_up=True)
+    return Block("Where the bits are", picture)
 
 
 def _figures(log_p: Float[Tensor, " b"], datum: Datum) -> tuple[float, float, float]:
