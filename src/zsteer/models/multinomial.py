@@ -331,6 +331,11 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         calls = min(CALLS, self.noise.steps)
         return [f"variational bound, estimated without bias from {calls} of its {self.noise.steps} terms a sample"]
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes that it can be conditioned on."""
+        return self.settings.classes
+
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Conditioned:
         """The denoiser of ``n`` samples.
 

@@ -126,7 +126,7 @@ def walked(
     model.denoiser(conditions or None, n)  # conditions that do not hold are refused before anything is computed
 
     def guided(piece: slice) -> Denoiser:
-        each = {name: _part(value, piece, n) for name, value in conditions.items()}
+        each = {name: _part(value, piece, model.classes) for name, value in conditions.items()}
         found = denoiser_of(model, sampling, each, len(range(n)[piece]))
         for guide in guides:
             found = guide(found, piece)
@@ -155,12 +155,12 @@ def walked(
     return model.finish(torch.cat(made)), {"solver": sampling.solver, "steps": steps, **facts}
 
 
-def _part(value: object, piece: slice, n: int) -> object:
+def _part(value: object, piece: slice, classes: Sequence[str]) -> object:
     """A condition of a slice of the samples: ``all`` counts from the first sample of all."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, Tensor)):
         return value[piece]
     if isinstance(value, str) and value.strip().lower() == "all":
-        return list(range(n))[piece]
+        return torch.arange(piece.start, piece.stop) % max(len(classes), 1)
     return value
 
 
