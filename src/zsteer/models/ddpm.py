@@ -127,6 +127,11 @@ class DDPM(Pretrained, nn.Module):
         return {"denoiser": list(self.parameters())}
 
     @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes that it can be conditioned on."""
+        return self.settings.classes
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample inside the model."""
         datum = self.settings.datum

@@ -4,7 +4,7 @@ Its prediction is E[x_0 | x_t] in closed form, so whatever a sampler, a guide or
 a known answer. Classes are the components of the mixture.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,11 @@ class MixtureDiffusion:
 
     mixture: Mixture
     noise: Gaussian
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The components, by number."""
+        return [str(k) for k in range(len(self.mixture.weights))]
 
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> ExactDenoiser:
         """Bind conditions.

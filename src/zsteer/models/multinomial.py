@@ -348,6 +348,11 @@ class MultinomialDiffusion(Pretrained, nn.Module):
             raise InputError(f"expected one stream for each of {len(x)} samples, got {len(rng)}")
         return -self.bounds(x, rng, strata=min(self.settings.estimate, self.noise.steps)).total.float()
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes that it can be conditioned on."""
+        return self.settings.classes
+
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Conditioned:
         """The denoiser of ``n`` samples.
 

@@ -124,10 +124,9 @@ def walked(
     sampling, conditions = Sampling.of(given)
     solver, facts = solver_named(sampling.solver), dict[str, Any]()
     model.denoiser(conditions or None, n)  # conditions that do not hold are refused before anything is computed
-    classes = len(getattr(getattr(model, "settings", None), "classes", ()))
 
     def guided(piece: slice) -> Denoiser:
-        each = {name: _part(value, range(n)[piece], classes) for name, value in conditions.items()}
+        each = {name: _part(value, piece, model.classes) for name, value in conditions.items()}
         found = denoiser_of(model, sampling, each, len(range(n)[piece]))
         for guide in guides:
             found = guide(found, piece)
@@ -156,12 +155,12 @@ def walked(
     return model.finish(torch.cat(made)), {"solver": sampling.solver, "steps": steps, **facts}
 
 
-def _part(value: object, rows: range, classes: int) -> object:
-    """A condition of some of the samples: ``all`` counts the classes from the first sample of all."""
-    if isinstance(value, (list, tuple)):
-        return value[rows.start : rows.stop]
-    if classes and isinstance(value, str) and value.strip().lower() == "all":
-        return [row % classes for row in rows]
+def _part(value: object, piece: slice, classes: Sequence[str]) -> object:
+    """A condition of a slice of the samples: ``all`` counts from the first sample of all."""
+    if isinstance(value, (list, tuple, Tensor)):
+        return value[piece]
+    if isinstance(value, str) and value.strip().lower() == "all":
+        return torch.arange(piece.start, piece.stop) % max(len(classes), 1)
     return value
 
 
