@@ -59,39 +59,41 @@ def within(values, wanted, errors=4.0):
 @pytest.mark.parametrize("kernel", ["uniform", "absorbing"])
 def test_the_bound_of_the_exact_denoiser_is_the_entropy(kernel, schedule, seed):
     model, x = exact(kernel, schedule=schedule), drawn(seed, 3000)
-    found = model.bounds(x, Streams.of(seed, len(x)))
-    assert found.terms.shape == (3000, 20) and bool((found.t == torch.arange(1, 21)).all())
+    found = model.bound_of(x, Streams.of(seed, len(x)))
+    assert found.terms.shape == (3000, 20) and bool((found.at == torch.arange(1, 21)).all())
     # Subtracting the known -log p(x) leaves the noise of x_t alone.
     own = -(P.double().log()[x["x"].long()]).sum(1)
-    assert within(found.total - own, float(found.prior.mean()))
-    assert float(found.prior.max()) < 1e-3
-    assert bool((found.length == 0).all())
+    assert within(found.total - own, float(found.far.mean()))
+    assert float(found.far.max()) < 1e-3
+    assert found.length is None and found.exact
     assert within(found.total, N * ENTROPY)
 
 
 @pytest.mark.parametrize("kernel", ["uniform", "absorbing"])
 def test_strata_leave_the_mean_as_it_is(kernel, seed):
     model, x = exact(kernel), drawn(seed, 3000)
-    whole = model.bounds(x, Streams.of(seed, len(x))).total
+    whole = model.bound_of(x, Streams.of(seed, len(x))).total
     for k in (1, 3, 7):
-        some = model.bounds(x, Streams.of(seed, len(x)).child(f"{k}"), strata=k)
+        some = model.bound_of(x, Streams.of(seed, len(x)).child(f"{k}"), calls=k)
         assert some.terms.shape == (3000, k) and float(some.sizes.sum()) == 20
         assert within(some.total - whole, 0.0)
-    assert torch.equal(model.log_prob(x, Streams.of(seed, len(x))), -whole.float())
+    assert torch.equal(model.log_prob(x, Streams.of(seed, len(x))), -whole.float())  # 20 calls are all there are
 
 
 def test_the_length_counts(seed):
     model, x = exact("uniform", variable=True), drawn(seed, 3000, variable=True)
     model.begin(x)
-    found = model.bounds(x, Streams.of(seed, len(x)))
+    found = model.bound_of(x, Streams.of(seed, len(x)))
     assert float(found.length.mean()) == pytest.approx(math.log(N), abs=0.01)
     residues = x.mask.sum(1).double()
+    assert found.bits == pytest.approx(float(found.total.sum() / residues.sum()) / math.log(2))
+    assert sum(found.parts().values()) == pytest.approx(found.bits)
     assert within(found.total - found.length - residues * ENTROPY, 0.0)
 
 
 def test_the_training_loss_estimates_the_sum_of_the_terms(seed):
     model, x = exact("uniform"), drawn(seed, 4000)
-    whole = model.bounds(x, Streams.of(seed, len(x))).terms.sum(1)
+    whole = model.bound_of(x, Streams.of(seed, len(x))).terms.sum(1)
     model.seen.fill_(11)
     model.squares.copy_(1 / torch.arange(1, 21.0))
     assert float(model.odds()[0] / model.odds()[-1]) > 3

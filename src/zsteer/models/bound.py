@@ -1,4 +1,4 @@
-r"""The likelihood of diffusion with Gaussian noise: the variational bound, exact or estimated, term by term.
+r"""The likelihood of diffusion: the variational bound, exact or estimated, term by term.
 
 .. math:: L = L_T + \sum_{t=1}^{T} \ell_t, \quad \ell_1 = L_0 = -\log p(x_0 \mid x_1), \quad
           \ell_t = L_{t-1} = \text{KL}(q(x_{t-1} \mid x_t, x_0) \,\Vert\, p(x_{t-1} \mid x_t)) .
@@ -10,7 +10,7 @@ the terms fall about as 1 / t; the first is {1} alone, so that L_0 is always the
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -36,14 +36,16 @@ class Bound:
         terms: of each sample, the term at one t of each stratum; column 0 is L_0.
         at: which t.
         sizes: of the strata.
-        dims: numbers in a sample.
+        dims: numbers in a sample; of each sample where their lengths differ.
+        length: -log p(length) of each sample where their lengths differ.
     """
 
     far: Float[Tensor, " b"]
     terms: Float[Tensor, "b k"]
     at: Int[Tensor, "b k"]
     sizes: Int[Tensor, " k"]
-    dims: int
+    dims: int | Int[Tensor, " b"]
+    length: Float[Tensor, " b"] | None = field(default=None)
 
     @staticmethod
     def cat(pieces: "Sequence[Bound]") -> "Bound":
@@ -55,8 +57,9 @@ class Bound:
         if not pieces or any(not torch.equal(one.sizes, pieces[0].sizes) for one in pieces):
             raise SettingsError("expected bounds of at least one piece, all with the same strata")
         first = pieces[0]
-        far, terms, at = (torch.cat([getattr(one, name) for one in pieces]) for name in ("far", "terms", "at"))
-        return Bound(far, terms, at, first.sizes, first.dims)
+        # What is one number for all samples, or is not there, is that of the first piece.
+        each = [name for name in ("far", "terms", "at", "dims", "length") if isinstance(getattr(first, name), Tensor)]
+        return replace(first, **{name: torch.cat([getattr(one, name) for one in pieces]) for name in each})
 
     @property
     def exact(self) -> bool:
@@ -65,43 +68,56 @@ class Bound:
 
     @property
     def total(self) -> Float[Tensor, " b"]:
-        r"""L of each sample: L_T, the KL terms in between, and L_0.
+        r"""L of each sample: L_T, the KL terms in between, and L_0; and what its length costs.
 
         Lecture: ddpm.bound.terms
         """
-        return self.far + (self.terms * self.sizes).sum(1)
+        whole = self.far + (self.terms * self.sizes).sum(1)
+        return whole if self.length is None else whole + self.length
+
+    @property
+    def _nats(self) -> float:
+        """Nats of one bit in each dimension of a sample, on average over the samples."""
+        dims = float(self.dims.double().mean()) if isinstance(self.dims, Tensor) else self.dims
+        return math.log(2) * dims
 
     @property
     def bits(self) -> float:
-        """Mean over the samples, in bits per dimension."""
-        return float(self.total.double().mean()) / (math.log(2) * self.dims)
+        """Bits of all samples over the dimensions of all samples."""
+        return float(self.total.double().mean()) / self._nats
 
     @property
     def se(self) -> float:
         """Standard error of ``bits``: of the samples and, where not exact, of the times; NaN for one sample."""
-        return float(self.total.double().std()) / math.sqrt(len(self.total)) / (math.log(2) * self.dims)
+        total = self.total.double()
+        # A ratio of two means: what a sample costs more than its dimensions would at the mean.
+        rest = total - self.bits * math.log(2) * self.dims
+        return float(rest.std()) / math.sqrt(len(total)) / self._nats
 
     def parts(self) -> dict[str, float]:
-        """Means of L_T, of the sum over t > 1 and of L_0, in bits per dimension; they sum to ``bits``."""
+        """Means of L_T, the sum over t > 1, L_0 and the length, in bits per dimension; they sum to ``bits``."""
         nats = {
             "L_T": self.far.mean(),
             "L_t": (self.terms[:, 1:] * self.sizes[1:]).sum(1).mean(),
             "L_0": self.terms[:, 0].mean(),
         }
-        return {name: float(value) / (math.log(2) * self.dims) for name, value in nats.items()}
+        if self.length is not None:
+            nats["length"] = self.length.mean()
+        return {name: float(value) / self._nats for name, value in nats.items()}
 
     def curve(self) -> list[tuple[float, float]]:
         """Mean t of each stratum, and its mean term in bits per dimension: what to draw over t."""
-        bits = self.terms.mean(0) / (math.log(2) * self.dims)
+        bits = self.terms.mean(0) / self._nats
         return list(zip(self.at.double().mean(0).tolist(), bits.tolist(), strict=True))
 
 
-def strata(steps: int, count: int) -> list[tuple[int, int]]:
+def strata(steps: int, count: int, *, even: bool = False) -> list[tuple[int, int]]:
     """Cut 1 ... T into ``count`` runs of times, about even in log t: first and last time of each.
 
     Args:
         steps: T.
         count: how many; T gives every time its own.
+        even: about even in t instead, after the first: for terms that do not fall with t, as those of categories.
 
     Raises:
         SettingsError: if ``count`` is not in 1 ... T.
@@ -110,9 +126,10 @@ def strata(steps: int, count: int) -> list[tuple[int, int]]:
         raise SettingsError(f"expected 1 to {steps} strata for a chain of {steps} steps, got {count}")
     ends = [0]
     for j in range(1, count + 1):
-        # Each run has a time at least, and leaves one for each run that follows.
-        even = round(steps ** (j / count)) if j > 1 else 1
-        ends.append(steps if j == count else min(max(even, ends[-1] + 1), steps - (count - j)))
+        # The first is 1 alone; each run has a time at least, and leaves one for each run that follows.
+        wanted = round(1 + (steps - 1) * (j - 1) / max(count - 1, 1)) if even else round(steps ** (j / count))
+        wanted = wanted if j > 1 else 1
+        ends.append(steps if j == count else min(max(wanted, ends[-1] + 1), steps - (count - j)))
     return [(low + 1, high) for low, high in pairwise(ends)]
 
 

@@ -28,45 +28,36 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.space import PAD
-from zsteer.errors import InputError, SettingsError, nearest
+from zsteer.errors import InputError, nearest
 from zsteer.maths import categorical
+from zsteer.models.bound import Bound, strata
 from zsteer.models.ddpm import class_indices
 from zsteer.models.multinomial_settings import MultinomialSettings, net_of, noise_of
 from zsteer.noise.categorical import Categorical
 from zsteer.sample.ancestral import ancestral
 
-__all__ = ["Bound", "Conditioned", "MultinomialDiffusion"]
+__all__ = ["CALLS", "Conditioned", "MultinomialDiffusion"]
 
 SEEN = 10
 """Losses that every t must have before the p_t leave the even ones."""
 MEMORY = 0.9
 """Weight of the past in the mean square of L_{t-1}."""
-ROWS = 512
-"""Rows of the net's largest call when a bound is worked out."""
+AT_ONCE = 512
+"""Samples whose bound is worked out together."""
+CALLS = 20
+"""Network calls behind ``log_prob``."""
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The bound of each sample, term by term. [nats]
+def _spread(rng: Streams) -> Float[Tensor, " b"]:
+    """A uniform number for each sample that neighbours share evenly: their ids times the golden ratio, modulo 1.
 
-    Args:
-        length: -log p(length); zero where samples have one size.
-        prior: L_T.
-        terms: a term L_{t-1} of each stratum of t, ``(b, k)``.
-        t: the t of each, ``(b, k)``.
-        sizes: number of t in each stratum; all 1 for the whole bound.
+    Each is a function of its stream alone, and a batch still covers the t's as a grid would: the loss of a batch varies
+    less than with independent draws.
     """
-
-    length: Float[Tensor, " b"]
-    prior: Float[Tensor, " b"]
-    terms: Float[Tensor, "b k"]
-    t: Int[Tensor, "b k"]
-    sizes: Float[Tensor, " k"]
-
-    @property
-    def total(self) -> Float[Tensor, " b"]:
-        """The whole bound of each sample: an upper bound of -log p(x), or an unbiased estimate of one."""
-        return self.length + self.prior + self.terms @ self.sizes
+    shift = Streams(rng.seed, torch.zeros(1, dtype=torch.long), rng.path).uniform("t", dtype=torch.float64)
+    # 2^64 over the golden ratio, as a signed word; products wrap, and the upper 53 bits are the fraction.
+    fraction = ((rng.ids * -7046029254386353131) >> 11) & (2**53 - 1)
+    return (fraction.double() * 2.0**-53 + shift.to(rng.ids.device)) % 1.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +104,8 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         self.lengths: Tensor
         self.register_buffer("squares", torch.zeros(settings.steps))
         self.register_buffer("seen", torch.zeros(settings.steps))
-        self.register_buffer("lengths", torch.full((settings.datum.size,), 1 / settings.datum.size))
+        possible = torch.arange(1, settings.datum.size + 1) >= settings.shortest
+        self.register_buffer("lengths", possible / possible.sum())
         self._last: tuple[Tensor, Tensor] | None = None
 
     def begin(self, x: Batch) -> None:
@@ -123,7 +115,8 @@ class MultinomialDiffusion(Pretrained, nn.Module):
             InputError: if a sample is no sample of this model.
         """
         if self.settings.variable:
-            count = torch.bincount(self.states(x).sum(-1).sum(-1).long(), minlength=len(self.lengths) + 1)[1:] + 0.5
+            count = torch.bincount(self.states(x).sum((1, 2)).long(), minlength=len(self.lengths) + 1)[1:] + 0.5
+            count[: self.settings.shortest - 1] = 0
             self.lengths.copy_(count / count.sum())
 
     def players(self) -> Mapping[str, list[nn.Parameter]]:
@@ -147,12 +140,12 @@ class MultinomialDiffusion(Pretrained, nn.Module):
                 f"{'no' if x.mask is None else 'a'} mask; encode sequences with their space"
             )
         known = torch.where(x.mask, x["tokens"], 0)
-        wrong = (known < 0) | (known >= datum.levels)
-        if bool(wrong.any()) or not bool(x.mask.any(1).all()):
-            row = int((wrong.any(1) | ~x.mask.any(1)).nonzero()[0])
+        wrong = ((known < 0) | (known >= datum.levels)).any(1) | (x.mask.sum(1) < self.settings.shortest)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
             raise InputError(
-                f"expected at least one category 0 ... {datum.levels - 1} under the mask of each sample, got "
-                f"{known[row][x.mask[row]].tolist()} in sample {row + 1}"
+                f"expected {self.settings.shortest} or more categories 0 ... {datum.levels - 1} under the mask of each "
+                f"sample, got {known[row][x.mask[row]].tolist()} in sample {row + 1}"
             )
         return one_hot(known.long(), self.noise.states).to(weight.dtype) * x.mask[..., None]
 
@@ -163,17 +156,19 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         if not self.settings.variable:
             return whole
         u = rng.uniform("length", dtype=torch.float64).to(weight.device)
-        length = categorical.draw(self.lengths.double().log().expand(n, -1), u).argmax(-1) + 1
+        length = categorical.draw(categorical.log_of(self.lengths.double()).expand(n, -1), u).argmax(-1) + 1
         return self.of_length(length)
 
     def of_length(self, length: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
         """Ones where the positions of sequences of known lengths are.
 
         Raises:
-            InputError: if a length is none of this model's.
+            InputError: if a length is none of this model's, or it has none.
         """
-        if bool((length < 1).any()) or bool((length > len(self.lengths)).any()) or not self.settings.variable:
-            limit = f"1 ... {len(self.lengths)}" if self.settings.variable else "none: samples have one size"
+        if not self.settings.variable:
+            raise InputError("the model's samples have one size; leave the length away")
+        if bool((length < self.settings.shortest).any()) or bool((length > len(self.lengths)).any()):
+            limit = f"{self.settings.shortest} ... {len(self.lengths)}"
             raise InputError(f"expected lengths in {limit}, got {sorted(set(length.tolist()))[:5]}")
         weight = next(self.parameters())
         real = torch.arange(len(self.lengths), device=weight.device) < length.to(weight.device)[:, None]
@@ -247,7 +242,7 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         del player
         x0 = self._trimmed(self.states(x))
         odds = self.odds()
-        u = rng.uniform("t", dtype=torch.float64).to(odds.device)
+        u = _spread(rng).to(odds.device)
         index = torch.searchsorted(odds.cumsum(0), u).clamp(max=self.noise.steps - 1)
         term = self.term(x0, index + 1, self._shown(x, rng), rng)
         self._last = (index, term.detach().float())
@@ -259,16 +254,12 @@ class MultinomialDiffusion(Pretrained, nn.Module):
             return x0
         return x0[:, : int(x0.sum((0, 2)).nonzero().max()) + 1]
 
-    def _shown(self, x: Batch, rng: Streams | None) -> Int[Tensor, " b"] | None:
-        """Classes that the net is shown; in training (with streams) a share of them is left out."""
+    def _shown(self, x: Batch, rng: Streams) -> Int[Tensor, " b"] | None:
+        """Classes that the net is shown: a share of them is left out."""
         if not self.settings.classes:
             return None
         if "y" not in x:
-            if rng is None:
-                return None
             raise InputError(f"the model learns {len(self.settings.classes)} classes, and the batch has no field y")
-        if rng is None:
-            return x["y"]
         return torch.where(rng.uniform("drop") < self.settings.drop, torch.full_like(x["y"], -1), x["y"])
 
     @torch.no_grad()
@@ -289,64 +280,56 @@ class MultinomialDiffusion(Pretrained, nn.Module):
     # --- likelihood and samples
 
     @torch.no_grad()
-    def bounds(self, x: Batch, rng: Streams, *, strata: int | None = None) -> Bound:
-        """The bound of each sample, with classes shown where the batch has them.
+    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
+        """The variational bound of each sample, term by term, under its class where it has one.
 
         Args:
             x: samples.
             rng: one stream for each.
-            strata: draw one t from each of so many equal parts of 1 ... T, which leaves the mean of the total as it is;
-                None takes every t.
+            calls: network calls, the number of strata; every term when None.
 
         Raises:
-            InputError: if there are no samples.
-            SettingsError: if there are not 1 ... T strata.
+            InputError: if there are no samples, or not as many streams.
         """
-        steps = self.noise.steps
-        k = steps if strata is None else strata
-        if not 1 <= k <= steps:
-            raise SettingsError(f"expected 1 ... {steps} strata, got {k}")
-        if not len(x):
-            raise InputError("expected at least one sample to bound, got none")
-        edges = torch.tensor([j * steps // k for j in range(k + 1)], device=x.device)
-        sizes = edges.diff()
-        t = edges[:-1] + 1 + (rng.uniform("strata", (k,), dtype=torch.float64).to(x.device) * sizes).long()
-        whole, y = self.states(x), self._shown(x, None)
-        terms = torch.stack(
-            [
-                torch.cat(
-                    [
-                        self.term(
-                            self._trimmed(whole[i : i + ROWS]),
-                            t[i : i + ROWS, j],
-                            None if y is None else y[i : i + ROWS],
-                            rng.take(slice(i, i + ROWS)).child("bound").at(j),
-                        )
-                        for i in range(0, len(x), ROWS)
-                    ]
-                ).double()
-                for j in range(k)
-            ],
-            1,
+        if not len(x) or len(rng) != len(x):
+            raise InputError(f"expected one stream for each of at least one sample, got {len(rng)} for {len(x)}")
+        runs = strata(self.noise.steps, self.noise.steps if calls is None else calls, even=True)
+        y = x["y"] if self.settings.classes and "y" in x else None
+        whole = self.states(x)
+        pieces = [slice(start, start + AT_ONCE) for start in range(0, len(x), AT_ONCE)]
+        return Bound.cat(
+            [self._bound(whole[i], None if y is None else y[i], rng.take(i).child("bound"), runs) for i in pieces]
         )
-        length, prior = self._length_and_prior(whole)
-        return Bound(length, prior, terms, t, sizes.double())
 
-    def _length_and_prior(self, x0: Float[Tensor, "b n k"]) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-        """-log p(length), and L_T = KL[q(x_T | x_0) || p(x_T)]. [nats]"""
+    def _bound(
+        self, x0: Float[Tensor, "b n k"], y: Int[Tensor, " b"] | None, rng: Streams, runs: Sequence[tuple[int, int]]
+    ) -> Bound:
+        found, places = [], []
+        short = self._trimmed(x0)
+        for k, (low, high) in enumerate(runs):
+            own = rng.at(k)
+            at = low + own.integers("t", high - low + 1).to(x0.device)
+            found.append(self.term(short, at, y, own).double())
+            places.append(at)
+        sizes = torch.tensor([high - low + 1 for low, high in runs], device=x0.device)
+        each = (torch.stack(found, 1), torch.stack(places, 1), sizes)
         wide = x0.double()
-        last = float(self.noise.schedule.abar(torch.tensor(1.0, dtype=torch.float64)))
-        each = categorical.kl(categorical.marginal(wide, last, self.noise.rest(wide)), self.noise.log_prior(wide))
-        real = wide.sum(-1)
-        length = -self.lengths.double().log()[real.sum(-1).long() - 1]
-        return length * float(self.settings.variable), (each * real).sum(-1)
+        count = wide.sum((1, 2)).long()
+        last = categorical.marginal(wide, self.noise.shares(1.0, 0.0)[0], self.noise.rest(wide))
+        far = (categorical.kl(last, self.noise.log_prior(wide)) * wide.sum(-1)).sum(-1)
+        if not self.settings.variable:
+            return Bound(far, *each, x0.shape[1])
+        return Bound(far, *each, count, -categorical.log_of(self.lengths.double())[count - 1])
 
     @torch.no_grad()
     def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
-        """Minus the bound, estimated from ``estimate`` strata of t. [nats]"""
-        if len(rng) != len(x):
-            raise InputError(f"expected one stream for each of {len(x)} samples, got {len(rng)}")
-        return -self.bounds(x, rng, strata=min(self.settings.estimate, self.noise.steps)).total.float()
+        """Minus the variational bound, estimated from ``CALLS`` strata of times. [nats]"""
+        return -self.bound_of(x, rng, calls=min(CALLS, self.noise.steps)).total.float()
+
+    def likelihood_notes(self) -> list[str]:
+        """How ``log_prob`` comes about, for a report."""
+        calls = min(CALLS, self.noise.steps)
+        return [f"variational bound, estimated without bias from {calls} of its {self.noise.steps} terms a sample"]
 
     @property
     def classes(self) -> Sequence[str]:

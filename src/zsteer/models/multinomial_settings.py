@@ -22,6 +22,7 @@ class MultinomialSettings(Settings):
     variable: bool = Field(
         default=False, description="sequences: field tokens, and a mask that says which positions are real"
     )
+    shortest: int = Field(default=1, ge=1, description="fewest positions of a sequence")
     kernel: Literal["uniform", "absorbing"] = Field(
         default="uniform", description="noise replaces by any category (the lecture), or by a mask"
     )
@@ -32,7 +33,6 @@ class MultinomialSettings(Settings):
     times: Literal["importance", "even"] = Field(
         default="importance", description="how t is drawn in training: in proportion to the size of L_t, or evenly"
     )
-    estimate: int = Field(default=20, ge=1, description="strata of t in log_prob; T of them is every term")
     classes: tuple[str, ...] = Field(default=(), description="names of the classes it can be conditioned on")
     drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples that are shown without their class")
     net: Literal["transformer", "unet"] = Field(default="transformer", description="for sequences, or for pictures")
@@ -50,6 +50,8 @@ class MultinomialSettings(Settings):
             raise ValueError(f"the unet takes pictures (c, h, w), got samples of shape {self.datum.shape}")
         if self.variable and len(self.datum.shape) != 1:
             raise ValueError(f"sequences have one axis, got samples of shape {self.datum.shape}")
+        if self.shortest > self.datum.size:
+            raise ValueError(f"expected shortest in 1 ... {self.datum.size}, got {self.shortest}")
         if self.variable and self.net == "unet":
             raise ValueError("sequences of their own length need net=transformer")
         if len(self.classes) == 1:

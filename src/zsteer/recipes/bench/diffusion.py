@@ -15,6 +15,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "speed": "zsteer.recipes.diffusion.bench.speed:tables",
         "peers": "zsteer.recipes.diffusion.bench.against:tables",
         "quality": "zsteer.recipes.diffusion.bench.quality:tables",
+        "latency": "zsteer.recipes.diffusion.bench.quality:latency",
         "guidance": "zsteer.recipes.diffusion.bench.guidance:tables",
         "likelihood": "zsteer.recipes.diffusion.bench.likelihood:tables",
         "inversion": "zsteer.recipes.diffusion.bench.inversion:tables",

@@ -12,7 +12,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.datum import Datum
-from zsteer.models.ddpm import DDPM
+from zsteer.models.ddpm import CALLS, DDPM
 from zsteer.models.ddpm_settings import DDPMSettings
 from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.nets.autotune import Tuned, autotune
@@ -48,6 +48,8 @@ TUNING = 16
 """Samples that precision and memory format are chosen on."""
 HELD = 1000
 """Held-out samples behind the figures of a card."""
+BOUNDED = 128
+"""Held-out samples whose likelihood is bounded: 32 calls of the net each."""
 
 
 def plan_of(chosen: dict[str, Any], tuned: Tuned) -> Plan:
@@ -92,6 +94,7 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         held = sets.test.take(slice(HELD)).to(device)
         metrics = {"test_samples": len(held), "squared_error": round(_held_loss(trained, held, recipe.seed), 3)}
+        metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
         trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
         return trained
 
@@ -111,6 +114,13 @@ def _unet2d(recipe: recipes.Diffusion, datum: Datum, width: int, classes: int) -
         attention_head_dim=math.gcd(64, 2 * width),
         num_class_embeds=classes + 1 if classes else None,
     )
+
+
+def _likelihood(model: DDPM, held: Batch, seed: int) -> dict[str, float]:
+    """Bits for each number of held-out samples, an upper bound estimated from ``CALLS`` terms, with its error."""
+    streams = Streams.of(seed, len(held), device=held.device).child("bound")
+    found = model.bound_of(held, streams, calls=min(CALLS, model.settings.steps))
+    return {"bits_per_dim": round(found.bits, 4), "bits_per_dim_se": round(found.se, 4)}
 
 
 def _tuned(model: DDPM | NoisyClassifier, train: Batch, device: torch.device) -> Tuned:

@@ -13,10 +13,10 @@ from zsteer.core.protocols import Source
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
-from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH
+from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH, MIN_LENGTH
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.datum import Datum
-from zsteer.models.multinomial import MultinomialDiffusion
+from zsteer.models.multinomial import CALLS, MultinomialDiffusion
 from zsteer.models.multinomial_settings import MultinomialSettings
 from zsteer.models.panel import Panel
 from zsteer.nets.precision import bfloat16_pays
@@ -29,12 +29,12 @@ from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 from zsteer.train.weighted import Balanced, Joined
 
-__all__ = ["HELD", "STRATA", "chosen_rows", "measured", "receptors", "segments"]
+__all__ = ["HELD", "chosen_rows", "measured", "receptors", "segments"]
 
 RECEPTOR_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 200, "batch": 128, "lr": 4e-3, "width": 32, "layers": 1},
-    "s": {"steps": 3000, "batch": 256, "lr": 3e-3, "width": 64, "layers": 3},
-    "m": {"steps": 20_000, "batch": 256, "lr": 2e-3, "width": 128, "layers": 4},
+    "s": {"steps": 8000, "batch": 64, "lr": 3e-3, "width": 64, "layers": 3},
+    "m": {"steps": 40_000, "batch": 128, "lr": 2e-3, "width": 128, "layers": 4},
     "l": {"steps": 60_000, "batch": 1024, "lr": 1e-3, "width": 256, "layers": 6},
 }
 SEGMENT_SIZES: dict[Size, dict[str, Any]] = {
@@ -45,8 +45,6 @@ SEGMENT_SIZES: dict[Size, dict[str, Any]] = {
 }
 HELD = 2000
 """Held-out samples behind the figures of a card."""
-STRATA = 20
-"""Strata of t behind them."""
 HEADS = 4
 
 SEQUENCE_LIMITS = (
@@ -69,7 +67,7 @@ def _plan(chosen: dict[str, Any], *, half: bool) -> Plan:
 def _model(recipe: recipes.MultinomialRecipe, chosen: dict[str, Any], values: dict[str, Any]) -> MultinomialDiffusion:
     own = {name: getattr(recipe, name) or chosen[name] for name in ("width", "layers")}
     shared = {"kernel": recipe.kernel, "schedule": recipe.schedule, "steps": recipe.chain, "times": recipe.times}
-    fixed = {"drop": recipe.drop, "estimate": min(STRATA, recipe.chain), "heads": HEADS}
+    fixed = {"drop": recipe.drop, "heads": HEADS}
     with initialised(recipe.seed):
         return MultinomialDiffusion(
             settings_from(MultinomialSettings, {**own, **shared, **fixed, **values}, where=recipe.name)
@@ -86,6 +84,7 @@ def receptors(recipe: recipes.ReceptorDiffusion, folder: Path | None, device: to
     values: dict[str, Any] = {
         "datum": Datum(shape=(MAX_LENGTH,), values="levels", levels=len(ALPHABET), space={"name": "sequences"}),
         "variable": True,
+        "shortest": MIN_LENGTH,
         "classes": panel.peptides,
     }
     model = _model(recipe, chosen, values)
@@ -144,7 +143,8 @@ def _gain(model: MultinomialDiffusion, data: TcrData, panel: Panel, seed: int) -
     held = _bound_to(data, panel, CALIBRATION)
     rng = Streams.of(seed, len(held)).child("gain")
     given, none = (
-        model.bounds(x, rng, strata=STRATA).total for x in (held, held.with_fields(y=torch.full((len(held),), -1)))
+        model.bound_of(x, rng, calls=min(CALLS, model.noise.steps)).total
+        for x in (held, held.with_fields(y=torch.full((len(held),), -1)))
     )
     gain = (none - given).double()
     return {
@@ -196,11 +196,8 @@ def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, A
         held: held-out samples.
         seed: of the noise.
     """
-    found = model.bounds(held, Streams.of(seed, len(held)).child("measured"), strata=min(STRATA, model.noise.steps))
-    units = float(model.states(held).sum()) / len(held)
-    total = found.total.double()
+    rng = Streams.of(seed, len(held)).child("measured")
+    found = model.bound_of(held, rng, calls=min(CALLS, model.noise.steps))
     name = "residue" if model.settings.variable else "pixel"
-    told: dict[str, Any] = {"test_samples": len(held), "strata": found.terms.shape[1]}
-    told[f"bits_a_{name}"] = round(float(total.mean()) / units / math.log(2), 4)
-    told[f"bits_a_{name}_se"] = round(float(total.std()) / math.sqrt(len(held)) / units / math.log(2), 4)
-    return told
+    told: dict[str, Any] = {"test_samples": len(held), "calls": found.terms.shape[1]}
+    return told | {f"bits_a_{name}": round(found.bits, 4), f"bits_a_{name}_se": round(found.se, 4)}

@@ -95,8 +95,8 @@ class _MultinomialKit(SamplesOnly, ABC):
         length = words.pop("length", None)
         if length is None:
             return walked(self.model, n, words, rng, **how)
-        if not str(length).isdecimal() or not self.model.settings.variable:
-            raise InputError(f"--given length takes a number of residues of a sequence model, got {length!r}")
+        if not str(length).isdecimal():
+            raise InputError(f"--given length takes a number of residues, got {length!r}")
         return walked(OfLength(self.model, int(str(length))), n, words, rng, **how)
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: MultinomialKnobs, rng: Streams) -> Any:

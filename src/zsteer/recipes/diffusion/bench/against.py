@@ -54,7 +54,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         rows.append(["training images (null)", "", "", *_figures(judge.null(n)), ""])
     finally:
         torch.set_num_threads(threads)
-    what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against as many test images"
+    what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against all test images"
     agreement = "agreement: share put into the class asked for by a classifier trained apart"
     guides = "denoising-diffusion-pytorch with its own guidance (scale 6), diffusers with class embedding"
     notes = [

@@ -1,0 +1,227 @@
+"""What surrounds multinomial diffusion: cuts of pictures, Markov chains, properties of sequences, and the kits."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from tests.contract.test_multinomial_models import model
+
+from zsteer.core.batch import Batch
+from zsteer.core.goal import Budget, Goal
+from zsteer.core.rng import Streams
+from zsteer.domains.sequences import files
+from zsteer.domains.sequences.properties import charge, hydropathy
+from zsteer.domains.sequences.space import SequenceSpace
+from zsteer.errors import CapabilityError, InputError, SettingsError
+from zsteer.models.datum import Datum
+from zsteer.recipes.kits import kit_of
+from zsteer.recipes.multinomial.kit import SegmentKit, SequenceKit
+from zsteer.recipes.multinomial.markov import markov_chain
+from zsteer.recipes.multinomial.segments import Cut
+from zsteer.recipes.multinomial.settings import MultinomialKnobs
+
+CPU = torch.device("cpu")
+
+
+def one_hot(sequences):
+    x = SequenceSpace().encode(sequences)
+    return torch.nn.functional.one_hot(x["tokens"].clamp(max=19), 20).double() * x.mask[..., None]
+
+
+def test_properties_on_sequences_worked_by_hand():
+    p = one_hot(["KRDEK", "AAAAAAA"])
+    assert charge(p).tolist() == [1.0, 0.0]
+    assert hydropathy(p).tolist() == pytest.approx([(-3.9 - 4.5 - 3.5 - 3.5 - 3.9) / 5, 1.8])
+    # Expected residues count by their share, and padding counts nothing.
+    half = 0.5 * one_hot(["KKKKK"]) + 0.5 * one_hot(["AAAAA"])
+    assert float(charge(half)) == 2.5
+
+
+def test_a_cut_finds_the_greys_and_paints_them_back():
+    greys = torch.tensor([0.0, 0.2, 0.6, 1.0])
+    rng = Streams.of(0, 5)
+    level = rng.integers("level", 4, (1, 6, 8))
+    noisy = (greys[level] + 0.02 * (rng.uniform("noise", (1, 6, 8)) - 0.5)).clamp(0, 1)
+    cut = Cut.learn(noisy, 4)
+    assert cut.greys == pytest.approx(greys.tolist(), abs=0.02)
+    assert cut.shape == (1, 6, 8)
+    found = cut.cut(Batch({"x": noisy, "y": torch.arange(5)}))
+    assert torch.equal(found["x"].long(), level) and torch.equal(found["y"], torch.arange(5))
+    assert torch.equal(cut.cut(cut.paint(found))["x"], found["x"])
+    assert Cut.of(cut.settings()) == cut
+    assert Cut.learn(noisy, 2, shrink=2).shape == (1, 3, 4)
+    with pytest.raises(InputError, match="no colour"):
+        Cut.learn(torch.zeros(2, 3, 4, 4), 2)
+    with pytest.raises(InputError, match="at least 3 greys"):
+        Cut.learn(torch.zeros(2, 1, 4, 4), 3)
+    with pytest.raises(InputError, match="pictures that shrink to"):
+        cut.cut(Batch({"x": torch.zeros(2, 1, 4, 4)}))
+
+
+def words(seed, n, width=12):
+    """Sequences over 2 symbols: the next is the same with 0.8; each place ends the sequence with 1/4."""
+    rng = Streams.of(seed, n)
+    length = 1 + (rng.uniform("stop", (width,), dtype=torch.float64) > 0.25).int().cumprod(1).sum(1).clamp(
+        max=width - 1
+    )
+    turn = rng.uniform("turn", (width,)) > 0.8
+    mask = torch.arange(width) < length[:, None]
+    return Batch({"tokens": torch.where(mask, turn.int().cumsum(1) % 2, 22).long()}, mask=mask)
+
+
+def test_a_markov_chain_learns_the_chain_that_made_the_data(seed):
+    train, valid, test = (words(3 * seed + k, 4000) for k in range(3))
+    plain, first, second = (markov_chain(train, valid, order, categories=2) for order in range(3))
+    assert first.table.exp().sum(1).tolist() == pytest.approx([1.0] * 4)
+    a, b, c = (-float(each.log_prob(test).mean()) for each in (plain, first, second))
+    # One symbol of context is all there is; two only find what is chance.
+    assert a - b > 0.3 and abs(b - c) < 0.02
+    assert first.table[0, :2].exp().tolist() == pytest.approx([0.75 * 0.8, 0.75 * 0.2], abs=0.03)
+    assert len(second.strengths) == 3
+
+
+def test_a_markov_chain_is_a_distribution_over_sequences_of_all_lengths():
+    """Sequences of at most 3 symbols, and what is left for the longer ones: it is the chance of no stop so far."""
+    chain = markov_chain(words(0, 500), words(1, 500), 1, categories=2)
+    total, going = 0.0, 0.0
+    for n in (1, 2, 3):
+        rows = torch.tensor(list(product(range(2), repeat=n)))
+        mask = torch.ones_like(rows, dtype=torch.bool)
+        p = chain.log_prob(Batch({"tokens": rows}, mask=mask)).exp()
+        total += float(p.sum())
+        stop = chain.table[rows[:, -1], 2].exp()
+        going = float((p / stop * (1 - stop)).sum())
+    empty = float(chain.table[3, 2].exp())  # the stop at once, which the data never have
+    assert total + going + empty == pytest.approx(1)
+    with pytest.raises(SettingsError, match="order 0"):
+        markov_chain(words(0, 5), words(1, 5), 6)
+
+
+def sequence_kit(**extra):
+    made = model(
+        "sequences, classes", datum=Datum(shape=(30,), values="levels", levels=20, space={"name": "sequences"})
+    )
+    kit = kit_of("multinomial")(made.eval(), None, CPU)
+    assert isinstance(kit, SequenceKit)
+    return kit
+
+
+def test_sequences_are_sampled_written_and_read_back(tmp_path):
+    kit, rng = sequence_kit(), Streams.of(0, 6)
+    for given in ({}, {"class": "b", "scale": 2.0}, {"steps": 3, "solver": "ddim", "eta": "0.5"}, {"length": "12"}):
+        found = kit.sample(6, given, rng)
+        assert len(found) == 6 and found.noun == "sequences"
+    assert {len(text) for text in found.sequences} == {12}
+    assert found.facts["steps"] == 6  # the chain's own
+    for name in ("s.tsv", "s.fasta"):
+        kit.write(tmp_path / name, found, overwrite=False)
+        again = files.read(tmp_path / name, anchored=False)  # an untrained model knows no anchors
+        assert torch.equal(again.batch["tokens"], found.batch["tokens"])
+    # Sample 3 of a seed is the same alone.
+    assert kit.sample(1, {"length": "12"}, rng.take(slice(3, 4))).sequences[0] == found.sequences[3]
+
+
+def test_every_solver_walks_over_categories():
+    kit = sequence_kit()
+    for solver in ("ancestral", "ddim", "multistep2", "multistep3", "heun"):
+        found = kit.sample(3, {"steps": 4, "solver": solver}, Streams.of(1, 3))
+        assert bool((found.batch["tokens"][found.batch.mask] < 20).all())
+
+
+def test_steering_moves_the_property_and_needs_no_training(seed):
+    kit = sequence_kit()
+    knobs = MultinomialKnobs(number=60, steps=6, tolerance=1.0)
+    up, down = (
+        kit.steer(None, Goal(toward={"charge": wanted}), Budget(), knobs, Streams.of(seed, 1)) for wanted in (6, -6)
+    )
+    a, b = (charge(one_hot(found.sequences)) for found in (up, down))
+    # An untrained model's residues are about even: the charge of 17 has a deviation of 1.8, the mean of 60 of 0.24.
+    assert float(a.mean()) > 1.5 and float(b.mean()) < -1.5
+    assert "asked for 6" in up.facts["charge"]
+
+
+def test_a_start_keeps_its_length_and_most_of_itself():
+    kit = sequence_kit()
+    start = SequenceSpace().encode(["CASSLGQAYEQYF", "CASSF"])
+    knobs = MultinomialKnobs(steps=8, depth=0.05)
+    found = kit.steer(start, Goal(toward={"hydropathy": 0.5}), Budget(top=2), knobs, Streams.of(0, 1))
+    assert [len(text) for text in found.sequences] == [13, 13, 5, 5]
+    same = [sum(a == b for a, b in zip(text, "CASSLGQAYEQYF", strict=True)) for text in found.sequences[:2]]
+    assert min(same) >= 9
+
+
+def test_bad_requests_are_one_line_each(tmp_path):
+    kit, rng = sequence_kit(), Streams.of(0, 2)
+    for given, error, match in (
+        ({"steps": 0}, SettingsError, "steps"),
+        ({"class": "boot"}, InputError, "class"),
+        ({"length": "long"}, InputError, "number of residues"),
+        ({"length": "31"}, InputError, "lengths in 5"),
+        ({"lenght": 3}, InputError, "condition"),
+        ({"scale": 2}, SettingsError, "strengthens a condition"),
+    ):
+        with pytest.raises(error, match=match):
+            kit.sample(2, given, rng)
+    knobs = MultinomialKnobs(number=2)
+    with pytest.raises(InputError, match="did you mean 'charge'"):
+        kit.steer(None, Goal(toward={"charg": 1}), Budget(), knobs, rng)
+    with pytest.raises(InputError, match="takes a number"):
+        kit.steer(None, Goal(toward={"charge": "much"}), Budget(), knobs, rng)
+    with pytest.raises(InputError, match="leave --keep"):
+        kit.steer(None, Goal(toward={"charge": 1}, keep={"ends": 3}), Budget(), knobs, rng)
+    (tmp_path / "bad.tsv").write_text("cdr3b\nCASSF\nCAXSF\n", encoding="utf-8")
+    with pytest.raises(InputError, match="X"):
+        kit.read(tmp_path / "bad.tsv", skip_invalid=False)
+    with pytest.raises(CapabilityError, match="no description"):
+        kit_of("multinomial")(model("sequences, uniform"), None, CPU)
+
+
+def test_cut_pictures_are_sampled_steered_written_and_read_back(tmp_path):
+    cut = Cut((0.0, 0.5, 1.0), 8, 8)
+    made = model("pictures, uniform", datum=Datum(shape=(1, 8, 8), values="levels", levels=3, space=cut.settings()))
+    kit = kit_of("multinomial")(made.eval(), None, CPU)
+    assert isinstance(kit, SegmentKit)
+    found = kit.sample(4, {"class": "b", "steps": 3}, Streams.of(0, 4))
+    kit.write(tmp_path / "s.npz", found, overwrite=False)
+    kit.write(tmp_path / "s.png", found, overwrite=False)
+    with np.load(tmp_path / "s.npz") as file:
+        assert set(np.unique(file["x"]).tolist()) <= {0, 127, 128, 255}
+    assert torch.equal(kit.read(tmp_path / "s.npz", skip_invalid=False)["x"], found.batch["x"])
+    bright = kit.steer(
+        None, Goal(toward={"brightness": 0.9}), Budget(), MultinomialKnobs(tolerance=0.02), Streams.of(0, 1)
+    )
+    dark = kit.steer(
+        None, Goal(toward={"brightness": 0.1}), Budget(), MultinomialKnobs(tolerance=0.02), Streams.of(0, 1)
+    )
+    assert float(kit.cut.paint(bright.batch)["x"].mean()) > float(kit.cut.paint(dark.batch)["x"].mean()) + 0.2
+
+
+class Even(torch.nn.Module):
+    """All residues alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, t, y):
+        del t, y
+        return x * self.weight
+
+
+def test_bits_of_independent_residues_count_their_length():
+    """The figure of the card: even residues and one length cost log2(20) each, and nothing for the length."""
+    from zsteer.recipes.multinomial.build import measured
+
+    made = model("sequences, uniform", steps=20)
+    made.begin(
+        Batch({"tokens": torch.zeros(9999, 30, dtype=torch.long)}, mask=(torch.arange(30) < 10).expand(9999, 30))
+    )
+    made.net = Even()
+    rng = Streams.of(0, 200)
+    x = Batch({"tokens": rng.integers("x", 20, (30,))}, mask=(torch.arange(30) < 10).expand(200, 30))
+    told = measured(made, x, 0)
+    # The bound of the exact denoiser is tight; its noise is that of x_t.
+    assert abs(told["bits_a_residue"] - math.log2(20)) < 4 * told["bits_a_residue_se"] + 0.003
+    assert told["calls"] == 20 and told["test_samples"] == 200
