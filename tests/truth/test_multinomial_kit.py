@@ -159,7 +159,7 @@ def test_bad_requests_are_one_line_each(tmp_path):
         ({"class": "boot"}, InputError, "class"),
         ({"length": "long"}, InputError, "number of residues"),
         ({"length": "31"}, InputError, "lengths in 5"),
-        ({"lenght": 3}, InputError, "condition"),
+        ({"long": 3}, InputError, "condition"),
         ({"scale": 2}, SettingsError, "strengthens a condition"),
     ):
         with pytest.raises(error, match=match):

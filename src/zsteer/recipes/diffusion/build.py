@@ -12,6 +12,7 @@ from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.ddpm import DDPM
 from zsteer.models.ddpm_settings import DDPMSettings
+from zsteer.models.multinomial import MultinomialDiffusion
 from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.nets.autotune import Tuned, autotune
 from zsteer.recipes.base import Experiment, Size, by_size
@@ -20,7 +21,7 @@ from zsteer.recipes.vectors.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 
-__all__ = ["classifier", "ddpm"]
+__all__ = ["classifier", "ddpm", "tuned_for"]
 
 IMAGE_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 300, "batch": 64, "lr": 1e-3, "width": 32},
@@ -76,7 +77,7 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
     }
     with initialised(recipe.seed):
         model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
-    tuned = _tuned(model, sets.train, device) if images else Tuned()
+    tuned = tuned_for(model, sets.train, device) if images else Tuned()
 
     def finish(trained: nn.Module) -> Pretrained:
         if not isinstance(trained, DDPM):
@@ -90,7 +91,7 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
     return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, tuned), finish)
 
 
-def _tuned(model: DDPM | NoisyClassifier, train: Batch, device: torch.device) -> Tuned:
+def tuned_for(model: DDPM | NoisyClassifier | MultinomialDiffusion, train: Batch, device: torch.device) -> Tuned:
     """What the model trains fastest with; its weights are laid out accordingly."""
     example = train.take(slice(TUNING)).to(device)
     streams = Streams.of(0, len(example), device=device)
@@ -125,7 +126,7 @@ def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device:
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):
         model = NoisyClassifier(settings_from(NoisyClassifierSettings, values, where=recipe.name)).to(device)
-    tuned = _tuned(model, sets.train, device) if model.images else Tuned()
+    tuned = tuned_for(model, sets.train, device) if model.images else Tuned()
 
     def finish(trained: nn.Module) -> Pretrained:
         if not isinstance(trained, NoisyClassifier):
