@@ -172,12 +172,13 @@ def test_reverse_kernel_has_the_mean_and_the_three_variances(measured):
     measured(max(errors), "mean and variances against the betas of the chain")
     # abar is the product of 13 factors here and the schedule's own number there.
     assert max(errors) < 1e-12
-    # At t = 1 beta-tilde is 0; the variance of L_0 is that of the step before, never 0.
+    # At t = 1 beta-tilde is 0; the variance of L_0 is beta, and the lower end of a learnt one that of the step before.
     noise = Gaussian(schedule, steps)
-    last = noise.kernel(x_t, Prediction(x0), 1 / steps, 0.0)
     two = (1 - float(left[0])) / (1 - float(left[1])) * float(chain[1])
-    assert float((last[1] - two).abs().max()) < 1e-14
-    assert float((last[0] - x0).abs().max()) < 1e-12
+    for said, variance in ((Prediction(x0), float(chain[0])), (Prediction(x0, spread=0 * share), two)):
+        last = noise.kernel(x_t, said, 1 / steps, 0.0)
+        assert float((last[1] - variance).abs().max()) < 1e-12
+        assert float((last[0] - x0).abs().max()) < 1e-12
 
 
 @pytest.mark.lecture("ddpm.kl", "ddpm.loss")
@@ -252,6 +253,24 @@ def test_algorithm_2_with_the_exact_denoiser_gives_the_data(seed, measured):
     assert abs(m - mean) < 0.01 and abs(v / variance - 1) < 0.15
 
 
+def variance_after(steps, *, transcribed):
+    """Variance at the end of Algorithm 2 for data N(0, 1) with their exact denoiser, by recursion: all is linear."""
+    left, v = [1.0, *torch.cumprod(1 - Schedule("linear").betas(steps), 0).tolist()], 1.0
+    for t in range(steps, 0, -1):
+        now, before = left[t], left[t - 1]
+        kept = now / before
+        # E[x_0 | x_t] = sqrt(abar_t) x_t, and so the noise is sqrt(1 - abar_t) x_t; z is 0 in the last step.
+        alpha_t = now if transcribed else kept
+        gain = (1 - (1 - alpha_t) / math.sqrt(1 - now) * math.sqrt(1 - now)) / math.sqrt(alpha_t)
+        v = gain**2 * v + (1 - before) / (1 - now) * (1 - kept)
+    return v
+
+
+def test_algorithm_2_as_transcribed_collapses_to_the_mean():
+    assert variance_after(1000, transcribed=False) == pytest.approx(1, abs=0.02)
+    assert variance_after(1000, transcribed=True) == pytest.approx(0.04, abs=0.005)
+
+
 def test_algorithm_2_as_transcribed_returns_x0_in_one_step():
     """The slip: with abar_t in place of alpha_t line 4 is the estimate of x_0 itself, whatever t.
 
@@ -289,7 +308,7 @@ def test_bound_is_the_closed_form_and_above_the_likelihood(seed, measured):
         unknown = variance * (1 - now) / (now * variance + 1 - now)
         expected += (math.sqrt(before) * beta / (1 - now)) ** 2 * unknown / (2 * tilde)
     unknown = variance * (1 - left[1]) / (left[1] * variance + 1 - left[1])
-    near = (1 - left[1]) / (1 - left[2]) * (1 - left[2] / left[1])
+    near = 1 - left[1]
     expected += 0.5 * (math.log(2 * math.pi * near) + unknown / near)
     x0 = data(mixture, n, seed)
     found = bound(toy.denoiser(None, n), x0, Streams.of(seed, n))

@@ -7,10 +7,12 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import zsteer
 from zsteer.core.protocols import Conditional
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import ArtifactError, CapabilityError, InputError, OutputError, SettingsError
@@ -204,6 +206,7 @@ def test_rounded_times_of_the_chain_are_met():
         ("unet/config.json", {"time_embedding_type": "fourier"}, CapabilityError, "time_embedding_type='fourier'"),
         ("unet/config.json", {"block_out_channels": [8, 18]}, SettingsError, "4 groups divide"),
         ("unet/config.json", {"down_block_types": ["DownBlock2D"]}, SettingsError, "one block type for each"),
+        ("unet/config.json", {"attention_head_dim": 5}, SettingsError, "attention_head_dim to divide"),
         ("unet/config.json", {"sample_size": None}, InputError, "pass size="),
         ("unet/config.json", {"layers_per_block": 2}, ArtifactError, "does not hold the net of its config"),
         ("unet/config.json", {"time_embedding_dim": 20}, ArtifactError, "does not hold the net of its config"),
@@ -261,6 +264,21 @@ def test_what_the_format_cannot_express_is_refused(tmp_path):
     for wrong in ({"classes": ()}, {"unet2d": None}, {"schedule": "listed"}, {"betas": (0.1,)}):
         with pytest.raises(ValueError, match=r"expected num_class_embeds|belong to"):
             model(**wrong)
+
+
+@pytest.mark.slow
+def test_the_recipe_trains_a_net_that_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pixels = Streams.of(0, 30).integers("p", 256, (8, 8)).numpy().astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x=pixels, y=np.arange(30) % 2)
+    keys = {"size": "xs", "steps": 1, "width": 8, "variance": "posterior", "net": "unet2d"}
+    made = zsteer.fit("ddpm", out=tmp_path / "run", data=tmp_path / "own.npz", **keys).model
+    assert made.settings.unet2d.num_class_embeds == 3
+    diffusers.write(made, tmp_path / "there")
+    back = diffusers.read(tmp_path / "there")
+    assert torch.equal(back.net.conv_out.weight, made.net.conv_out.weight)
+    with pytest.raises(SettingsError, match="takes images"):
+        zsteer.fit("ddpm", out=tmp_path / "rows", dataset="ring-8", **keys)
 
 
 def peer(*words):

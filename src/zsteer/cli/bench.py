@@ -13,7 +13,7 @@ from typing import Any
 from zsteer.cli.parse import parse
 from zsteer.cli.show import Progress
 from zsteer.errors import SettingsError
-from zsteer.recipes.bench import BENCHMARKS, benchmark
+from zsteer.recipes.bench import BENCHMARKS, IN_PARTS, benchmark
 
 __all__ = ["run"]
 
@@ -22,8 +22,8 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), loop (the training loop), segments (the lecture's
-    two segments), tcr (receptor engineering).
+    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, loop (the training loop), segments (the
+    lecture's two segments), tcr (receptor engineering).
     """
 
     quick: bool = False
@@ -33,7 +33,8 @@ class Bench:
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
-    """One part of the topic classical (autoencoders, distances, gan, ratings, rbm); written to NAME-PART.json."""
+    """One part of classical (autoencoders, distances, gan, ratings, rbm) or diffusion (speed, peers, quality, guidance,
+    likelihood, inversion, multinomial); written to NAME-PART.json."""
     out: Path = Path("benchmarks/results")
     """Folder for NAME.json."""
     threads: int | None = None
@@ -63,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
             options |= {"data": data, "watch": progress.update}
         if name == "tcr":
             options["models"] = command.models
-        if name == "classical":
+        if name in IN_PARTS:
             options["part"] = command.part
         elif command.part is not None:
             raise SettingsError(f"the topic {name} has no parts; leave --part away")

@@ -64,16 +64,6 @@ class Curve(ABC):
         """Log of signal^2 / sigma^2; infinite at t = 0 unless there is a gap."""
         return self.abar(t).log() - self.variance(t).log()
 
-    def time(self, log_snr: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """The time with a log signal-to-noise ratio: the inverse of ``log_snr``, by bisection in float64."""
-        wanted = log_snr.double()
-        low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
-        for _ in range(60):
-            middle = (low + high) / 2
-            early = self.log_snr(middle) > wanted
-            low, high = torch.where(early, middle, low), torch.where(early, high, middle)
-        return ((low + high) / 2).to(log_snr.dtype)
-
     def betas(self, steps: int) -> Float[Tensor, " steps"]:
         """beta_1 ... beta_T of the discrete chain, float64.
 

@@ -62,7 +62,18 @@ class UNet2DSettings(Settings):
             raise ValueError(
                 f"expected even channels that {self.norm_num_groups} groups divide, got {self.block_out_channels}"
             )
+        if any(c % (self.attention_head_dim or 1) for c in self._attending()):
+            raise ValueError(
+                f"expected attention_head_dim to divide {self._attending()}, got {self.attention_head_dim}"
+            )
         return self
+
+    def _attending(self) -> list[int]:
+        """Channels of the levels that attend."""
+        up = zip(self.up_block_types, reversed(self.block_out_channels), strict=True)
+        down = zip(self.down_block_types, self.block_out_channels, strict=True)
+        middle = [self.block_out_channels[-1]] if self.mid_block_type and self.add_attention else []
+        return [channels for kind, channels in (*down, *up) if kind.startswith("Attn")] + middle
 
     @property
     def width(self) -> int:

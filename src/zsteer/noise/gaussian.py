@@ -37,7 +37,8 @@ class Gaussian:
         schedule: how fast the data drown.
         steps: T of the discrete chain.
         variance: of the reverse step with eta = 1, where a prediction brings none: ``posterior`` (beta-tilde, right for
-            data at a point) or ``forward`` (beta, right for data of unit variance).
+            data at a point) or ``forward`` (beta, right for data of unit variance, and for all data where the noise is
+            small, hence far better for the likelihood).
 
     Raises:
         SettingsError: if there is no step.
@@ -95,22 +96,22 @@ class Gaussian:
     ) -> Float[Tensor, "b ..."]:
         r"""Variance of the reverse kernel: exp(v log beta + (1 - v) log beta-tilde), v the ``spread`` of a prediction.
 
-        Without a spread v is 0 or 1, as ``variance`` says. The last step's beta-tilde is 0; the variance there is that
-        of the step before it (from 2t to t), as the source does, for a density of p(x_0 | x_1) must exist.
+        Without a spread v is 0 or 1, as ``variance`` says. In the last step beta-tilde is 0, and p(x_0 | x_1) needs a
+        density: its fixed variance is beta, which is Var(x_0 | x_1) wherever the data vary more than that noise, and
+        the lower end of a learnt one is that of the step before (from 2t to t), as in the source.
 
         Source: Nichol, Dhariwal, "Improved denoising diffusion probabilistic models", 2021, equation 15.
         """
         now, before = self.abar(t, like), self.abar(s, like)
-        later = self.abar((2 * torch.as_tensor(t, dtype=torch.float64)).clamp(max=1), like)
         forward = 1 - now / before
         tilde = torch.as_tensor(diffusion.posterior_variance(now, before))
+        if spread is None:
+            fixed = torch.where(tilde > 0, tilde, forward) if self.variance == "posterior" else forward
+            return fixed.to(like.dtype).expand_as(like)
+        later = self.abar((2 * torch.as_tensor(t, dtype=torch.float64)).clamp(max=1), like)
         clipped = torch.as_tensor(diffusion.posterior_variance(later, now))
         # A chain of one step has no step before: 2t is not there, and what is left is the noise of that step itself.
-        clipped = torch.where(clipped > 0, clipped, 1 - now)
-        least = torch.where(tilde > 0, tilde, clipped)
-        if spread is None:
-            fixed = least if self.variance == "posterior" else forward
-            return fixed.to(like.dtype).expand_as(like)
+        least = torch.where(tilde > 0, tilde, torch.where(clipped > 0, clipped, forward))
         share = spread.to(torch.float64)
         return (share * forward.log() + (1 - share) * least.log()).exp().to(like.dtype)
 

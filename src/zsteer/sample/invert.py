@@ -23,8 +23,9 @@ from torch import Tensor
 
 from zsteer.core.protocols import Denoiser, Prediction
 from zsteer.core.rng import Streams
-from zsteer.errors import SettingsError
+from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths.solvers import value_weights
+from zsteer.noise.gaussian import Gaussian
 from zsteer.sample.times import Spacing, ask, half_log_snr, times
 
 __all__ = ["Inversion", "invert"]
@@ -77,8 +78,12 @@ def invert(
         spacing: of the times.
 
     Raises:
+        CapabilityError: if the noise is not Gaussian: a categorical state is drawn, and no map leads back.
         SettingsError: if there is no step or no iteration.
     """
+    if not isinstance(denoiser.noise, Gaussian):
+        kind = type(denoiser.noise).__name__
+        raise CapabilityError(f"inversion is for Gaussian noise, the model has {kind}; corrupt data instead")
     if refine < 1:
         raise SettingsError(f"expected at least 1 iteration of each step, got refine={refine}")
     noise, falling = denoiser.noise, times(denoiser.noise, steps, spacing)

@@ -10,13 +10,20 @@ from zsteer.errors import InputError, nearest
 if TYPE_CHECKING:
     from zsteer.evaluate.report import Report
 
-__all__ = ["BENCHMARKS", "benchmark"]
+__all__ = ["BENCHMARKS", "IN_PARTS", "benchmark"]
+
+IN_PARTS = ("classical", "diffusion")
+"""Benchmarks of which one part can be run."""
 
 BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "classical": (
             "zsteer.recipes.bench.classical:bench",
             "RBMs, autoencoders, GANs and distances of the lecture's first half, with peers",
+        ),
+        "diffusion": (
+            "zsteer.recipes.bench.diffusion:bench",
+            "diffusion of images and sequences: cost, quality, guidance, likelihood, inversion, with peers",
         ),
         "loop": ("zsteer.recipes.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
         "segments": ("zsteer.recipes.distances.demo:bench", "the lecture's two segments in every distance"),

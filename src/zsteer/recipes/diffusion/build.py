@@ -1,5 +1,6 @@
 """The diffusion recipes made ready: sets, networks, plans, and what is measured at the end on held-out samples."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.ddpm import DDPM
+from zsteer.models.datum import Datum
+from zsteer.models.ddpm import CALLS, DDPM
 from zsteer.models.ddpm_settings import DDPMSettings
 from zsteer.models.multinomial import MultinomialDiffusion
 from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.nets.autotune import Tuned, autotune
+from zsteer.nets.unet2d import UNet2DSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.diffusion import settings as recipes
 from zsteer.recipes.vectors.sets import Sets, load_set
@@ -46,6 +49,8 @@ TUNING = 16
 """Samples that precision and memory format are chosen on."""
 HELD = 1000
 """Held-out samples behind the figures of a card."""
+BOUNDED = 128
+"""Held-out samples whose likelihood is bounded: 32 calls of the net each."""
 
 
 def plan_of(chosen: dict[str, Any], tuned: Tuned) -> Plan:
@@ -63,14 +68,19 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
     images = len(sets.datum.shape) == 3
     chosen = by_size(recipe, IMAGE_SIZES if images else ROW_SIZES)
     width = recipe.width or chosen["width"]
+    if recipe.net != "auto" and not images:
+        raise SettingsError(f"net={recipe.net} takes images, and {recipe.dataset} holds rows; leave it away")
+    classes = sets.classes if recipe.conditional else ()
+    net = recipe.net if recipe.net != "auto" else "unet" if images else "mlp"
     values = {
         "datum": sets.datum,
         "schedule": recipe.schedule,
         "target": recipe.target if recipe.target != "auto" else "v" if images else "eps",
         "variance": recipe.variance,
-        "classes": sets.classes if recipe.conditional else (),
+        "classes": classes,
         "drop": recipe.drop,
-        "net": "unet" if images else "mlp",
+        "net": net,
+        "unet2d": _unet2d(recipe, sets.datum, width, len(classes)) if net == "unet2d" else None,
         "width": width,
         "patch": recipe.patch,
         "hidden": (width,) * 3,
@@ -85,10 +95,33 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         held = sets.test.take(slice(HELD)).to(device)
         metrics = {"test_samples": len(held), "squared_error": round(_held_loss(trained, held, recipe.seed), 3)}
+        metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
         trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
         return trained
 
     return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, tuned), finish)
+
+
+def _unet2d(recipe: recipes.Diffusion, datum: Datum, width: int, classes: int) -> UNet2DSettings:
+    """A common U-Net of two levels, attention at the coarser, with one row of the classes for none."""
+    channels, groups = datum.shape[0], math.gcd(32, width)
+    return UNet2DSettings(
+        in_channels=channels,
+        out_channels=channels * (2 if recipe.variance == "learned" else 1),
+        block_out_channels=(width, 2 * width),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=groups,
+        attention_head_dim=math.gcd(64, 2 * width),
+        num_class_embeds=classes + 1 if classes else None,
+    )
+
+
+def _likelihood(model: DDPM, held: Batch, seed: int) -> dict[str, float]:
+    """Bits for each number of held-out samples, an upper bound estimated from ``CALLS`` terms, with its error."""
+    streams = Streams.of(seed, len(held), device=held.device).child("bound")
+    found = model.bound_of(held, streams, calls=min(CALLS, model.settings.steps))
+    return {"bits_per_dim": round(found.bits, 4), "bits_per_dim_se": round(found.se, 4)}
 
 
 def tuned_for(model: DDPM | NoisyClassifier | MultinomialDiffusion, train: Batch, device: torch.device) -> Tuned:

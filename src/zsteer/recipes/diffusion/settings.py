@@ -27,6 +27,10 @@ class Diffusion(VectorRecipe):
     )
     conditional: bool = Field(default=True, description="learn the classes, where the data have any")
     drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples shown without their class")
+    net: Literal["auto", "unet", "unet2d"] = Field(
+        default="auto",
+        description="of images: unet, lean; unet2d, a common one in diffusers' format, at six times the cost",
+    )
     width: int | None = Field(default=None, ge=2, description="channels of the U-Net; by the size dial when absent")
     patch: int = Field(default=2, ge=1, le=2, description="pixels along an edge folded into channels: 1 or 2")
 

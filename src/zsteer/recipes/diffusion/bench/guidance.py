@@ -47,7 +47,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     torch.set_num_threads(1)
     try:
         judge = judge_of(data, quick=quick)
-        return [_scales(model, judge, 100 if quick else 1000, watch), _properties(model, 16 if quick else 128, watch)]
+        return [_scales(model, judge, 100 if quick else 500, watch), _properties(model, 16 if quick else 128, watch)]
     finally:
         torch.set_num_threads(threads)
 

@@ -29,7 +29,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     model = shipped_model()
-    n = 16 if quick else 256
+    n = 16 if quick else 128
     test = load_set("fashion-mnist", data).test.take(slice(n))
     x0, denoiser = model.scaled(test), model.denoiser({"class": test["y"]}, n)
     rows: list[list[Cell]] = []

@@ -7,7 +7,7 @@ no net judges what it helped to make. Real images stand beside every figure.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -41,7 +41,7 @@ class Judged:
     """What the judges say of a set of images.
 
     Args:
-        distance: Frechet distance to as many test images.
+        distance: Frechet distance to the test images.
         agreement: share that the classifier puts into the class that was asked for.
         variety: mean distance in features between images of one class, over that of test images of the class.
     """
@@ -77,10 +77,16 @@ class Judge:
             x: images.
             y: class that each was asked to be.
         """
-        real = self.sets.test.take(slice(len(x)))
-        mine, theirs = self.features.features(x), self.features.features(real)
+        features, variety = self.real
+        mine = self.features.features(x)
         right = (self.classifier.logits(x).argmax(1) == y).double().mean()
-        return Judged(float(frechet(mine, theirs)), float(right), _variety(mine, y) / _variety(theirs, real["y"]))
+        return Judged(float(frechet(mine, features)), float(right), _variety(mine, y) / variety)
+
+    @cached_property
+    def real(self) -> tuple[Tensor, float]:
+        """Features of the test images, and the mean distance between two of one class."""
+        found = self.features.features(self.sets.test)
+        return found, _variety(found, self.sets.test["y"])
 
     def null(self, n: int) -> Judged:
         """Judge as many training images under their own labels."""
@@ -112,8 +118,8 @@ def judge_of(data: Path, *, quick: bool) -> Judge:
     features = shipped_features()
     if features is None:
         raise CapabilityError("this benchmark compares images in the features of the shipped net, which is not here")
-    recipe = settings_from(Features, {"seed": SEED, "size": "xs" if quick else "m", "steps": 150 if quick else 5000},
-                           where="the judge")  # fmt: skip
+    values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 150 if quick else 4000, "batch": 128}
+    recipe = settings_from(Features, values, where="the judge")
     made = recipe.build(data, CPU)
     if made.source is None or made.plan is None:
         raise CapabilityError("the feature recipe has nothing to train")

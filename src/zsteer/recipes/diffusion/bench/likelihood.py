@@ -30,7 +30,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     """
     model = shipped_model()
     test = load_set("fashion-mnist", data).test
-    some, every = (16, 64) if quick else (128, len(test))
+    some, every = (16, 64) if quick else (64, len(test))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     rows: list[list[Cell]] = []

@@ -1,0 +1,59 @@
+"""Benchmarks of several parts: one function each, named as ``module:function``, imported when it is run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from zsteer.errors import InputError, SettingsError, nearest
+from zsteer.evaluate.report import Report, Table
+
+__all__ = ["Parts"]
+
+Watch = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A benchmark made of parts.
+
+    Args:
+        topic: its name on the command line.
+        title: of the report.
+        parts: part -> the function that makes its tables.
+    """
+
+    topic: str
+    title: str
+    parts: Mapping[str, str]
+
+    def run(self, *, quick: bool, data: Path | None, part: str | None, watch: Watch | None) -> Report:
+        """Run one part, or all.
+
+        Args:
+            quick: smaller runs.
+            data: the data folder.
+            part: one of the parts; all of them when None.
+            watch: called with progress.
+
+        Raises:
+            InputError: if there is no data folder.
+            SettingsError: if there is no such part.
+        """
+        if data is None:
+            raise InputError(f"zsteer bench {self.topic} needs the data folder: pass --data FOLDER or set ZSTEER_DATA")
+        if part is not None and part not in self.parts:
+            raise SettingsError(nearest(part, self.parts, what="part"))
+        tables: list[Table] = []
+        for name in self.parts if part is None else [part]:
+            tables += self._tables(name)(data=data, quick=quick, watch=watch or _quiet)
+        return Report(self.title, [], tables)
+
+    def _tables(self, name: str) -> Callable[..., Sequence[Table]]:
+        module, function = self.parts[name].split(":")
+        return getattr(import_module(module), function)
+
+
+def _quiet(record: dict[str, Any]) -> None:
+    del record
