@@ -160,6 +160,7 @@ def test_bad_requests_are_one_line_each(tmp_path):
         ({"length": "long"}, InputError, "number of residues"),
         ({"length": "31"}, InputError, "lengths in 5"),
         ({"long": 3}, InputError, "condition"),
+        ({"guide": "fashion-guide", "class": "a"}, CapabilityError, "none for categories"),
         ({"scale": 2}, SettingsError, "strengthens a condition"),
     ):
         with pytest.raises(error, match=match):

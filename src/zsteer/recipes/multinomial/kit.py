@@ -96,8 +96,18 @@ class _MultinomialKit(SamplesOnly, ABC):
     properties: Mapping[str, Callable[[Tensor], Tensor]] = {}
 
     def _made(self, n: int, given: Mapping[str, object], rng: Streams, **how: Any) -> tuple[Batch, dict[str, Any]]:
-        """Walk; without a word about it by the model's own chain."""
+        """Walk; without a word about it by the model's own chain.
+
+        Raises:
+            CapabilityError: if a classifier is to guide.
+            InputError: if the length is no number, or none of the model's.
+        """
         words = {"solver": "ancestral", "steps": self.model.noise.steps, **given}
+        if "guide" in words:
+            raise CapabilityError(
+                "guide=MODEL takes a classifier of noisy samples, and there is none for categories; strengthen a class "
+                "with scale=2, or steer --toward a property (in Python: steer.guide.ByClassifier with a function)"
+            )
         length = words.pop("length", None)
         if length is None:
             return walked(self.model, n, words, rng, **how)
