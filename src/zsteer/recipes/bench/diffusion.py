@@ -19,6 +19,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "guidance": "zsteer.recipes.diffusion.bench.guidance:tables",
         "likelihood": "zsteer.recipes.diffusion.bench.likelihood:tables",
         "inversion": "zsteer.recipes.diffusion.bench.inversion:tables",
+        "multinomial": "zsteer.recipes.multinomial.bench:tables",
     }
 )
 """Part -> the function that makes its tables."""
