@@ -101,7 +101,7 @@ class _Field:
             found = made.model.bound_of(self.test, rng, calls=min(CALLS, made.model.noise.steps))
             rows.append([f"diffusion, {kernel}: bound", fine(found.bits), fine(found.se), made.seconds, made.weights])
         notes = [
-            f"{len(self.test)} held-out rows drawn from {len(self.train)}-row training's test part; length counted",
+            f"{len(self.test)} held-out rows drawn at random; {len(self.train)} rows to train on; lengths counted",
             f"diffusion: an upper bound, T = {self._steps}, one t from each of {CALLS} strata a sequence; others exact",
             "a Markov chain's weights are the cells of its table; strengths of smoothing chosen on validation rows",
         ]
@@ -177,7 +177,7 @@ class _Field:
 
     def charges(self) -> Table:
         """Net charge asked for and found, by the gradient of the expected charge; nothing is trained for it."""
-        n = 60 if self.quick else 500
+        n = 60 if self.quick else 300
         kit = SequenceKit(self.diffusion["absorbing"].model, CPU)
         rows: list[list[Cell]] = []
         before = kit.sample(n, {}, Streams.of(0, n)).batch

@@ -91,11 +91,11 @@ class _Field:
 
     def classes(self) -> Table:
         """Strength of classifier-free guidance against agreement with the class and variety."""
-        n = 20 if self.quick else 300
+        n = 20 if self.quick else 200
         model, judge = self.made.model, self._judge()
         kit = SegmentKit(model, CPU)
         y = torch.arange(n) % len(self.sets.classes)
-        words = {"class": y.tolist(), "steps": 10 if self.quick else model.noise.steps}
+        words = {"class": y.tolist(), "steps": 10 if self.quick else 50}
         rows: list[list[Cell]] = []
         for scale in SCALES:
             self.watch({"doing": f"pictures, scale {scale:g}"})
