@@ -27,6 +27,7 @@ from zsteer.maths.divergences import jensen_shannon, total_variation
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.models.bound import Bound
 from zsteer.models.multinomial import CALLS
+from zsteer.recipes.base import Recipe
 from zsteer.recipes.multinomial.bench.trained import CPU, Trained, Watch, fine, trained
 from zsteer.recipes.multinomial.build import chosen_rows
 from zsteer.recipes.multinomial.kit import SequenceKit
@@ -43,15 +44,16 @@ CHARGES = (-2.0, 0.0, 2.0, 4.0)
 TENTHS = 10
 
 
-def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
+def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None) -> Sequence[Table]:
     """Bits a residue, the bound term by term, samples, guidance.
 
     Args:
         data: the data folder.
         quick: short trainings and few rows, whose figures mean little.
         watch: called with progress.
+        models: folder with models to take instead of training them: tcr-uniform, tcr-absorbing, tcr-lm.
     """
-    field = _Field.of(data, quick=quick, watch=watch)
+    field = _Field.of(data, quick=quick, watch=watch, models=models)
     return [field.bits(), field.terms(), field.samples(), field.charges()]
 
 
@@ -68,16 +70,20 @@ class _Field:
     quick: bool
 
     @staticmethod
-    def of(data: Path, *, quick: bool, watch: Watch) -> "_Field":
+    def of(data: Path, *, quick: bool, watch: Watch, models: Path | None) -> "_Field":
         table = receptor_tables.table(data, "permissive")
         parts = {name: receptor_tables.background(table, name) for name in ("train", "valid", "test")}
         rows = {name: Batch({"tokens": x["tokens"]}, mask=x.mask) for name, x in parts.items()}
         size = {"size": "xs"} if quick else {}
+
+        def made(name: str, recipe: Recipe) -> Trained:
+            return trained(recipe, data, watch, None if models is None else models / name)
+
         diffusion = {
-            kernel: trained(settings_from(ReceptorDiffusion, {"kernel": kernel, **size}, where="bench"), data, watch)
+            kernel: made(f"tcr-{kernel}", settings_from(ReceptorDiffusion, {"kernel": kernel, **size}, where="bench"))
             for kernel in KERNELS
         }
-        language = trained(settings_from(LanguageModel, size, where="bench"), data, watch)
+        language = made("tcr-lm", settings_from(LanguageModel, size, where="bench"))
         few = (1000, 300) if quick else (5000, 5000)
         valid, test = (chosen_rows(rows[name], n) for name, n in zip(("valid", "test"), few, strict=True))
         return _Field(rows["train"], valid, test, diffusion, language, watch, quick)
@@ -101,7 +107,7 @@ class _Field:
             found = made.model.bound_of(self.test, rng, calls=min(CALLS, made.model.noise.steps))
             rows.append([f"diffusion, {kernel}: bound", fine(found.bits), fine(found.se), made.seconds, made.weights])
         notes = [
-            f"{len(self.test)} held-out rows drawn from {len(self.train)}-row training's test part; length counted",
+            f"{len(self.test)} held-out rows drawn at random; {len(self.train)} rows to train on; lengths counted",
             f"diffusion: an upper bound, T = {self._steps}, one t from each of {CALLS} strata a sequence; others exact",
             "a Markov chain's weights are the cells of its table; strengths of smoothing chosen on validation rows",
         ]
@@ -177,7 +183,7 @@ class _Field:
 
     def charges(self) -> Table:
         """Net charge asked for and found, by the gradient of the expected charge; nothing is trained for it."""
-        n = 60 if self.quick else 500
+        n = 60 if self.quick else 300
         kit = SequenceKit(self.diffusion["absorbing"].model, CPU)
         rows: list[list[Cell]] = []
         before = kit.sample(n, {}, Streams.of(0, n)).batch

@@ -38,16 +38,17 @@ JUDGE = 7
 """Seed of the judge; the models have 0."""
 
 
-def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
+def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None) -> Sequence[Table]:
     """Bits a pixel, and guidance by class.
 
     Args:
         data: the data folder.
         quick: a short training and few pictures, whose figures mean little.
         watch: called with progress.
+        models: folder with a model ``segments`` to take instead of training it.
     """
     recipe = settings_from(SegmentDiffusion, {"size": "xs"} if quick else {}, where="bench")
-    made = trained(recipe, data, watch)
+    made = trained(recipe, data, watch, None if models is None else models / "segments")
     sets = load_set(recipe.dataset, data)
     cut = Cut.of(made.model.settings.datum.space)
     field = _Field(made, cut, sets, watch, quick)
@@ -91,11 +92,11 @@ class _Field:
 
     def classes(self) -> Table:
         """Strength of classifier-free guidance against agreement with the class and variety."""
-        n = 20 if self.quick else 300
+        n = 20 if self.quick else 200
         model, judge = self.made.model, self._judge()
         kit = SegmentKit(model, CPU)
         y = torch.arange(n) % len(self.sets.classes)
-        words = {"class": y.tolist(), "steps": 10 if self.quick else model.noise.steps}
+        words = {"class": y.tolist(), "steps": 10 if self.quick else 50}
         rows: list[list[Cell]] = []
         for scale in SCALES:
             self.watch({"doing": f"pictures, scale {scale:g}"})
