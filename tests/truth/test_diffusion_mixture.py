@@ -6,6 +6,8 @@ import pytest
 import torch
 from tests.diffusion import data, draws, model, three
 
+from zsteer.core.protocols import Conditional, Denoiser
+from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.maths.mixture import Mixture
 
@@ -58,6 +60,12 @@ def test_draws_have_the_moments_of_the_mixture(seed):
     ]
     # 21 seeds times 4 figures: beyond 4.5 once in 1,700 runs of them all.
     assert float(torch.cat(z).abs().max()) < 4.5
+
+
+def test_the_mixture_is_a_diffusion_model():
+    toy = model()
+    assert isinstance(toy, Conditional) and isinstance(toy.denoiser({"class": [0, 2]}, 2), Denoiser)
+    assert toy.finish(draws(3, 0))["x"].shape == toy.like(3, Streams.of(0, 3)).shape
 
 
 def test_a_mixture_that_is_none_is_refused():

@@ -72,7 +72,7 @@ def test_the_exact_walk_of_a_normal_keeps_quantiles():
     for name in DETERMINISTIC:
         found = walk(toy.denoiser(None, 8), x, rng, solver=name, steps=80)
         # Order 1 at 80 steps; the others end with one short step of order 1.
-        assert float((found - wanted).abs().max()) < (0.1 if name == "ddim" else 0.02), name
+        assert float((found - wanted).abs().max()) < (0.2 if name == "ddim" else 0.02), name
 
 
 @pytest.mark.parametrize("spacing", ["time", "log_snr", "karras"])
@@ -84,7 +84,8 @@ def test_times_fall_from_one_to_zero(spacing, schedule):
         assert len(found) == steps + 1 and found[0] == 1 and found[-1] == 0
         assert all(later < earlier for earlier, later in pairwise(found))
     if spacing != "time":
-        assert times(noise, 7, spacing)[-2] == pytest.approx(1 / noise.steps, rel=1e-9)
+        assert times(noise, 8, spacing)[-2] == pytest.approx(0.025, rel=1e-9)
+        assert times(noise, 800, spacing)[-2] == pytest.approx(1 / noise.steps, rel=1e-9)
         assert times(noise, 7, spacing, first=0.02)[-2] == pytest.approx(0.02, rel=1e-9)
     ratio = noise.log_snr(torch.tensor(times(noise, 9, spacing)[:-1], dtype=torch.float64))
     steps = ratio.diff() if spacing == "log_snr" else (-ratio / 14).exp().diff()
@@ -127,11 +128,11 @@ def test_inversion_comes_back_within_fifty_calls(seed, schedule):
     found = invert(denoiser, x0, steps=25, refine=2)
     assert found.calls == 50
     back = ddim(denoiser, found.x, found.times, rng)
-    assert psnr(back, x0) >= 45
+    assert psnr(back, x0) >= 60
     at = times(toy.noise, 50)[::-1]
     lifted = toy.noise.abar(at[1], x0).sqrt() * x0
     explicit = ddim(denoiser, ddim(denoiser, lifted, at[1:], rng), at[::-1], rng)
-    assert psnr(back, x0) > psnr(explicit, x0) + 10
+    assert psnr(back, x0) > psnr(explicit, x0) + 25
     # The code is noise: as a set it has the moments of a standard normal, but for the first-order error of 25 steps.
     assert abs(float(found.x.square().mean()) - 1) < 0.5
 
@@ -147,12 +148,12 @@ def test_inversion_converges_to_the_inverse():
         left = (ddim(denoiser, found.x, found.times, rng) - x0).square().mean(1).sqrt()
         gaps.append(float(found.gap.max()))
         assert float(left.max()) < 3 * gaps[-1]
-    assert gaps[0] > 10 * gaps[1] > 100 * gaps[2]
+    assert gaps[0] > 10 * gaps[1] > 1000 * gaps[2]
     x = draws(n, 3)
     x0 = ddim(denoiser, x, times(toy.noise, 15, "log_snr"), rng)
     again = invert(denoiser, x0, steps=15, refine=12).x
-    # 12 iterations at a factor of about 0.4 each, where the walk spreads noise by no more than a factor of 10.
-    assert float((again - x).abs().max()) < 1e-3
+    # 12 iterations at a factor of 0.2 or less each, where the walk spreads noise by no more than a factor of 10.
+    assert float((again - x).abs().max()) < 1e-6
 
 
 def test_automatic_steps_keep_their_tolerance(seed):
@@ -168,8 +169,8 @@ def test_automatic_steps_keep_their_tolerance(seed):
         assert chosen.calls == sum(SOLVERS[solver].count(steps) for steps in (*chosen.tried, 100))
         rough = walk(denoiser, x, rng, solver=solver, steps=chosen.steps)
         true = float((rough - fine).square().mean().sqrt()) / spread
-        # The pilot's reference has an error of its own: of order 1 and 100 steps about 1/100 of the spread.
-        assert true < 0.05 + 0.02
+        # The pilot's reference has an error of its own: of order 1 and 100 steps some 2/100 of the spread.
+        assert true < 0.05 + 0.04
         found[solver] = chosen.steps
     assert found["multistep2"] < found["ddim"]
     assert auto(denoiser, x, rng, tolerance=1e-9, candidates=(4, 8)).met is False

@@ -6,11 +6,15 @@ inversion predicts at x_s in place of x_t, and the round trip shows the differen
 .. math:: x_t \leftarrow x_t + \frac{\text{signal}_t}{\text{signal}_s} \left( x_s - \text{step}(x_t) \right) ,
 
 one network call an iteration: step back, compare, move by the gap. On Gaussian data the gap shrinks by the factor
-1 - e^{-h} or better, h the step in half the log signal-to-noise ratio, whatever their variance. The first guess is
-free: the predictions of earlier steps, extrapolated.
+1 - e^{-h} or better, h the step in half the log signal-to-noise ratio, whatever their variance. Between modes it would
+shrink slowly; from the second iteration on the secant of the last two (Anderson's mixing, one number a sample) makes up
+for that. The first guess is free: the predictions of earlier steps, extrapolated.
 
 The first step leaves t = 0, where x_0 is taken as it is: the data have no noise, the equation has no singularity there
 (only explicit inversion needs a t_min), and the walk back ends in x_0 and not near it.
+
+Source: Song, Meng, Ermon, "Denoising diffusion implicit models", 2020 (explicit inversion); Anderson, "Iterative
+procedures for nonlinear integral equations", 1965.
 """
 
 import math
@@ -42,7 +46,7 @@ class Inversion:
         x: noise at t = 1.
         times: of the walk back, falling: ``ddim(denoiser, x, times, rng)`` leads to the data.
         calls: network calls that were made.
-        gap: largest root mean square gap of a step before its last correction, for each sample, in units of the data.
+        gap: largest root mean square of a step's last move, for each sample, in units of the data.
     """
 
     x: Float[Tensor, "b ..."]
@@ -86,24 +90,53 @@ def invert(
         raise CapabilityError(f"inversion is for Gaussian noise, the model has {kind}; corrupt data instead")
     if refine < 1:
         raise SettingsError(f"expected at least 1 iteration of each step, got refine={refine}")
-    noise, falling = denoiser.noise, times(denoiser.noise, steps, spacing)
+    falling = times(denoiser.noise, steps, spacing)
     rising = falling[::-1]
-    places = half_log_snr(noise, rising)
-    rng = Streams.of(0, len(x0), device=x0.device)
+    places = half_log_snr(denoiser.noise, rising)
     past: list[tuple[float, Tensor]] = []
     x, worst = x0, x0.new_zeros(len(x0))
     for k, (s, t) in enumerate(pairwise(rising)):
         ratio = math.exp(_log_signal(places[k + 1]) - _log_signal(places[k]))
-        x_t = _guess(denoiser, x, past, (s, t, places[k + 1])) if past else ratio * x
-        gap = said_x0 = x
-        for _ in range(refine):
-            said = ask(denoiser, x_t, t)
-            said_x0, gap = said.x0, x - noise.step(x_t, said, t, s, rng=rng, eta=0.0)
-            x_t = x_t + ratio * gap
+        guess = _guess(denoiser, x, past, (s, t, places[k + 1])) if past else ratio * x
+        x, said_x0, gap = _solved(denoiser, (x, guess), (s, t, ratio), refine)
         past = [(places[k + 1], said_x0), *past[: _MEMORY - 1]]
         worst = torch.maximum(worst, gap.flatten(1).square().mean(1).sqrt())
-        x = x_t
     return Inversion(x, falling, steps * refine, worst)
+
+
+def _solved(
+    denoiser: Denoiser,
+    ends: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
+    step: tuple[float, float, float],
+    refine: int,
+) -> tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."], Float[Tensor, "b ..."]]:
+    """Solve one step for its start: x_t, the last prediction there and the last move.
+
+    Args:
+        denoiser: what predicts x_0.
+        ends: x_s, and a guess of x_t.
+        step: s, t, and signal_t / signal_s.
+        refine: iterations.
+    """
+    (x_s, x_t), (s, t, ratio) = ends, step
+    rng = Streams.of(0, len(x_s), device=x_s.device)
+    said_x0 = move = torch.zeros_like(x_s)
+    earlier: tuple[Tensor, Tensor] | None = None
+    for _ in range(refine):
+        said = ask(denoiser, x_t, t)
+        said_x0, move = said.x0, ratio * (x_s - denoiser.noise.step(x_t, said, t, s, rng=rng, eta=0.0))
+        then = x_t + move
+        if earlier is not None:
+            then = then - _secant(move, move - earlier[1]) * (x_t - earlier[0] + move - earlier[1])
+        earlier, x_t = (x_t, move), then
+    return x_t, said_x0, move
+
+
+def _secant(move: Float[Tensor, "b ..."], change: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+    """The share of the last iteration that makes the move smallest, were the map linear; one number a sample."""
+    over = (move * change).flatten(1).sum(1) / change.flatten(1).square().sum(1).clamp(min=1e-30)
+    # Where the last iteration changed nothing the quotient is rounding; a larger one than 10 is never needed.
+    return over.clamp(-10, 10).reshape(-1, *[1] * (move.ndim - 1))
 
 
 def _log_signal(place: float) -> float:

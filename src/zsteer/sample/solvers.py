@@ -36,7 +36,7 @@ class Solver:
     order: int
     stochastic: bool = False
     calls: int = 1
-    spacing: Spacing = "time"
+    spacing: Spacing = "log_snr"
 
     def count(self, steps: int) -> int:
         """Network calls of a walk."""
@@ -44,7 +44,7 @@ class Solver:
 
 
 SOLVERS: dict[str, Solver] = {
-    "ancestral": Solver(ancestral, 0, stochastic=True),
+    "ancestral": Solver(ancestral, 0, stochastic=True, spacing="time"),
     "ddim": Solver(ddim, 1),
     "multistep2": Solver(partial(multistep, order=2), 2),
     "multistep3": Solver(partial(multistep, order=3), 3),

@@ -49,8 +49,9 @@ def times(noise: Noise, steps: int, spacing: Spacing = "time", *, first: float |
         noise: whose log signal-to-noise ratio is asked.
         steps: number of steps.
         spacing: ``time``, ``log_snr`` or ``karras``.
-        first: the last time before 0 of ``log_snr`` and ``karras``; 1 / T when None, the earliest time that a model of
-            a chain of T steps was trained at.
+        first: the last time before 0 of ``log_snr`` and ``karras``; when None a fifth of an even step, for what the
+            last step leaves out is of the order of its length, but no earlier than 1 / T, the earliest time that a
+            model of a chain of T steps was trained at.
 
     Returns:
         ``steps + 1`` falling times from 1 to 0.
@@ -67,7 +68,7 @@ def times(noise: Noise, steps: int, spacing: Spacing = "time", *, first: float |
         raise SettingsError(nearest(spacing, SPACINGS, what="spacing"))
     if spacing == "time":
         return [1 - i / steps for i in range(steps)] + [0.0]
-    near = min(1 / noise.steps, 0.5) if first is None else first
+    near = min(max(1 / noise.steps, 0.2 / steps), 0.5) if first is None else first
     if not 0 < near < 1:
         raise SettingsError(f"expected first between 0 and 1, got {near}")
     ends = noise.log_snr(torch.tensor([1.0, near], dtype=torch.float64))
