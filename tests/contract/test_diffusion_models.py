@@ -10,7 +10,8 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Conditional, Denoiser, Noise
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.models.ddpm import DDPM, class_indices
+from zsteer.models.conditioned import class_indices
+from zsteer.models.ddpm import DDPM
 from zsteer.models.ddpm_settings import DDPMSettings
 from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.nets.unet import UNet

@@ -50,4 +50,5 @@ def run(arguments: Sequence[str]) -> int:
         "  zsteer steer tcr-dwae --input examples/receptors.tsv --toward binds=GTSGSPIINR --max-edits 4 --out new.tsv"
     )
     print("  zsteer bench tcr --quick")
+    print("  zsteer sample fashion-ddpm -n 64 --given class=boot --seed 5 --out boots.png")
     return 0

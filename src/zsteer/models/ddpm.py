@@ -12,7 +12,6 @@ Values in [0, 1] are scaled to [-1, 1] inside.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -23,15 +22,15 @@ from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError, InputError, nearest
+from zsteer.errors import InputError
 from zsteer.maths import diffusion
 from zsteer.models.bound import Bound, bound, term_of
+from zsteer.models.conditioned import Conditioned, given_classes
 from zsteer.models.ddpm_settings import DDPMSettings, net_of, noise_of
 from zsteer.nets.precision import at_least_single, bfloat16_pays
-from zsteer.noise.gaussian import Gaussian
 from zsteer.sample.solvers import walk
 
-__all__ = ["DDPM", "Shown", "class_indices"]
+__all__ = ["CALLS", "DDPM"]
 
 BOUND_WEIGHT = 1e-3
 """Weight of the bound's terms beside the simple loss, where the variance is learned (Nichol, Dhariwal 2021)."""
@@ -39,69 +38,6 @@ AT_ONCE = 512
 """Samples of a likelihood that are worked out together: their number changes nothing but the memory."""
 CALLS = 32
 """Network calls of a likelihood: strata of the bound's times."""
-
-
-def class_indices(classes: Sequence[str], wanted: object, n: int) -> Int[Tensor, " n"]:
-    """Index of the class of each sample.
-
-    Args:
-        classes: names of the classes.
-        wanted: a name, an index, ``all`` (the classes in turn), or one of these for each sample.
-        n: number of samples.
-
-    Raises:
-        CapabilityError: if there are no classes.
-        InputError: if there is no such class, or not as many as samples.
-    """
-    if not classes:
-        raise CapabilityError("the model was trained without classes; leave --given class away")
-    if isinstance(wanted, Tensor):
-        wanted = wanted.tolist()
-    if isinstance(wanted, (list, tuple)):
-        if len(wanted) != n:
-            raise InputError(f"expected one class for each of {n} samples, got {len(wanted)}")
-        return torch.cat([class_indices(classes, one, 1) for one in wanted])
-    word = str(wanted).strip()
-    if word.lower() == "all":
-        return torch.arange(n) % len(classes)
-    # What a shell makes awkward is forgiven: ankle-boot or ankle_boot for "Ankle boot".
-    plain = {_plain(name): index for index, name in enumerate(classes)}
-    ends = [index for name, index in plain.items() if name.split()[-1] == _plain(word)]
-    if _plain(word) in plain:
-        index = plain[_plain(word)]
-    elif word.isdecimal() and int(word) < len(classes):
-        index = int(word)
-    elif len(ends) == 1:
-        index = ends[0]
-    else:
-        raise InputError("--given class: " + nearest(word, list(classes), what="class"))
-    return torch.full((n,), index)
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("-", " ").replace("_", " ").split())
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The model's denoiser with the classes of one batch bound.
-
-    Args:
-        model: the model.
-        y: class of each sample, -1 for none; None for none at all.
-    """
-
-    model: "DDPM"
-    y: Int[Tensor, " b"] | None
-
-    @property
-    def noise(self) -> Gaussian:
-        """The model's noise."""
-        return self.model.noise
-
-    def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction:
-        """What the net says of x_0."""
-        return self.model.predict(x_t, t, self.y)
 
 
 class DDPM(Pretrained, nn.Module):
@@ -209,7 +145,7 @@ class DDPM(Pretrained, nn.Module):
         # No image lies outside [-1, 1]; without the clamp an error at the noisy end is magnified by 1 / signal.
         return Prediction(x0 if self.settings.datum.values == "real" else x0.clamp(-1, 1), spread)
 
-    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Shown:
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Conditioned:
         """The denoiser of ``n`` samples.
 
         Args:
@@ -220,17 +156,8 @@ class DDPM(Pretrained, nn.Module):
             CapabilityError: if no class is given and the model has not learned to do without.
             InputError: if there is another condition.
         """
-        for name in given or {}:
-            if name != "class":
-                raise InputError("--given: " + nearest(name, ["class"], what="condition"))
-        if not given:
-            if self.settings.classes and not self.settings.drop:
-                raise CapabilityError(
-                    "the model was trained with drop=0 and has no null class: give a class, and leave scale away"
-                )
-            return Shown(self, None)
-        y = class_indices(self.settings.classes, given["class"], n)
-        return Shown(self, y.to(next(self.parameters()).device))
+        y = given_classes(given, n, self.settings.classes, null=self.settings.drop > 0)
+        return Conditioned(self, None if y is None else y.to(next(self.parameters()).device))
 
     def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]:
         """A tensor of the shape, type and device of ``n`` samples inside the model."""
@@ -272,7 +199,7 @@ class DDPM(Pretrained, nn.Module):
         found: list[Bound] = []
         for start in range(0, len(x0), AT_ONCE):
             piece = slice(start, start + AT_ONCE)
-            shown = Shown(self, None if y is None else y[piece])
+            shown = Conditioned(self, None if y is None else y[piece])
             found.append(bound(shown, x0[piece], rng.take(piece), calls=calls, levels=levels))
         return Bound.cat(found)
 

@@ -15,7 +15,6 @@ Source: Hoogeboom et al., "Argmax flows and multinomial diffusion", 2021; Nichol
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -28,12 +27,11 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.space import PAD
-from zsteer.errors import InputError, nearest
+from zsteer.errors import InputError
 from zsteer.maths import categorical
 from zsteer.models.bound import Bound, strata
-from zsteer.models.ddpm import class_indices
+from zsteer.models.conditioned import Conditioned, given_classes
 from zsteer.models.multinomial_settings import MultinomialSettings, net_of, noise_of
-from zsteer.noise.categorical import Categorical
 from zsteer.sample.ancestral import ancestral
 
 __all__ = ["CALLS", "Conditioned", "MultinomialDiffusion"]
@@ -58,28 +56,6 @@ def _spread(rng: Streams) -> Float[Tensor, " b"]:
     # 2^64 over the golden ratio, as a signed word; products wrap, and the upper 53 bits are the fraction.
     fraction = ((rng.ids * -7046029254386353131) >> 11) & (2**53 - 1)
     return (fraction.double() * 2.0**-53 + shift.to(rng.ids.device)) % 1.0
-
-
-@dataclass(frozen=True)
-class Conditioned:
-    """The model's denoiser with the classes of one batch bound.
-
-    Args:
-        model: the model.
-        y: class of each sample, -1 for none; None for none at all.
-    """
-
-    model: "MultinomialDiffusion"
-    y: Int[Tensor, " b"] | None
-
-    @property
-    def noise(self) -> Categorical:
-        """The model's noise."""
-        return self.model.noise
-
-    def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction:
-        """Log-probabilities of x_0."""
-        return Prediction(self.model.log_x0(x_t, t, self.y))
 
 
 class MultinomialDiffusion(Pretrained, nn.Module):
@@ -346,13 +322,12 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         Raises:
             InputError: if there is another condition.
         """
-        for name in given or {}:
-            if name != "class":
-                raise InputError("--given: " + nearest(name, ["class"], what="condition"))
-        if not given:
-            return Conditioned(self, None)
-        y = class_indices(self.settings.classes, given["class"], n)
-        return Conditioned(self, y.to(next(self.parameters()).device))
+        y = given_classes(given, n, self.settings.classes, null=self.settings.drop > 0)
+        return Conditioned(self, None if y is None else y.to(next(self.parameters()).device))
+
+    def predict(self, x_t: Float[Tensor, "b n k"], t: Float[Tensor, " b"], y: Int[Tensor, " b"] | None) -> Prediction:
+        """Log-probabilities of x_0 at x_t, as ``log_x0``."""
+        return Prediction(self.log_x0(x_t, t, y))
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:

@@ -21,7 +21,8 @@ from zsteer.core.rng import Streams
 from zsteer.domains.images.properties import PROPERTIES
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError, nearest
-from zsteer.models.ddpm import DDPM, class_indices
+from zsteer.models.conditioned import class_indices
+from zsteer.models.ddpm import DDPM
 from zsteer.models.noisy_classifier import NoisyClassifier
 from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked
 from zsteer.recipes.diffusion.settings import DiffusionKnobs
