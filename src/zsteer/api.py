@@ -81,7 +81,8 @@ class Loaded:
         """
         if n < 1:
             raise InputError(f"expected to make at least 1 sample, got n={n}")
-        return self.kit.sample(n, dict(given or {}), Streams.of(seed, n, device=self.device))
+        with threads_of(free_threads()):
+            return self.kit.sample(n, dict(given or {}), Streams.of(seed, n, device=self.device))
 
     def steer(
         self,
@@ -117,7 +118,8 @@ class Loaded:
         chosen = settings_from(cls, knobs, where=f"steer {self.folder.name}")
         goal = Goal(toward=dict(toward), given=dict(given or {}), keep=dict(keep or {}))
         rng = Streams.of(seed, 1, device=self.device)
-        return self.kit.steer(start, goal, Budget(edits=max_edits, top=top), chosen, rng)
+        with threads_of(free_threads()):
+            return self.kit.steer(start, goal, Budget(edits=max_edits, top=top), chosen, rng)
 
 
 def load(model: str | Path, *, device: str = "auto") -> Loaded:

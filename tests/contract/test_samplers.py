@@ -21,7 +21,7 @@ from zsteer.sample.ddim import ddim
 from zsteer.sample.invert import invert
 from zsteer.sample.solvers import SOLVERS, walk
 from zsteer.sample.times import times
-from zsteer.steer.guide import ByClassifier, ByProperty, ClassifierFree
+from zsteer.steer.guide import ByClassifier, ByProperty, ClassifierFree, ToValue
 
 NAMES = ("a", "b", "c")
 STEPS = 3
@@ -110,6 +110,7 @@ GUIDES = {
     "classifier, score": lambda row, n: ByClassifier(row.plain(n), row.log_prob, 0.5, "score"),
     "property through x_t": lambda row, n: ByProperty(row.plain(n), row.energy, 0.5),
     "property at x_0": lambda row, n: ByProperty(row.plain(n), row.energy, 0.5, "x_0"),
+    "value": lambda row, n: ToValue(row.plain(n), row.energy, 0.5, 0.3),
     "all three": lambda row, n: ByProperty(
         ByClassifier(ClassifierFree(row.conditional(n), row.plain(n), 1.5), row.log_prob, 0.3, "score"), row.energy, 0.3
     ),

@@ -9,11 +9,11 @@ from tests.diffusion import draws, model, one, start, three
 
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError, InputError
+from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.sample.ancestral import ancestral
 from zsteer.sample.solvers import walk
 from zsteer.sample.times import times
-from zsteer.steer.guide import ByClassifier, ByProperty, ClassifierFree
+from zsteer.steer.guide import ByClassifier, ByProperty, ClassifierFree, ToValue
 
 SLOPE = torch.tensor([1.0, -0.5], dtype=torch.float64)
 
@@ -107,6 +107,34 @@ def test_a_linear_property_of_a_normal_is_tilted_exactly(seed):
     found = walk(guided, x, rng, steps=40)
     z = in_errors(found, target.mixture.means[0], target.mixture.variances[0])
     assert float(z.abs().max()) < limit(seed), z
+
+
+def test_a_value_of_a_linear_property_of_a_normal_is_bayes_rule(seed):
+    """Truth: p(x | c.x + N(0, tau^2) = y) of a normal in closed form; the guided prediction is its E[x_0 | x_t]."""
+    mean, variance = torch.tensor([0.3, -0.4]).double(), torch.tensor([0.3, 1.2]).double()
+    y, tau, n = 1.1, 0.2, 1500
+    toy = model(one(mean.tolist(), variance.tolist()))
+    guided = ToValue(toy.denoiser(None, n), lambda x: x @ SLOPE, y, tau)
+    x, rng = start(n, seed)
+    for time in (0.9, 0.4, 0.05):
+        t = torch.full((n,), time, dtype=torch.float64)
+        # Bayes' rule twice: x_0 given x_t is normal with a diagonal covariance, then y.
+        a = toy.noise.abar(t, x)
+        inside = variance * (1 - a) / (a * variance + 1 - a)
+        before = toy.denoiser(None, n).predict(x, t).x0
+        gain = inside * SLOPE / (tau**2 + (inside * SLOPE**2).sum(1, keepdim=True))
+        gap = guided.predict(x, t).x0 - (before + gain * (y - before @ SLOPE)[:, None])
+        assert float(gap.abs().max()) < 1e-10
+    found = walk(guided, x, rng, steps=60)
+    spread = float((variance * SLOPE**2).sum())
+    gain = variance * SLOPE / (tau**2 + spread)
+    z = in_errors(found, mean + gain * (y - mean @ SLOPE), variance - gain * variance * SLOPE)
+    assert float(z.abs().max()) < limit(seed), z
+
+
+def test_a_value_needs_a_tolerance():
+    with pytest.raises(SettingsError, match="tolerance"):
+        ToValue(model().denoiser(None, 1), lambda x: x @ SLOPE, 1.0, 0.0)
 
 
 def test_the_cheap_way_is_exact_for_data_of_unit_variance():

@@ -159,7 +159,8 @@ def test_bad_requests_are_one_line_each(tmp_path):
         ({"class": "boot"}, InputError, "class"),
         ({"length": "long"}, InputError, "number of residues"),
         ({"length": "31"}, InputError, "lengths in 5"),
-        ({"lenght": 3}, InputError, "condition"),
+        ({"long": 3}, InputError, "condition"),
+        ({"guide": "fashion-guide", "class": "a"}, CapabilityError, "none for categories"),
         ({"scale": 2}, SettingsError, "strengthens a condition"),
     ):
         with pytest.raises(error, match=match):
@@ -225,3 +226,31 @@ def test_bits_of_independent_residues_count_their_length():
     # The bound of the exact denoiser is tight; its noise is that of x_t.
     assert abs(told["bits_a_residue"] - math.log2(20)) < 4 * told["bits_a_residue_se"] + 0.003
     assert told["calls"] == 20 and told["test_samples"] == 200
+
+
+def test_the_likelihood_protocol_counts_residues_and_length(tmp_path):
+    from zsteer.recipes.kits import Ask
+    from zsteer.recipes.vectors.likelihood import LikelihoodKit
+
+    kit = sequence_kit()
+    kit.model.save_pretrained(tmp_path / "model")
+    judge = LikelihoodKit.judging(tmp_path / "model")
+    x = SequenceSpace().encode(["CASSLGQAYEQYF", "CASSF", "CASSPGTGGNEQFF"])
+    likelihood, terms = judge.evaluate(x, Ask()).tables
+    (_, nats, _, bits), parts = likelihood.rows[0], {row[0]: row[1] for row in terms.rows}
+    assert bits == pytest.approx(-nats * 3 / (13 + 5 + 14) / math.log(2))
+    assert sum(parts.values()) == pytest.approx(bits)
+    assert parts["length"] > 0
+
+
+@pytest.mark.slow
+def test_a_quick_benchmark_has_every_table(data_folder):
+    from zsteer.recipes.multinomial.bench import tables
+
+    made = tables(data=data_folder, quick=True, watch=lambda _: None)
+    assert len(made) == 6
+    bits = {str(row[0]): float(row[1]) for row in made[0].rows}
+    assert bits["Markov, order 2"] < bits["Markov, order 1"] < bits["Markov, order 0"] < 4.33
+    assert all(1.5 < value < 4.33 for name, value in bits.items() if "diffusion" in name)
+    pixels = {str(row[0]): float(row[1]) for row in made[4].rows}
+    assert pixels["each pixel given four before it"] < pixels["each pixel by itself"] < 2

@@ -217,12 +217,17 @@ class DDPM(Pretrained, nn.Module):
             n: number of samples.
 
         Raises:
+            CapabilityError: if no class is given and the model has not learned to do without.
             InputError: if there is another condition.
         """
         for name in given or {}:
             if name != "class":
                 raise InputError("--given: " + nearest(name, ["class"], what="condition"))
         if not given:
+            if self.settings.classes and not self.settings.drop:
+                raise CapabilityError(
+                    "the model was trained with drop=0 and has no null class: give a class, and leave scale away"
+                )
             return Shown(self, None)
         y = class_indices(self.settings.classes, given["class"], n)
         return Shown(self, y.to(next(self.parameters()).device))

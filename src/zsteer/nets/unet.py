@@ -58,6 +58,32 @@ class Norm(nn.GroupNorm):
             weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
             return functional.group_norm(input, self.num_groups, weight, bias, self.eps)
 
+    def adapted(
+        self, x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c"], shift: Float[Tensor, "b c"]
+    ) -> Float[Tensor, "b c h w"]:
+        """Normalise, and scale and shift the channels of each sample by numbers of its own, in one pass.
+
+        Samples are laid side by side as channels of one: the norm's own weights then differ between them, and the pass
+        that a scale and a shift of their own would take (a tenth of a call) falls away.
+
+        Args:
+            x: features.
+            scale: gamma of the module's equation.
+            shift: beta of it.
+        """
+        b, c, *extent = x.shape
+        weight = (1 + scale) * self.weight
+        bias = (1 + scale) * self.bias + shift
+        with torch.autocast(x.device.type, enabled=False):
+            found = functional.group_norm(
+                x.reshape(1, b * c, *extent),
+                b * self.num_groups,
+                weight.flatten().to(x.dtype),
+                bias.flatten().to(x.dtype),
+                self.eps,
+            )
+        return found.reshape(x.shape)
+
 
 class Block(nn.Module):
     """Two convolutions with a way around them; the code of time and class scales and shifts between.
@@ -78,9 +104,8 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b d h w"]:
         """Change the features of each position."""
         hidden = self.first(functional.silu(self.first_norm(x)))
-        scale, shift = self.adapt(code).to(hidden.dtype)[..., None, None].chunk(2, 1)
-        hidden = torch.addcmul(shift, self.second_norm(hidden), 1 + scale)
-        return self.around(x) + self.second(functional.silu(hidden))
+        scale, shift = at_least_single(self.adapt(code)).chunk(2, 1)
+        return self.around(x) + self.second(functional.silu(self.second_norm.adapted(hidden, scale, shift)))
 
 
 class Attention(nn.Module):

@@ -2,7 +2,8 @@ r"""Guides: denoisers made of denoisers, so that they compose in any order and w
 
 * ``ClassifierFree`` needs a model that was trained with and without the condition;
 * ``ByClassifier`` needs log p(y | x_t) of a classifier that knows noisy data;
-* ``ByProperty`` needs no training: any differentiable energy of x_0.
+* ``ByProperty`` needs no training: any differentiable energy of x_0;
+* ``ToValue`` neither: it brings a differentiable property of x_0 to a value that is asked for.
 
 The strength ``scale`` means the same at every time: guidance aims at p(x_0) p(y | x_0)^scale, or p(x_0) exp(-scale E).
 """
@@ -17,9 +18,9 @@ from torch import Tensor
 
 from zsteer.core.protocols import Denoiser, Noise, Prediction
 from zsteer.errors import InputError, SettingsError
-from zsteer.maths.guidance import classifier_free
+from zsteer.maths.guidance import classifier_free, towards_value
 
-__all__ = ["ByClassifier", "ByProperty", "ClassifierFree"]
+__all__ = ["ByClassifier", "ByProperty", "ClassifierFree", "ToValue"]
 
 
 def _rows(value: Float[Tensor, " b"], like: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
@@ -210,6 +211,56 @@ class ByProperty:
             slope = _slope(energy, x_t, "the energy")
             said = kept[0] if _tracked(x_t) else _detached(kept[0])
         return replace(said, x0=self.noise.shift(said.x0, -self.scale * slope, t))
+
+
+@dataclass(frozen=True)
+class ToValue:
+    r"""Guidance without training to a value of a property: it aims at p(x_0 | y), y = c(x_0) + N(0, tolerance^2).
+
+    The score of a prediction being near a value pulls far too hard where x_0 is still uncertain; Bayes' rule for a
+    property that is linear around the prediction does not (``maths.guidance.towards_value``). Its two parts,
+    Cov(x_0 | x_t) grad c and the variance of c, come from one backward pass through the denoiser.
+
+    Args:
+        denoiser: what is guided.
+        measure: x_0 -> c, one number a sample; for categories x_0 are log-probabilities.
+        value: y, one for all samples or one for each.
+        tolerance: how near c should come, in its own unit.
+
+    Raises:
+        SettingsError: if the tolerance is not positive.
+    """
+
+    denoiser: Denoiser
+    measure: Callable[[Tensor], Tensor]
+    value: float | Float[Tensor, " b"]
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        if not self.tolerance > 0:
+            raise SettingsError(f"expected a tolerance > 0, got {self.tolerance}")
+
+    @property
+    def noise(self) -> Noise:
+        """Of the denoiser."""
+        return self.denoiser.noise
+
+    def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction:
+        """The denoiser's prediction, moved towards the value."""
+        kept: list[tuple[Prediction, Tensor]] = []
+
+        def measured(x: Tensor) -> Tensor:
+            said = self.denoiser.predict(x, t)
+            kept.append((said, self.measure(said.x0)))
+            return kept[0][1]
+
+        slope = _slope(measured, x_t, "the property")
+        said, found = kept[0] if _tracked(x_t) else (_detached(kept[0][0]), kept[0][1].detach())
+        # What the gradient would add to x_0 is Cov(x_0 | x_t) grad c; along it c has the variance grad c . Cov grad c.
+        along = self.noise.shift(said.x0, slope, t) - said.x0
+        variance = (along * _slope(self.measure, said.x0, "the property")).flatten(1).sum(1)
+        far = towards_value(self.value - found, variance, self.tolerance)
+        return replace(said, x0=said.x0 + _rows(far, x_t) * along)
 
 
 def _detached(said: Prediction) -> Prediction:

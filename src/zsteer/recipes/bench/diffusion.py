@@ -17,8 +17,11 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "quality": "zsteer.recipes.diffusion.bench.quality:tables",
         "latency": "zsteer.recipes.diffusion.bench.quality:latency",
         "guidance": "zsteer.recipes.diffusion.bench.guidance:tables",
+        "properties": "zsteer.recipes.diffusion.bench.guidance:properties",
+        "truth": "zsteer.recipes.diffusion.bench.truth:tables",
         "likelihood": "zsteer.recipes.diffusion.bench.likelihood:tables",
         "inversion": "zsteer.recipes.diffusion.bench.inversion:tables",
+        "multinomial": "zsteer.recipes.multinomial.bench:tables",
     }
 )
 """Part -> the function that makes its tables."""

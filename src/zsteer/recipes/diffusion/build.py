@@ -14,6 +14,7 @@ from zsteer.errors import InputError, SettingsError
 from zsteer.models.datum import Datum
 from zsteer.models.ddpm import CALLS, DDPM
 from zsteer.models.ddpm_settings import DDPMSettings
+from zsteer.models.multinomial import MultinomialDiffusion
 from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.nets.autotune import Tuned, autotune
 from zsteer.nets.unet2d import UNet2DSettings
@@ -23,7 +24,7 @@ from zsteer.recipes.vectors.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 
-__all__ = ["classifier", "ddpm"]
+__all__ = ["classifier", "ddpm", "tuned_for"]
 
 IMAGE_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 300, "batch": 64, "lr": 1e-3, "width": 32},
@@ -86,7 +87,7 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
     }
     with initialised(recipe.seed):
         model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
-    tuned = _tuned(model, sets.train, device) if images else Tuned()
+    tuned = tuned_for(model, sets.train, device) if images else Tuned()
 
     def finish(trained: nn.Module) -> Pretrained:
         if not isinstance(trained, DDPM):
@@ -123,7 +124,7 @@ def _likelihood(model: DDPM, held: Batch, seed: int) -> dict[str, float]:
     return {"bits_per_dim": round(found.bits, 4), "bits_per_dim_se": round(found.se, 4)}
 
 
-def _tuned(model: DDPM | NoisyClassifier, train: Batch, device: torch.device) -> Tuned:
+def tuned_for(model: DDPM | NoisyClassifier | MultinomialDiffusion, train: Batch, device: torch.device) -> Tuned:
     """What the model trains fastest with; its weights are laid out accordingly."""
     example = train.take(slice(TUNING)).to(device)
     streams = Streams.of(0, len(example), device=device)
@@ -158,7 +159,7 @@ def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device:
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):
         model = NoisyClassifier(settings_from(NoisyClassifierSettings, values, where=recipe.name)).to(device)
-    tuned = _tuned(model, sets.train, device) if model.images else Tuned()
+    tuned = tuned_for(model, sets.train, device) if model.images else Tuned()
 
     def finish(trained: nn.Module) -> Pretrained:
         if not isinstance(trained, NoisyClassifier):

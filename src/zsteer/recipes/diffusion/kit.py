@@ -27,7 +27,7 @@ from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked
 from zsteer.recipes.diffusion.settings import DiffusionKnobs
 from zsteer.recipes.vectors.kit import VectorDesigns, VectorKit
 from zsteer.sample.solvers import solver_named
-from zsteer.steer.guide import ByClassifier, ByProperty
+from zsteer.steer.guide import ByClassifier, ToValue
 
 __all__ = ["DiffusionKit", "noisy_classifier"]
 
@@ -148,31 +148,33 @@ class DiffusionKit(VectorKit):
     def _towards(self, name: str, value: object, n: int, knobs: DiffusionKnobs) -> Guide:
         if name == "class":
             return self._by_classifier(n, value, Pull(knobs.guide, knobs.strength, knobs.mode, knobs.solver))
-        energy = self._energy(name, value, knobs.tolerance)
+        measure, wanted = self._property(name, value)
+        if not knobs.strength:
+            return lambda inner, _: inner
+        tolerance = knobs.tolerance / knobs.strength**0.5
 
         def guide(inner: Denoiser, piece: slice) -> Denoiser:
             del piece
-            return ByProperty(inner, energy, knobs.strength)
+            return ToValue(inner, measure, wanted, tolerance)
 
         return guide
 
-    def _energy(self, name: str, value: object, tolerance: float) -> Callable[[Tensor], Tensor]:
-        """(property - wanted)^2 / (2 tolerance^2), of images as the net sees them."""
+    def _property(self, name: str, value: object) -> tuple[Callable[[Tensor], Tensor], float]:
+        """A property of images as the net sees them, and its wanted value."""
         if not isinstance(self.space, ImageSpace):
-            raise CapabilityError("properties are those of images; in Python steer.guide.ByProperty takes any function")
+            raise CapabilityError("properties are those of images; in Python steer.guide.ToValue takes any function")
         if name not in PROPERTIES:
             raise InputError("--toward: " + nearest(name, ["class", *PROPERTIES], what="property"))
         try:
             wanted = float(str(value))
         except ValueError:
             raise InputError(f"--toward {name} takes a number, got {value!r}") from None
-        measure, shape = PROPERTIES[name], self.space.shape
+        found, shape = PROPERTIES[name], self.space.shape
 
-        def energy(x0: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
-            pixels = ((x0 + 1) / 2).reshape(len(x0), *shape)
-            return (measure(pixels) - wanted).square() / (2 * tolerance**2)
+        def measure(x0: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+            return found(((x0 + 1) / 2).reshape(len(x0), *shape))
 
-        return energy
+        return measure, wanted
 
     def _achieved(self, made: Batch, goal: Goal) -> dict[str, str]:
         """What the samples have of the properties that were asked for."""

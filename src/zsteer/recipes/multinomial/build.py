@@ -19,8 +19,8 @@ from zsteer.models.datum import Datum
 from zsteer.models.multinomial import CALLS, MultinomialDiffusion
 from zsteer.models.multinomial_settings import MultinomialSettings
 from zsteer.models.panel import Panel
-from zsteer.nets.precision import bfloat16_pays
 from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.diffusion.build import tuned_for
 from zsteer.recipes.multinomial import settings as recipes
 from zsteer.recipes.multinomial.segments import Cut
 from zsteer.recipes.tcr import tables
@@ -39,7 +39,7 @@ RECEPTOR_SIZES: dict[Size, dict[str, Any]] = {
 }
 SEGMENT_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 100, "batch": 32, "lr": 2e-3, "width": 16, "layers": 1},
-    "s": {"steps": 2000, "batch": 64, "lr": 2e-3, "width": 32, "layers": 1},
+    "s": {"steps": 1500, "batch": 32, "lr": 2e-3, "width": 32, "layers": 1},
     "m": {"steps": 15_000, "batch": 64, "lr": 1e-3, "width": 48, "layers": 2},
     "l": {"steps": 60_000, "batch": 256, "lr": 8e-4, "width": 96, "layers": 2},
 }
@@ -167,10 +167,11 @@ def segments(recipe: recipes.SegmentDiffusion, data: Path | None, device: torch.
         "classes": classes,
         "net": "unet",
     }
-    model = _model(recipe, chosen, values)
-    half = bfloat16_pays(device)
+    model = _model(recipe, chosen, values).to(device)
+    half = tuned_for(model, train, device).half
 
     def finish(trained: nn.Module) -> Pretrained:
+        trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         found = _checked(trained)
         held = chosen_rows(test, HELD // 4)
         metrics = measured(found, Batch({"x": held["x"]}), recipe.seed)
@@ -178,7 +179,7 @@ def segments(recipe: recipes.SegmentDiffusion, data: Path | None, device: torch.
         found.origin = Origin(data=origin, metrics=metrics, limits=PICTURE_LIMITS)
         return found
 
-    return Experiment(model.to(device), Shuffled(train, chosen["batch"]), _plan(chosen, half=half), finish)
+    return Experiment(model, Shuffled(train, chosen["batch"]), _plan(chosen, half=half), finish)
 
 
 def _checked(trained: nn.Module) -> MultinomialDiffusion:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from pydantic import BaseModel
 from torch import Tensor
 
 from zsteer.core.batch import Batch
@@ -23,7 +24,7 @@ from zsteer.domains.images import files as image_files
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.properties import PROPERTIES
 from zsteer.domains.sequences.space import SequenceSpace
-from zsteer.errors import CapabilityError, InputError, nearest
+from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.models.multinomial import MultinomialDiffusion
 from zsteer.noise.categorical import Categorical
 from zsteer.recipes.diffusion.sampling import Guide, walked
@@ -69,6 +70,11 @@ class OfLength:
         """The model's noise."""
         return self.model.noise
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """The model's classes."""
+        return self.model.classes
+
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Denoiser:
         """The model's denoiser."""
         return self.model.denoiser(given, n)
@@ -90,8 +96,18 @@ class _MultinomialKit(SamplesOnly, ABC):
     properties: Mapping[str, Callable[[Tensor], Tensor]] = {}
 
     def _made(self, n: int, given: Mapping[str, object], rng: Streams, **how: Any) -> tuple[Batch, dict[str, Any]]:
-        """Walk; without a word about it by the model's own chain."""
+        """Walk; without a word about it by the model's own chain.
+
+        Raises:
+            CapabilityError: if a classifier is to guide.
+            InputError: if the length is no number, or none of the model's.
+        """
         words = {"solver": "ancestral", "steps": self.model.noise.steps, **given}
+        if "guide" in words:
+            raise CapabilityError(
+                "guide=MODEL takes a classifier of noisy samples, and there is none for categories; strengthen a class "
+                "with scale=2, or steer --toward a property (in Python: steer.guide.ByClassifier with a function)"
+            )
         length = words.pop("length", None)
         if length is None:
             return walked(self.model, n, words, rng, **how)
@@ -99,7 +115,7 @@ class _MultinomialKit(SamplesOnly, ABC):
             raise InputError(f"--given length takes a number of residues, got {length!r}")
         return walked(OfLength(self.model, int(str(length))), n, words, rng, **how)
 
-    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: MultinomialKnobs, rng: Streams) -> Any:
+    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> Any:
         """Make samples, or change those of a file, towards properties.
 
         Args:
@@ -112,6 +128,8 @@ class _MultinomialKit(SamplesOnly, ABC):
         Raises:
             InputError: if there is no such property, or the goal cannot be met by this model.
         """
+        if not isinstance(knobs, MultinomialKnobs):
+            raise SettingsError(f"expected the knobs of multinomial diffusion, got {type(knobs).__name__}")
         if goal.keep or budget.edits is not None:
             raise InputError("a diffusion model keeps nothing in place; leave --keep and --max-edits away")
         begin = None
@@ -244,7 +262,7 @@ class SegmentKit(_MultinomialKit):
 
     def write(self, path: Path, designs: VectorDesigns, *, overwrite: bool) -> None:
         """Write pictures in the greys of their levels, by the file's ending."""
-        image_files.write(path, designs.space.decode(self.cut.paint(designs.batch)), overwrite=overwrite)
+        image_files.write(path, self.cut.space.decode(self.cut.paint(designs.batch)), overwrite=overwrite)
 
     def check_ending(self, path: Path) -> None:
         """Refuse an ending that cannot be written, before any work is done."""

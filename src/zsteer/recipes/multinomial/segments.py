@@ -61,13 +61,14 @@ class Cut:
             if torch.equal(moved, centres):
                 break
             centres = moved
-        return Cut(tuple(round(float(grey) / 255, 4) for grey in centres), *small.shape[-2:], shrink)
+        greys = tuple(round(float(grey) / 255, 4) for grey in centres)
+        return Cut(greys, small.shape[-2], small.shape[-1], shrink)
 
     @staticmethod
     def of(settings: dict[str, Any]) -> "Cut":
         """The cut of a description that ``settings`` gave."""
-        values = {key: value for key, value in settings.items() if key != "name"}
-        return Cut(**{**values, "greys": tuple(values["greys"])})
+        greys = tuple(float(grey) for grey in settings["greys"])
+        return Cut(greys, settings["height"], settings["width"], settings["shrink"])
 
     def settings(self) -> dict[str, Any]:
         """A description that JSON can hold."""

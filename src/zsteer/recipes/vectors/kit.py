@@ -67,7 +67,7 @@ class VectorDesigns:
         if isinstance(self.space, ImageSpace):
             size = f"{self.space.height} x {self.space.width}"
             facts = [f"{name}: {value}" for name, value in self.facts.items()]
-            return [f"{len(self)} images of {size} pixels; pass --out FILE.png (a grid), FILE.npz or a folder", *facts]
+            return [f"{len(self)} images of {size} pixels; pass --out FILE.png (a grid), .gif or .npz", *facts]
         columns = self.space.decode(self.batch)
         text = io.StringIO()
         text.write(",".join(columns) + "\n")

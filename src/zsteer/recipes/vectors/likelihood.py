@@ -23,6 +23,7 @@ from zsteer.maths.gaussian import log_density
 from zsteer.models.bound import Bound
 from zsteer.models.datum import Datum
 from zsteer.models.ddpm import CALLS, DDPM
+from zsteer.models.multinomial import MultinomialDiffusion
 from zsteer.recipes.kits import Ask, kit_of
 
 __all__ = ["LikelihoodKit", "independent"]
@@ -78,7 +79,7 @@ class LikelihoodKit:
         artifact = read_artifact(folder)
         model = catalog.model_class(artifact.kind).from_artifact(artifact, where=str(folder))
         if not (isinstance(model, Likelihood) and "datum" in artifact.settings):
-            able = "vae, rbm, ddpm"
+            able = "vae, rbm, ddpm, multinomial"
             raise CapabilityError(
                 f"a model of kind {artifact.kind!r} has no likelihood of images or rows; kinds that have one: {able}; "
                 f"compare its samples with --protocol two-sample instead"
@@ -100,24 +101,26 @@ class LikelihoodKit:
         if len(samples) < 2:
             raise InputError(f"expected at least 2 samples for a standard error, got {len(samples)}")
         datum: Datum = self.model.settings.datum
+        varying = isinstance(self.model, MultinomialDiffusion) and self.model.settings.variable
         streams = Streams.of(ask.seed, len(samples))
         terms: list[Table] = []
         blocks: list[Block] = []
         with torch.no_grad():
-            if isinstance(self.model, DDPM):
+            if isinstance(self.model, (DDPM, MultinomialDiffusion)):
                 found = self.model.bound_of(samples, streams, calls=min(CALLS, self.model.settings.steps))
                 log_p = -found.total
                 terms.append(_terms(found))
                 blocks.append(_curve(found))
             else:
                 log_p = self.model.log_prob(samples, streams)
-        rows = [["this model", *_figures(log_p, datum)]]
+        numbers = float(samples.mask.sum()) / len(samples) if varying else datum.size
+        rows = [["this model", *_figures(log_p, numbers)]]
         notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[self.model.bound]}; +- is the standard error"]
-        if datum.values != "unit":
+        if datum.values != "unit" and not varying:
             source = samples if ask.reference is None else self.read(ask.reference, skip_invalid=False)
             where = "the evaluated samples themselves, which flatters it" if ask.reference is None else "the reference"
             floor = independent(datum, datum.flat(source), datum.flat(samples))
-            rows.append(["independent numbers", *_figures(floor, datum)])
+            rows.append(["independent numbers", *_figures(floor, datum.size)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
         told = getattr(self.model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
@@ -131,6 +134,7 @@ def _terms(found: Bound) -> Table:
     """The parts of a diffusion model's bound."""
     rows = [[name, value] for name, value in found.parts().items()]
     notes = ["L_T: what is left of the data at the end; L_t: the steps between; L_0: the last step to the levels"]
+    notes += [] if found.length is None else ["length: what the length of a sample costs"]
     return Table("Terms of the bound", ["term", "bits a number"], rows, notes)
 
 
@@ -141,7 +145,7 @@ def _curve(found: Bound) -> Block:
     return Block("Where the bits are", picture)
 
 
-def _figures(log_p: Float[Tensor, " b"], datum: Datum) -> tuple[float, float, float]:
+def _figures(log_p: Float[Tensor, " b"], numbers: float) -> tuple[float, float, float]:
     values = log_p.double()
     mean, error = float(values.mean()), float(values.std() / math.sqrt(len(values)))
-    return mean, error, -mean / (datum.size * math.log(2))
+    return mean, error, -mean / (numbers * math.log(2))

@@ -82,15 +82,16 @@ def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list
     if made.source is None or made.plan is None:
         raise CapabilityError("the ddpm recipe has nothing to train")
     started = time.process_time()
-    trained = made.finish(fit(made.model, made.source, made.plan, seed=0))
+    found = fit(made.model, made.source, made.plan, seed=0)
     spent = time.process_time() - started
+    trained = made.finish(found)
     if not isinstance(trained, DDPM):
         raise CapabilityError("the ddpm recipe trains a DDPM")
     rows: list[list[Cell]] = []
     for scale in SCALES:
         images, y, took = drawn(trained.eval(), n, {"scale": scale})
-        found = judge.of(images, y)
-        rows.append([f"zsteer, scale {scale:g}", steps, spent, *_figures(found), 1000 * took / n])
+        judged = judge.of(images, y)
+        rows.append([f"zsteer, scale {scale:g}", steps, spent, *_figures(judged), 1000 * took / n])
     return rows
 
 

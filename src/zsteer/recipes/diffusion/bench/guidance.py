@@ -17,8 +17,9 @@ from zsteer.recipes.diffusion.kit import DiffusionKit, noisy_classifier
 from zsteer.recipes.diffusion.sampling import Guide
 from zsteer.recipes.diffusion.settings import DiffusionKnobs
 from zsteer.steer.guide import ByClassifier
+from zsteer.train.threads import threads_of
 
-__all__ = ["tables"]
+__all__ = ["properties", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 GUIDE = "fashion-guide"
@@ -35,21 +36,28 @@ TOLERANCE = 0.02
 
 
 def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
-    """Guidance by scale, and guidance towards properties.
+    """Guidance by scale.
 
     Args:
         data: the data folder.
         quick: few samples.
         watch: called with progress.
     """
-    model = shipped_model()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        judge = judge_of(data, quick=quick)
-        return [_scales(model, judge, 100 if quick else 500, watch), _properties(model, 16 if quick else 128, watch)]
-    finally:
-        torch.set_num_threads(threads)
+    with threads_of(1):
+        return [_scales(shipped_model(), judge_of(data, quick=quick), 100 if quick else 500, watch)]
+
+
+def properties(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
+    """Guidance towards properties, without training.
+
+    Args:
+        data: not used.
+        quick: few samples.
+        watch: called with progress.
+    """
+    del data
+    with threads_of(1):
+        return [_properties(shipped_model(), 16 if quick else 128, watch)]
 
 
 def _scales(model: DDPM, judge: Judge, n: int, watch: Watch) -> Table:
@@ -99,9 +107,8 @@ def _properties(model: DDPM, n: int, watch: Watch) -> Table:
         made = kit.steer(None, goal, Budget(), DiffusionKnobs(number=n, tolerance=TOLERANCE), Streams.of(0, 1)).batch
         found, before = PROPERTIES[name](made["x"]).double(), PROPERTIES[name](plain["x"]).double()
         rows.append([f"{name} {wanted:g}", *_moments(before, wanted), *_moments(found, wanted)])
-    energy = f"(property - wanted)^2 / (2 x {TOLERANCE}^2) at the predicted x_0"
     walk = f"{n} samples of all classes in turn, the same noise before and after; 20 steps of multistep2"
-    notes = [f"{walk}; the gradient is that of {energy}; no training"]
+    notes = [f"{walk}; tolerance {TOLERANCE}; no training"]
     columns = ["property asked for", "mean before", "error before", "mean after", "error after"]
     return Table("Guidance without training: properties", columns, rows, notes)
 

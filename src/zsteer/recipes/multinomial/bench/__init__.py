@@ -1,0 +1,30 @@
+"""The benchmark of multinomial diffusion: sequences, then cut pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from zsteer.evaluate.report import Table
+from zsteer.recipes.multinomial.bench import receptors, segments
+from zsteer.recipes.multinomial.bench.trained import Watch
+
+__all__ = ["tables"]
+
+
+def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None) -> Sequence[Table]:
+    """Bits a residue, the bound term by term, samples, guidance; then the same of cut pictures. One thread.
+
+    Args:
+        data: the data folder.
+        quick: short trainings and few rows, whose figures mean little.
+        watch: called with progress.
+        models: folder with models to take instead of training them: tcr-uniform, tcr-absorbing, tcr-lm, segments.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        own = receptors.tables(data=data, quick=quick, watch=watch, models=models)
+        return [*own, *segments.tables(data=data, quick=quick, watch=watch, models=models)]
+    finally:
+        torch.set_num_threads(threads)
