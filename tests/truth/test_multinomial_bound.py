@@ -101,6 +101,14 @@ def test_the_training_loss_estimates_the_sum_of_the_terms(seed):
     assert within(loss - whole, 0.0)
 
 
+def test_a_batch_covers_the_times_evenly(seed):
+    """200 samples over 20 times: ten each for a grid; independent draws have a deviation of three."""
+    model, x = exact("uniform"), drawn(seed, 200)
+    model.losses(x, "denoiser", Streams.of(seed, len(x)))
+    count = torch.bincount(model._last[0], minlength=20)
+    assert 8 <= int(count.min()) and int(count.max()) <= 12
+
+
 @pytest.mark.parametrize("kernel", ["uniform", "absorbing"])
 def test_the_gradient_with_respect_to_a_state_is_what_another_state_would_change(kernel):
     """Of anything linear in the probabilities of x_0; the value with a gradient is the one without."""

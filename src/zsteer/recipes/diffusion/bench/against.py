@@ -2,7 +2,7 @@
 
 Each trains on one thread until its CPU-seconds are used up, then draws images of the ten classes in turn with its own
 sampler. The peers keep their optimisers and averages, but learn ten times as fast as by their default rate of 1e-4,
-which serves them: the budget is a few hundred steps of theirs. Their 1,000 calls a sample are cut to 50 steps of their
+which serves them: the budget is a few hundred steps of theirs. Their 1,000 calls a sample are cut to 25 steps of their
 own DDIM, since the default would take hours.
 """
 
@@ -30,7 +30,7 @@ from zsteer.train.loop import Fit, fit
 __all__ = ["tables"]
 
 Watch = Callable[[dict[str, Any]], None]
-PEER_STEPS, PEER_RATE = 50, 1e-3
+PEER_STEPS, PEER_RATE = 25, 1e-3
 SCALES = (1.0, 2.0)
 
 
@@ -42,7 +42,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         quick: a training of 20 CPU-seconds each, whose samples mean little.
         watch: called with progress.
     """
-    seconds, n = (20.0, 20) if quick else (500.0, 320)
+    seconds, n = (20.0, 20) if quick else (200.0, 256)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
