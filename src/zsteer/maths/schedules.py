@@ -124,10 +124,10 @@ class Schedule(Curve):
             # sig(a) - sig(b) = (tanh(a/2) - tanh(b/2)) / 2, and tanh(a) - tanh(b) = tanh(a - b) (1 - tanh a tanh b)
             a, b = torch.full_like(t, -1.5), 3 * t - 1.5
             whole = 2 * torch.tanh(torch.full_like(t, 1.5))
-            return torch.tanh(b - a) * (1 - torch.tanh(a) * torch.tanh(b)) / whole
+            return torch.tanh(3 * t) * (1 - torch.tanh(a) * torch.tanh(b)) / whole
         angle, first = (t + 0.008) / 1.008 * (torch.pi / 2), torch.tensor(0.008 / 1.008 * torch.pi / 2, dtype=t.dtype)
         # cos^2 a - cos^2 b = sin(b - a) sin(b + a)
-        return torch.sin(angle - first) * torch.sin(angle + first) / torch.cos(first).square()
+        return torch.sin(t / 1.008 * (torch.pi / 2)) * torch.sin(angle + first) / torch.cos(first).square()
 
     def variance(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Squared noise, 1 - abar(t)."""

@@ -147,10 +147,11 @@ class Gaussian:
         """
         if eta != 0 and s > t:
             raise CapabilityError("noise is drawn on the way back only; invert with eta=0 (ddim)")
+        now, there = self.abar(t, x_t), self.abar(s, x_t)
         if eta == 1:
             mean, variance = self.kernel(x_t, said, t, s)
-            return mean if s <= 0 else mean + variance.sqrt() * self._z(x_t, rng)
-        now, there = self.abar(t, x_t), self.abar(s, x_t)
+            # The last step draws nothing, whether s is 0 or so near it that no noise is left there.
+            return mean if s <= 0 or bool(there >= 1) else mean + variance.sqrt() * self._z(x_t, rng)
         if bool(now >= 1):
             raise SettingsError(f"at t={t:g} there is no noise, so a walk cannot start there; sample.invert does")
         eps = diffusion.noise_of(x_t, said.x0, now)
