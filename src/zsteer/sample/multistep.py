@@ -43,6 +43,7 @@ def multistep(
     *,
     order: int = 2,
     corrected: bool = False,
+    eta: float = 0.0,
 ) -> Float[Tensor, "b ..."]:
     """Walk from ``x`` at ``times[0]`` to ``times[-1]``, in either direction.
 
@@ -53,16 +54,20 @@ def multistep(
         rng: one stream for each sample; not read by Gaussian noise.
         order: 1 (DDIM), 2 or 3.
         corrected: take each step again with the prediction at its end.
+        eta: share of the reverse kernel's noise that is drawn at each step; such a walk goes to data only, and is not
+            corrected.
 
     Raises:
-        SettingsError: if there is no such order.
+        SettingsError: if there is no such order, or a step that draws is to be corrected or of order 3.
 
     Source: Lu et al., "DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models", 2022,
     algorithm 2; Zhao et al., "UniPC: a unified predictor-corrector framework for fast sampling of diffusion models",
-    2023, for the correction.
+    2023, for the correction; with eta = 1 order 2 is SDE-DPM-Solver++ 2M of the first.
     """
     if order not in {1, 2, 3}:
         raise SettingsError(f"expected order 1, 2 or 3, got {order}")
+    if eta and (corrected or order == 3):
+        raise SettingsError(f"expected order 1 or 2 without correction where noise is drawn, got eta={eta:g}")
     weigh = midpoint_weights if order == 2 else mean_weights
     noise, places = denoiser.noise, half_log_snr(denoiser.noise, times)
     past: list[Tensor] = []
@@ -76,5 +81,5 @@ def multistep(
             x = noise.step(before, replace(said, x0=_sum(weights, past)), times[k - 1], t, rng=rng.at(k - 1), eta=0.0)
         known = past[:order]
         weights = weigh(places[k + 1] - places[k], [places[k - j] - places[k] for j in range(len(known))])
-        before, x = x, noise.step(x, replace(said, x0=_sum(weights, known)), t, s, rng=rng.at(k), eta=0.0)
+        before, x = x, noise.step(x, replace(said, x0=_sum(weights, known)), t, s, rng=rng.at(k), eta=eta)
     return x

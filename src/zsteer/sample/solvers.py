@@ -50,6 +50,7 @@ SOLVERS: dict[str, Solver] = {
     "multistep3": Solver(partial(multistep, order=3), 3),
     "corrected": Solver(partial(multistep, order=2, corrected=True), 3),
     "heun": Solver(heun, 2, calls=2),
+    "sde2": Solver(partial(multistep, order=2, eta=1.0), 0, stochastic=True),
 }
 
 

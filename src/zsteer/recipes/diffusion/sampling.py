@@ -35,7 +35,9 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int | Literal["auto"] = Field(default=20, description="steps of the walk, or auto")
-    solver: str = Field(default="multistep2", description="ancestral, ddim, multistep2, multistep3 or heun")
+    solver: str = Field(
+        default="multistep2", description="ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
+    )
     spacing: str | None = Field(default=None, description="of the times: time, log_snr or karras; the solver's own")
     eta: float | None = Field(default=None, ge=0, le=1, description="chance in the steps of ddim")
     scale: float = Field(default=1.0, description="classifier-free guidance: 1 none, more exaggerates the class")

@@ -54,7 +54,9 @@ class DiffusionKnobs(BaseModel):
 
     number: int = Field(default=16, ge=1, description="new samples, where there is no --input")
     steps: int = Field(default=20, ge=1, description="steps of the walk")
-    solver: str = Field(default="multistep2", description="ancestral, ddim, multistep2, multistep3 or heun")
+    solver: str = Field(
+        default="multistep2", description="ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
+    )
     strength: float = Field(default=1.0, ge=0, description="of the gradient: of the classifier, or of the property")
     tolerance: float = Field(default=0.02, gt=0, description="how near a property should come to its value")
     guide: str = Field(default="fashion-guide", description="classifier of noisy samples, for --toward class=NAME")
