@@ -29,7 +29,7 @@ class Bench:
     quick: bool = False
     """A smaller run, of about two minutes."""
     models: Path | None = None
-    """Folder with trained models; the shipped ones when absent."""
+    """Folder with trained models (tcr, diffusion --part multinomial); shipped ones or new ones when absent."""
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
@@ -62,8 +62,10 @@ def run(arguments: Sequence[str]) -> int:
         if name != "loop":
             data = command.data or (Path(os.environ["ZSTEER_DATA"]) if os.environ.get("ZSTEER_DATA") else None)
             options |= {"data": data, "watch": progress.update}
-        if name == "tcr":
+        if name in {"tcr", "diffusion"}:
             options["models"] = command.models
+        elif command.models is not None:
+            raise SettingsError(f"the topic {name} takes no --models; leave it away")
         if name in IN_PARTS:
             options["part"] = command.part
         elif command.part is not None:

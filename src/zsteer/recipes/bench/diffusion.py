@@ -32,8 +32,9 @@ def bench(
     quick: bool = False,
     data: Path | None = None,
     part: str | None = None,
+    models: Path | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Report:
     """Run the parts: ``Parts.run`` says what is asked and refused."""
     parts = Parts("diffusion", "Diffusion models, measured", PARTS)
-    return parts.run(quick=quick, data=data, part=part, watch=watch)
+    return parts.run(quick=quick, data=data, part=part, watch=watch, models=models)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ class Parts:
     title: str
     parts: Mapping[str, str]
 
-    def run(self, *, quick: bool, data: Path | None, part: str | None, watch: Watch | None) -> Report:
+    def run(
+        self, *, quick: bool, data: Path | None, part: str | None, watch: Watch | None, models: Path | None = None
+    ) -> Report:
         """Run one part, or all.
 
         Args:
@@ -36,10 +39,11 @@ class Parts:
             data: the data folder.
             part: one of the parts; all of them when None.
             watch: called with progress.
+            models: folder with trained models, for the part that takes some.
 
         Raises:
             InputError: if there is no data folder.
-            SettingsError: if there is no such part.
+            SettingsError: if there is no such part, or the part takes no models.
         """
         if data is None:
             raise InputError(f"zsteer bench {self.topic} needs the data folder: pass --data FOLDER or set ZSTEER_DATA")
@@ -47,7 +51,13 @@ class Parts:
             raise SettingsError(nearest(part, self.parts, what="part"))
         tables: list[Table] = []
         for name in self.parts if part is None else [part]:
-            tables += self._tables(name)(data=data, quick=quick, watch=watch or _quiet)
+            function = self._tables(name)
+            options: dict[str, Any] = {"data": data, "quick": quick, "watch": watch or _quiet}
+            if models is not None:
+                if "models" not in signature(function).parameters:
+                    raise SettingsError(f"part {name} of bench {self.topic} takes no --models; leave it away")
+                options["models"] = models
+            tables += function(**options)
         return Report(self.title, [], tables)
 
     def _tables(self, name: str) -> Callable[..., Sequence[Table]]:
