@@ -73,7 +73,7 @@ class Table:
         best: first cell of the row to set in bold.
 
     Raises:
-        InputError: if a row has another number of cells than there are columns.
+        InputError: if two columns have one name, or a row has another number of cells than there are columns.
     """
 
     title: str
@@ -83,6 +83,8 @@ class Table:
     best: str | None = None
 
     def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns):
+            raise InputError(f"table {self.title!r}: expected columns of different names, got {list(self.columns)}")
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise InputError(f"table {self.title!r}: expected {len(self.columns)} cells, got {len(row)}: {row}")

@@ -122,7 +122,7 @@ def _table(own: Cost, how: str, found: Sequence[tuple[str, str, PeerRun]], repea
     batch = f"batch {BATCH}, 1 x 28 x 28; least of {repeats} after one to warm up"
     peers = f"peers their default of {DEFAULT_STEPS:,} calls, from the call's cost"
     notes = [
-        f"CPU-ms on one thread, {batch}; ours before and after the peers, {how}; times more: of the peer over ours",
+        f"CPU-ms on one thread, {batch}; ours before and after the peers, {how}; times: the peer's over ours",
         f"64 samples: ours 20 steps of multistep2, measured; {peers}; classifier-free guidance doubles both",
     ]
     for name, net, run in found:
@@ -132,7 +132,7 @@ def _table(own: Cost, how: str, found: Sequence[tuple[str, str, PeerRun]], repea
         step, call = float(run.figures["train_seconds"]), float(run.figures["call_seconds"])
         peer = Cost(step, call, DEFAULT_STEPS * call, int(run.figures["parameters"]))
         rows.append(_row(f"{name} {run.figures['version']}: {net}", peer, own))
-    columns = ["net", "weights", "step", "times more", "call", "times more", "64 samples [CPU-s]", "times more"]
+    columns = ["net", "weights", "step", "step, times", "call", "call, times", "64 samples [CPU-s]", "samples, times"]
     return Table("Cost beside two packages' U-Nets", columns, rows, notes)
 
 
