@@ -88,6 +88,12 @@ class Judge:
         found = self.features.features(self.sets.test)
         return found, _variety(found, self.sets.test["y"])
 
+    @cached_property
+    def accuracy(self) -> float:
+        """Share of the test images that the classifier puts into their own class: what agreement can mean."""
+        right = self.classifier.logits(self.sets.test).argmax(1) == self.sets.test["y"]
+        return float(right.double().mean())
+
     def null(self, n: int) -> Judged:
         """Judge as many training images under their own labels."""
         real = self.sets.train.take(slice(n))
