@@ -91,6 +91,8 @@ def test_a_peer_answers_with_one_line_or_a_reason(checkout):
     assert "no such method" in peers.run_peer("b.py").missing
     (checkout / "c.py").write_text("import time\ntime.sleep(30)\n")
     assert "stopped" in peers.run_peer("c.py", timeout=0.5).missing
+    (checkout / "d.py").write_text("import os\nos.kill(os.getpid(), 15)\n")
+    assert peers.run_peer("d.py").missing == "stopped from outside (signal 15)"
 
 
 def test_parts_of_the_benchmark_that_do_not_exist_are_refused(tmp_path):

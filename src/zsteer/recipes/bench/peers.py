@@ -50,6 +50,8 @@ def run_peer(script: str, *arguments: object, threads: int = 1, timeout: float =
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=timeout)
     except subprocess.TimeoutExpired:
         return PeerRun(missing=f"stopped after {timeout:.0f} s")
+    if done.returncode < 0:
+        return PeerRun(missing=f"stopped from outside (signal {-done.returncode})")
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not lines:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
