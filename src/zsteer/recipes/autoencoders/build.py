@@ -173,7 +173,8 @@ def features(recipe: recipes.Features, data: Path | None, device: torch.device) 
     chosen = by_size(recipe, FEATURE_SIZES)
     sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     if not sets.classes or len(sets.datum.shape) != 3:
-        raise InputError(f"{recipe.dataset} has no images with classes; take fashion-mnist or mnist")
+        name = sets.origin["name"]
+        raise InputError(f"{name} has no images with classes; take fashion-mnist, mnist, or folders named by class")
     values = {"datum": sets.datum, "classes": sets.classes, "width": chosen["width"]}
     with initialised(recipe.seed):
         model = ImageClassifier(settings_from(ImageClassifierSettings, values, where=recipe.name)).to(device)

@@ -155,7 +155,7 @@ def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device:
     """The classifier of noisy samples."""
     chosen = by_size(recipe, CLASSIFIER_SIZES)
     sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
-    _need_classes(sets, recipe.dataset)
+    _need_classes(sets, str(sets.origin["name"]))
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):
         model = NoisyClassifier(settings_from(NoisyClassifierSettings, values, where=recipe.name)).to(device)
