@@ -18,13 +18,15 @@ from zsteer.models.validity import SequenceValidity
 DECLARED = {
     "autoregressive": {"likelihood", "samples_do_not_depend_on_the_batch", "save_and_load", "no_global_rng"},
     "classifier": {"losses_are_per_sample", "padding_is_ignored", "save_and_load"},
+    "ddpm": {"likelihood", "losses_are_per_sample", "samples_do_not_depend_on_the_batch", "save_and_load"},
     "dwae": {"code", "samples_do_not_depend_on_the_batch", "save_and_load", "padding_is_ignored"},
     "image-classifier": {"losses_are_per_sample", "float64", "save_and_load"},
+    "noisy-classifier": {"losses_are_per_sample", "float64", "save_and_load"},
     "sequence-validity": {"code", "losses_are_per_sample", "padding_is_ignored", "save_and_load"},
 }
 """Kind of model -> contracts that it must declare, so that none is lost unnoticed."""
 
-VECTORS = {"image-classifier"}
+VECTORS = {"ddpm", "image-classifier", "noisy-classifier"}
 """Kinds that take images."""
 
 NAMES = sorted(catalog.shipped())
