@@ -113,14 +113,14 @@ class LikelihoodKit:
                 blocks.append(_curve(found))
             else:
                 log_p = self.model.log_prob(samples, streams)
-        numbers = float(samples.mask.sum()) / len(samples) if varying else datum.size
+        numbers = float(samples.mask.sum()) / len(samples) if varying else float(datum.size)
         rows = [["this model", *_figures(log_p, numbers)]]
         notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[self.model.bound]}; +- is the standard error"]
         if datum.values != "unit" and not varying:
             source = samples if ask.reference is None else self.read(ask.reference, skip_invalid=False)
             where = "the evaluated samples themselves, which flatters it" if ask.reference is None else "the reference"
             floor = independent(datum, datum.flat(source), datum.flat(samples))
-            rows.append(["independent numbers", *_figures(floor, datum.size)])
+            rows.append(["independent numbers", *_figures(floor, numbers)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
         told = getattr(self.model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
