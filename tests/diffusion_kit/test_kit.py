@@ -163,7 +163,7 @@ def test_goals_that_do_not_exist_are_refused(folders, toward, words):
         zsteer.load(folders / "model").steer(toward=toward)
 
 
-def test_properties_are_those_of_images():
+def test_a_diffusion_model_keeps_nothing_in_place():
     with pytest.raises(InputError, match="leave --keep"):
         zsteer.load("fashion-ddpm").steer(toward={"brightness": 0.4}, keep={"ends": 3})
 

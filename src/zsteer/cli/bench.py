@@ -33,8 +33,8 @@ class Bench:
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
-    """One part of classical (autoencoders, distances, gan, ratings, rbm) or diffusion (speed, peers, quality, guidance,
-    likelihood, inversion, multinomial); written to NAME-PART.json."""
+    """One part of classical (autoencoders, distances, gan, ratings, rbm) or diffusion (speed, peers, quality, latency,
+    guidance, properties, truth, likelihood, inversion, multinomial); written to NAME-PART.json."""
     out: Path = Path("benchmarks/results")
     """Folder for NAME.json."""
     threads: int | None = None

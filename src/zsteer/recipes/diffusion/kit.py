@@ -20,11 +20,11 @@ from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.domains.images.properties import PROPERTIES
 from zsteer.domains.images.space import ImageSpace
-from zsteer.errors import CapabilityError, InputError, nearest
+from zsteer.errors import CapabilityError, InputError
 from zsteer.models.conditioned import class_indices
 from zsteer.models.ddpm import DDPM
 from zsteer.models.noisy_classifier import NoisyClassifier
-from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked
+from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked, wanted_number
 from zsteer.recipes.diffusion.settings import DiffusionKnobs
 from zsteer.recipes.vectors.kit import VectorDesigns, VectorKit
 from zsteer.sample.solvers import solver_named
@@ -164,12 +164,7 @@ class DiffusionKit(VectorKit):
         """A property of images as the net sees them, and its wanted value."""
         if not isinstance(self.space, ImageSpace):
             raise CapabilityError("properties are those of images; in Python steer.guide.ToValue takes any function")
-        if name not in PROPERTIES:
-            raise InputError("--toward: " + nearest(name, ["class", *PROPERTIES], what="property"))
-        try:
-            wanted = float(str(value))
-        except ValueError:
-            raise InputError(f"--toward {name} takes a number, got {value!r}") from None
+        wanted = wanted_number(name, value, list(PROPERTIES))
         found, shape = PROPERTIES[name], self.space.shape
 
         def measure(x0: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:

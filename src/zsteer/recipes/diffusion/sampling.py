@@ -15,13 +15,13 @@ from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Conditional, Denoiser
 from zsteer.core.rng import Streams
-from zsteer.errors import SettingsError
+from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.sample.auto import auto
 from zsteer.sample.solvers import solver_named
 from zsteer.sample.times import SPACINGS, Spacing, times
 from zsteer.steer.guide import ClassifierFree
 
-__all__ = ["Sampling", "denoiser_of", "walked"]
+__all__ = ["Sampling", "denoiser_of", "walked", "wanted_number"]
 
 AT_ONCE = 256
 """Samples that walk together: their number changes nothing but the memory."""
@@ -95,6 +95,20 @@ def denoiser_of(model: Conditional, sampling: Sampling, given: Mapping[str, obje
     if not given:
         raise SettingsError(f"scale={sampling.scale:g} strengthens a condition, and none is given; add class=NAME")
     return ClassifierFree(found, model.denoiser(None, n), sampling.scale, sampling.interval)
+
+
+def wanted_number(name: str, value: object, known: Sequence[str]) -> float:
+    """The value that ``--toward`` asks a property for.
+
+    Raises:
+        InputError: if there is no such property, or the value is no number.
+    """
+    if name not in known:
+        raise InputError("--toward: " + nearest(name, known, what="property"))
+    try:
+        return float(str(value))
+    except ValueError:
+        raise InputError(f"--toward {name} takes a number, got {value!r}") from None
 
 
 Guide = Callable[[Denoiser, slice], Denoiser]

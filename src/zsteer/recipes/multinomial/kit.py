@@ -24,10 +24,10 @@ from zsteer.domains.images import files as image_files
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.properties import PROPERTIES
 from zsteer.domains.sequences.space import SequenceSpace
-from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
+from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.models.multinomial import MultinomialDiffusion
 from zsteer.noise.categorical import Categorical
-from zsteer.recipes.diffusion.sampling import Guide, walked
+from zsteer.recipes.diffusion.sampling import Guide, walked, wanted_number
 from zsteer.recipes.multinomial.segments import Cut
 from zsteer.recipes.multinomial.settings import MultinomialKnobs
 from zsteer.recipes.rbm.kit import ResidueDesigns
@@ -155,12 +155,7 @@ class _MultinomialKit(SamplesOnly, ABC):
         knobs: MultinomialKnobs,
     ) -> Guide:
         """A guide by (property - wanted)^2 / (2 tolerance^2) of the expected sample."""
-        if name not in self.properties:
-            raise InputError("--toward: " + nearest(name, list(self.properties), what="property"))
-        try:
-            wanted = float(str(value))
-        except ValueError:
-            raise InputError(f"--toward {name} takes a number, got {value!r}") from None
+        wanted = wanted_number(name, value, list(self.properties))
 
         def guide(inner: Denoiser, piece: slice) -> Denoiser:
             own = rng.take(piece)

@@ -26,6 +26,7 @@ from zsteer.recipes.diffusion.bench.judging import Judge, Judged, drawn, judge_o
 from zsteer.recipes.diffusion.bench.speed import CPU, PEERS, quickest
 from zsteer.recipes.diffusion.settings import Diffusion
 from zsteer.train.loop import Fit, fit
+from zsteer.train.threads import threads_of
 
 __all__ = ["tables"]
 
@@ -43,17 +44,13 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     seconds, n = (20.0, 20) if quick else (200.0, 256)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads_of(1):
         judge = judge_of(data, quick=quick)
         rows = _own(data, seconds, n, judge, watch)
         for name, script, _ in PEERS:
             watch({"doing": f"{name}, {seconds:.0f} CPU-seconds of training"})
             rows.append(_peer(name, script, data, seconds, n, judge, PEER_STEPS if not quick else 5))
         rows.append(["training images (null)", "", "", *_figures(judge.null(n)), ""])
-    finally:
-        torch.set_num_threads(threads)
     what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against all test images"
     agreement = "agreement: share put into the class asked for by a classifier trained apart"
     guides = "denoising-diffusion-pytorch with its own guidance (scale 6), diffusers with class embedding"

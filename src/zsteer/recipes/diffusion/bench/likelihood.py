@@ -6,13 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zsteer.core.rng import Streams
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.bound import Bound
 from zsteer.recipes.diffusion.bench.judging import shipped_model
 from zsteer.recipes.vectors.sets import load_set
+from zsteer.train.threads import threads_of
 
 __all__ = ["tables"]
 
@@ -31,11 +30,9 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     model = shipped_model()
     test = load_set("fashion-mnist", data).test
     some, every = (16, 64) if quick else (64, len(test))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rows: list[list[Cell]] = []
     kept: Bound | None = None
-    try:
+    with threads_of(1):
         whole: list[tuple[int, int | None]] = [] if quick else [(some, None)]
         jobs = [*whole, *((some, calls) for calls in STRATA), (every, 32)]
         for n, calls in jobs:
@@ -47,8 +44,6 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
             parts = found.parts()
             rows.append([name, found.bits, found.se, parts["L_T"], parts["L_t"], parts["L_0"], spent])
             kept = found if calls is None or kept is None else kept
-    finally:
-        torch.set_num_threads(threads)
     settings = f"class-conditional, {model.settings.steps} steps, {model.settings.variance} variance, one thread"
     error = "+- is the standard error over images, and over times where strata are drawn"
     notes = [f"{settings}; {error}"]

@@ -14,6 +14,7 @@ from zsteer.models.ddpm import DDPM
 from zsteer.recipes.diffusion.bench.judging import Judge, Judged, drawn, judge_of, shipped_model
 from zsteer.recipes.diffusion.sampling import walked
 from zsteer.sample.solvers import SOLVERS
+from zsteer.train.threads import threads_of
 
 __all__ = ["latency", "steps_table", "tables"]
 
@@ -73,9 +74,7 @@ def steps_table(model: DDPM, data: Path, *, quick: bool, watch: Watch) -> Table:
         watch: called with progress.
     """
     n = 200 if quick else 1000
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads_of(1):
         judge = judge_of(data, quick=quick)
         rows: list[list[Cell]] = []
         for solver, steps in WALKS:
@@ -86,8 +85,6 @@ def steps_table(model: DDPM, data: Path, *, quick: bool, watch: Watch) -> Table:
             calls = SOLVERS[solver].count(steps)
             rows.append([solver, steps, calls, *_figures(judge.of(made, y)), 1000 * spent / n])
         rows.append(["training images (null)", "", "", *_figures(judge.null(n)), ""])
-    finally:
-        torch.set_num_threads(threads)
     columns = ["solver", "steps", "calls", judge.name, "agreement", "variety", "CPU-ms a sample"]
     return Table("Quality against steps, class-conditional Fashion-MNIST", columns, rows, _notes(judge, n))
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from zsteer.evaluate.report import Table
 from zsteer.recipes.multinomial.bench import receptors, segments
 from zsteer.recipes.multinomial.bench.trained import Watch
+from zsteer.train.threads import threads_of
 
 __all__ = ["tables"]
 
@@ -21,10 +20,6 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         watch: called with progress.
         models: folder with models to take instead of training them: tcr-uniform, tcr-absorbing, tcr-lm, segments.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads_of(1):
         own = receptors.tables(data=data, quick=quick, watch=watch, models=models)
         return [*own, *segments.tables(data=data, quick=quick, watch=watch, models=models)]
-    finally:
-        torch.set_num_threads(threads)
