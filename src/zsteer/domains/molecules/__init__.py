@@ -1,0 +1,1 @@
+"""Small molecules with their geometry: one container, readers and writers, chemistry, and honest metrics."""
