@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +80,9 @@ class Molecules:
     aromatic: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     bond_offsets: NDArray[np.int64] | None = None
     properties: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: MappingProxyType({}))
-    smiles: NDArray[np.str_] | None = None
-    names: NDArray[np.str_] | None = None
-    split: NDArray[np.str_] | None = None
+    smiles: NDArray[Any] | None = None
+    names: NDArray[Any] | None = None
+    split: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))

@@ -1,0 +1,179 @@
+"""The prepared sets of molecules of the data folder: names, files, licences, and their reader.
+
+Each is an ``.npz`` with ``Z``, ``coords_mA`` [1/1000 angstrom], ``offsets`` and columns over the molecules. In the two
+computed sets the atoms stand as ``smiles`` names them, followed by the hydrogens, so that bonds, charges and aromatic
+flags follow from the SMILES. In the two others the SMILES were perceived from the geometry, and bonds are not known.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsteer.domains.molecules.container import SYMBOLS, Molecules
+from zsteer.errors import InputError
+
+__all__ = ["SETS", "MoleculeSet", "is_folder_npz", "load", "read_folder_npz"]
+
+
+@dataclass(frozen=True)
+class MoleculeSet:
+    """Where a set lies and what one may do with it."""
+
+    file: str
+    source: str
+    licence: str
+
+
+SETS = MappingProxyType(
+    {
+        "qm9-gfn2": MoleculeSet(
+            "molecules/qm9_etkdg_gfn2.npz",
+            "the molecules of QM9 with ETKDG + MMFF94 geometries and GFN2-xTB values (not QM9's own)",
+            "computed; SMILES of QM9, CC0",
+        ),
+        "geom-like": MoleculeSet(
+            "molecules/geomlike_etkdg_mmff.npz",
+            "molecules of GEOM-Drugs with ETKDG + MMFF94 geometries (not GEOM's conformers)",
+            "computed; the list of SMILES has no licence file: not for release",
+        ),
+        "qm7": MoleculeSet("molecules/qm7_dft3d.npz", "QM7 with PBE0 atomisation energies", "MIT"),
+        "conformers": MoleculeSet(
+            "molecules/confbench_drugs3d.npz", "optimised conformers of 622 drug-like molecules", "MIT"
+        ),
+    }
+)
+"""Sets by name."""
+
+_NEEDED = ("Z", "coords_mA", "offsets")
+_NAMES = {"qm9_row": "qm9", "geom_row": "geom", "qm7_id": "qm7"}
+
+
+def load(name: str, data: Path | None) -> Molecules:
+    """Read a set of the data folder.
+
+    Args:
+        name: one of ``SETS``.
+        data: the data folder, or one that holds the set's file itself.
+
+    Raises:
+        InputError: if there is no folder, or the file is not there or not whole.
+    """
+    known = SETS[name]
+    if data is None:
+        raise InputError(f"{name} needs the data folder: pass --data FOLDER or set ZSTEER_DATA")
+    places = (data / known.file, data / Path(known.file).name)
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise InputError(f"there is no {known.file} in {data}; put {name} ({known.source}) there")
+    return read_folder_npz(path)
+
+
+def is_folder_npz(path: str | Path) -> bool:
+    """Whether a file is an ``.npz`` in the layout of the data folder; false for anything else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return all(name in file.files for name in _NEEDED)
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+def read_folder_npz(path: str | Path) -> Molecules:
+    """Read an ``.npz`` in the layout of the data folder.
+
+    Bonds, charges and aromatic flags are those of ``smiles`` where its atoms are those of the record, one by one, for
+    every molecule; where ``smiles`` names other atoms in another order (a list perceived from geometries), bonds are
+    not known.
+
+    Raises:
+        InputError: if the file cannot be read, lacks an array, or contradicts itself.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    missing = [name for name in _NEEDED if name not in arrays]
+    if missing:
+        raise InputError(f"{path}: the array {missing[0]!r} is missing; expected Z, coords_mA and offsets")
+    z, offsets = arrays["Z"].astype(np.uint8), arrays["offsets"].astype(np.int64)
+    if offsets[0] != 0 or bool((np.diff(offsets) < 0).any()) or offsets[-1] != len(z):
+        raise InputError(f"{path}: offsets do not rise from 0 to the {len(z)} atoms")
+    n = len(offsets) - 1
+    smiles = _words(arrays["smiles"]) if "smiles" in arrays else None
+    graph: dict[str, NDArray[Any]] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
+    if smiles is not None and "smiles_canonical" in arrays:
+        graph |= _graphs(path, smiles, z, offsets)
+    columns = {key: value for key, value in arrays.items() if value.ndim == 1 and len(value) == n}
+    return Molecules(
+        z=z,
+        xyz=(arrays["coords_mA"] * np.float32(1e-3)).astype(np.float32),
+        offsets=offsets,
+        properties={k: v.astype(np.float64) for k, v in columns.items() if v.dtype.kind == "f"},
+        smiles=smiles,
+        names=_names(arrays, n),
+        split=_words(arrays["split"]) if "split" in arrays else None,
+        **graph,
+    )
+
+
+def _words(value: NDArray[Any]) -> NDArray[Any]:
+    return value.astype(np.str_)
+
+
+def _names(arrays: dict[str, NDArray[Any]], n: int) -> NDArray[Any] | None:
+    if "mol_name" in arrays and "conformer" in arrays:
+        named = _words(arrays["mol_name"])[arrays["mol_index"]]
+        return np.char.add(np.char.add(named, "/"), _words(arrays["conformer"]))
+    for key, prefix in _NAMES.items():
+        if key in arrays and len(arrays[key]) == n:
+            return np.char.add(f"{prefix}-", arrays[key].astype(np.str_))
+    return None
+
+
+def _graphs(
+    path: Path, smiles: NDArray[Any], z: NDArray[np.uint8], offsets: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """Bonds, charges and flags of the SMILES, checked atom by atom."""
+    from zsteer.domains.molecules.chemistry import ends_of, parse_smiles, record_of, with_hydrogens
+
+    bonds: list[tuple[int, int, int, bool]] = []
+    charges: list[int] = []
+    numbers: list[int] = []
+    counts: list[int] = []
+    sizes: list[int] = []
+    for row, text in enumerate(smiles.tolist(), 1):
+        mol = parse_smiles(text)
+        if isinstance(mol, str):
+            raise InputError(f"{path}: molecule {row}: {text!r} is no usable SMILES: {mol}")
+        one = record_of(with_hydrogens(mol))
+        bonds += one.bonds or ()
+        charges += one.charge
+        numbers += one.z
+        counts.append(len(one.bonds or ()))
+        sizes.append(len(one.z))
+    ends = ends_of(sizes)
+    wrong = np.flatnonzero(ends != offsets) if len(ends) == len(offsets) else np.array([0])
+    if not len(wrong) and len(numbers) == len(z):
+        differ = np.flatnonzero(np.array(numbers, np.uint8) != z)
+        wrong = np.searchsorted(offsets, differ[:1], side="right")
+    if len(wrong):
+        row = max(int(wrong[0]) - 1, 0)
+        raise InputError(
+            f"{path}: molecule {row + 1}: the atoms of {smiles[row]} are not those of the record "
+            f"({', '.join(SYMBOLS[int(k)] for k in z[offsets[row] : offsets[row + 1]])})"
+        )
+    pairs = np.array(bonds, np.int32).reshape(-1, 4)
+    return {
+        "charge": np.array(charges, np.int8),
+        "bonds": np.ascontiguousarray(pairs[:, :2]),
+        "order": pairs[:, 2].astype(np.uint8),
+        "aromatic": pairs[:, 3].astype(bool),
+        "bond_offsets": ends_of(counts),
+    }
