@@ -1,10 +1,11 @@
-"""The matrix: every sampler with every guide on every diffusion model, Gaussian and categorical."""
+"""The matrix: every sampler with every guide on every diffusion model: Gaussian, categorical, and both in one."""
 
 from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import torch
+from tests.composite import Molecule, product
 from tests.contract.test_diffusion_models import ddpm
 from tests.contract.test_multinomial_models import model as multinomial_model
 from tests.diffusion import model as mixture
@@ -15,7 +16,9 @@ from zsteer.core.protocols import Conditional, Denoiser
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError
 from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
+from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian
+from zsteer.noise.product import Product
 from zsteer.sample.auto import auto
 from zsteer.sample.ddim import ddim
 from zsteer.sample.invert import invert
@@ -96,6 +99,26 @@ def multinomial(variant):
     )
 
 
+def molecules(kernel):
+    """Centred coordinates, numbers and kinds in one state; the classifier and the energy read every part."""
+    noise = product(kernel=kernel)
+    width = noise.part("kinds").noise.states
+    pull = torch.linspace(-1, 1, noise.size, dtype=torch.float64)
+
+    def energy(x0):
+        parts = noise.split(x0)
+        long = parts["positions"].square().sum((1, 2)) / 10 + parts["positions"][:, 0, 0]
+        return long + parts["charge"].mean((1, 2)) + parts["kinds"].softmax(-1)[..., width - 2].sum(1)
+
+    return Row(
+        lambda _: Molecule(noise, 0.9, 0.1, 0.7),
+        lambda _: Molecule(noise),
+        lambda x, _: (x * pull).sum(1),
+        energy,
+        lambda n: Molecule(noise).like(n),
+    )
+
+
 MODELS = {
     "mixture": exact,
     "ddpm eps": images,
@@ -104,6 +127,8 @@ MODELS = {
     "words, absorbing": partial(words, "absorbing"),
     "multinomial, sequences": partial(multinomial, "sequences, classes"),
     "multinomial, pictures": partial(multinomial, "pictures, uniform"),
+    "molecules, uniform": partial(molecules, "uniform"),
+    "molecules, absorbing": partial(molecules, "absorbing"),
 }
 GUIDES = {
     "none": lambda row, n: row.conditional(n),
@@ -117,6 +142,16 @@ GUIDES = {
         ByClassifier(ClassifierFree(row.conditional(n), row.plain(n), 1.5), row.log_prob, 0.3, "score"), row.energy, 0.3
     ),
 }
+
+
+def noises(noise):
+    """Noise of each part by name."""
+    return {part.name: part.noise for part in noise.parts} if isinstance(noise, Product) else {"all": noise}
+
+
+def pieces(noise, x):
+    """The parts of a state by name."""
+    return noise.split(x) if isinstance(noise, Product) else {"all": x}
 
 
 SLOW = {"ddpm v, learned variance", "multinomial, pictures"}
@@ -139,7 +174,8 @@ def test_every_sampler_takes_every_guide_on_every_model(row, guide, solver):
     x, rng = row.start(n)
     guided = GUIDES[guide](row, n)
     assert isinstance(guided, Denoiser)
-    gaussian = isinstance(guided.noise, Gaussian)
+    own = noises(guided.noise)
+    gaussian = any(isinstance(one, Gaussian) for one in own.values())
     if guide == "classifier, mean" and gaussian and not SOLVERS[solver].stochastic:
         with pytest.raises(CapabilityError, match="mode=score"):
             walk(guided, x, rng, solver=solver, steps=STEPS)
@@ -148,9 +184,13 @@ def test_every_sampler_takes_every_guide_on_every_model(row, guide, solver):
     found = walk(guided, x, rng, solver=solver, steps=STEPS)
     assert found.shape == x.shape and found.dtype == x.dtype and not found.requires_grad
     assert bool(torch.isfinite(found).all())
-    if not gaussian:
-        # One category at each position, none on padding.
-        assert torch.equal(found.sum(-1), x.sum(-1))
+    before_it = pieces(guided.noise, x)
+    for name, part in pieces(guided.noise, found).items():
+        if isinstance(own[name], Centred):
+            assert float(part.mean(1).abs().max()) < 1e-12
+        elif not isinstance(own[name], Gaussian):
+            # One category at each position, none on padding.
+            assert torch.equal(part.sum(-1), before_it[name].sum(-1))
     assert torch.equal(before, torch.random.get_rng_state())
     if solver not in ALONE:
         return

@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "classifier": "zsteer.models.classifier:Classifier",
         "ddpm": "zsteer.models.ddpm:DDPM",
         "dwae": "zsteer.models.dwae:DisentangledWAE",
+        "edm": "zsteer.models.edm:EDM",
         "gan": "zsteer.models.gan:Gan",
         "image-classifier": "zsteer.models.image_classifier:ImageClassifier",
         "noisy-classifier": "zsteer.models.noisy_classifier:NoisyClassifier",

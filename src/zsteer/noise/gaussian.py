@@ -61,7 +61,17 @@ class Gaussian:
 
         Lecture: ddpm.prior
         """
-        return rng.normal("prior", tuple(like.shape[1:]), dtype=like.dtype).to(like.device)
+        return self.drawn("prior", like, rng)
+
+    def drawn(self, purpose: str, like: Float[Tensor, "b ..."], rng: Streams) -> Float[Tensor, "b ..."]:
+        """Standard normal noise with the shape, type and device of ``like``: every draw of this noise is made here.
+
+        Args:
+            purpose: what the numbers are for.
+            like: a state.
+            rng: one stream for each sample.
+        """
+        return rng.normal(purpose, tuple(like.shape[1:]), dtype=like.dtype).to(like.device)
 
     def abar(self, t: Time, like: Float[Tensor, "b ..."]) -> Float[Tensor, "..."]:
         """Squared signal in float64: one number, or one for each sample that broadcasts with ``like``."""
@@ -71,8 +81,7 @@ class Gaussian:
 
     def corrupt(self, x0: Float[Tensor, "b ..."], t: Float[Tensor, " b"], rng: Streams) -> Float[Tensor, "b ..."]:
         """Draw x_t from q(x_t | x_0)."""
-        eps = rng.normal("eps", tuple(x0.shape[1:]), dtype=x0.dtype).to(x0.device)
-        return diffusion.marginal(x0, self.abar(t, x0).to(x0.dtype), eps)
+        return diffusion.marginal(x0, self.abar(t, x0).to(x0.dtype), self.drawn("eps", x0, rng))
 
     def posterior(
         self, x0: Float[Tensor, "b ..."], x_t: Float[Tensor, "b ..."], t: Time, s: Time
@@ -151,7 +160,7 @@ class Gaussian:
         if eta == 1:
             mean, variance = self.kernel(x_t, said, t, s)
             # The last step draws nothing, whether s is 0 or so near it that no noise is left there.
-            return mean if s <= 0 or bool(there >= 1) else mean + variance.sqrt() * self._z(x_t, rng)
+            return mean if s <= 0 or bool(there >= 1) else mean + variance.sqrt() * self.drawn("step", x_t, rng)
         if bool(now >= 1):
             raise SettingsError(f"at t={t:g} there is no noise, so a walk cannot start there; sample.invert does")
         eps = diffusion.noise_of(x_t, said.x0, now)
@@ -163,10 +172,7 @@ class Gaussian:
         mean = there**0.5 * said.x0 + torch.as_tensor(1 - there - variance).clamp(min=0) ** 0.5 * eps
         if said.tilt is not None:
             mean = mean + variance * said.tilt
-        return mean + variance**0.5 * self._z(x_t, rng)
-
-    def _z(self, like: Float[Tensor, "b ..."], rng: Streams) -> Float[Tensor, "b ..."]:
-        return rng.normal("step", tuple(like.shape[1:]), dtype=like.dtype).to(like.device)
+        return mean + variance**0.5 * self.drawn("step", x_t, rng)
 
     def shift(
         self, x0: Float[Tensor, "b ..."], gradient: Float[Tensor, "b ..."], t: Float[Tensor, " b"]

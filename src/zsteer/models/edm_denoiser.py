@@ -1,0 +1,110 @@
+"""A model of molecules, seen from samplers: one size, conditions bound, and a memory of what was said before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsteer.core.batch import Batch
+from zsteer.core.protocols import Prediction
+from zsteer.core.rng import Streams
+from zsteer.models.edm_states import molecules_of
+from zsteer.noise.product import Product
+
+if TYPE_CHECKING:
+    from zsteer.models.edm import EDM
+
+__all__ = ["OfSize", "Walker"]
+
+Said = Mapping[str, Tensor]
+
+
+@dataclass(eq=False)
+class Walker:
+    """A denoiser of one batch, which is shown what it said at the time before (self-conditioning).
+
+    The memory holds on a walk whose times fall; it begins anew where they do not, so that a walk is the same whatever
+    the denoiser was used for before.
+
+    Args:
+        model: the model.
+        size: atoms of each molecule.
+        noise: of that size.
+        values: properties, in standard deviations from the mean, ``(b, k)``.
+        known: which are given, ``(b, k)``.
+    """
+
+    model: "EDM"
+    size: int
+    noise: Product
+    values: Float[Tensor, "b k"]
+    known: Tensor
+    _last: tuple[float, Said | None, Said | None] = field(default=(-1.0, None, None), repr=False)
+
+    def predict(self, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Prediction:
+        """What the model says of x_0 at x_t."""
+        now = float(t[0]) if len(t) and bool((t == t[0]).all()) else -1.0
+        when, shown, answer = self._last
+        # Asked twice at one time (a guide, a corrector) it is shown the same thing twice.
+        before = answer if now < when else shown if now == when else None
+        if now < 0 or (before is not None and len(before["xyz"]) != len(x_t)):
+            before = None
+        context = self.model.context(t, self.size, self.values, self.known)
+        said, after = self.model.predict(self.noise, x_t, t, context, before)
+        self._last = (now, before, after)
+        return said
+
+
+@dataclass(frozen=True)
+class OfSize:
+    """A diffusion model of molecules of one size.
+
+    Args:
+        model: the model.
+        size: atoms of each molecule.
+        noise: of that size.
+    """
+
+    model: "EDM"
+    size: int
+    noise: Product
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """None: conditions are values."""
+        return ()
+
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Walker:
+        """The denoiser of ``n`` molecules.
+
+        Args:
+            given: values of properties by name, each one for all or one for each.
+            n: number of molecules.
+
+        Raises:
+            InputError: if a condition does not exist.
+        """
+        return self.bound(self.model.wanted(given, n), n)
+
+    def bound(self, wanted: Mapping[int, Float[Tensor, " n"]], n: int) -> Walker:
+        """The denoiser of ``n`` molecules with values in standard deviations, by the number of their property."""
+        weight, count = next(self.model.parameters()), len(self.model.settings.properties)
+        values = torch.zeros(n, count, dtype=weight.dtype, device=weight.device)
+        known = torch.zeros(n, count, dtype=torch.bool, device=weight.device)
+        for k, value in wanted.items():
+            values[:, k], known[:, k] = value.to(values), True
+        return Walker(self.model, self.size, self.noise, values, known)
+
+    def like(self, n: int, rng: Streams) -> Float[Tensor, "n d"]:
+        """A tensor of the shape, type and device of ``n`` molecules inside the model."""
+        del rng
+        weight = next(self.model.parameters())
+        # Ones, not zeros: a row of zeros is padding to a categorical noise.
+        return torch.ones(n, self.noise.size, dtype=weight.dtype, device=weight.device)
+
+    def finish(self, x: Float[Tensor, "n d"]) -> Batch:
+        """What a walk ended at, as molecules."""
+        return molecules_of(self.model.settings, self.noise, x)

@@ -1,0 +1,1 @@
+"""Molecules: recipes, what they offer a user, and their benchmark."""
