@@ -58,7 +58,8 @@ def completed(molecules: Molecules) -> tuple[Molecules, list[str]]:
         molecules: heavy atoms with bonds; ``hydrogens`` says those that do not follow from the bonds.
 
     Returns:
-        The molecules, and for each an empty string or the reason why its chemistry does not hold.
+        The molecules with their SMILES, and for each an empty string or the reason why its chemistry does not hold: its
+        valences, or that it lies in pieces. Such molecules have no SMILES.
 
     Raises:
         InputError: if there are no bonds.
@@ -67,12 +68,19 @@ def completed(molecules: Molecules) -> tuple[Molecules, list[str]]:
         raise InputError("hydrogens follow from bonds, and these molecules have none")
     hydrogens, order, aromatic = molecules.hydrogens.copy(), molecules.order.copy(), molecules.aromatic.copy()
     reasons: list[str] = []
+    smiles: list[str] = []
     with rdBase.BlockLogs():
         for i in range(len(molecules)):
             mol = _as_it_came(molecules, i)
             reasons.append(_checked(mol))
+            smiles.append("")
             if reasons[-1]:
                 continue
+            pieces = len(Chem.GetMolFrags(mol))
+            if pieces == 1:
+                smiles[-1] = Chem.MolToSmiles(mol)
+            else:
+                reasons[-1] = f"{pieces} pieces"
             own = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
             hydrogens[own] = [atom.GetTotalNumHs() for atom in mol.GetAtoms()]
             first = int(molecules.bond_offsets[i])
@@ -80,4 +88,5 @@ def completed(molecules: Molecules) -> tuple[Molecules, list[str]]:
             Chem.Kekulize(plain, clearAromaticFlags=True)
             for k, (bond, ring) in enumerate(zip(plain.GetBonds(), mol.GetBonds(), strict=True)):
                 order[first + k], aromatic[first + k] = int(bond.GetBondTypeAsDouble()), ring.GetIsAromatic()
-    return replace(molecules, hydrogens=np.asarray(hydrogens, np.int8), order=order, aromatic=aromatic), reasons
+    counted = np.asarray(hydrogens, np.int8)
+    return replace(molecules, hydrogens=counted, order=order, aromatic=aromatic, smiles=np.array(smiles)), reasons

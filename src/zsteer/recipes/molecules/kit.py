@@ -1,39 +1,30 @@
 """What a user is offered for a model of molecules: sample, steer, read and write."""
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from pydantic import BaseModel
-from torch import Tensor
 
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules import files
-from zsteer.domains.molecules.complete import completed
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
-from zsteer.domains.molecules.dense import ragged
 from zsteer.errors import CapabilityError, InputError
 from zsteer.models.edm import EDM
 from zsteer.models.edm_denoiser import OfSize
-from zsteer.models.edm_states import atoms_of
-from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked
+from zsteer.recipes.diffusion.sampling import Guide
+from zsteer.recipes.molecules.sampling import generated, walked_by_size
 from zsteer.recipes.molecules.settings import MoleculeKnobs
 from zsteer.recipes.molecules.shapes import SHAPES, measure_of
 from zsteer.recipes.vectors.kit import SamplesOnly
 from zsteer.steer.guide import ToValue
 
-__all__ = ["MoleculeDesigns", "MoleculeKit", "generated"]
-
-WALK: Mapping[str, object] = {"solver": "ancestral", "steps": 50, "spacing": "log_snr"}
-"""The walk where none is asked for: it draws at every step, which mends what it did wrong before."""
-
+__all__ = ["MoleculeDesigns", "MoleculeKit", "formula"]
 
 @dataclass(frozen=True)
 class MoleculeDesigns:
@@ -74,20 +65,6 @@ def formula(molecules: Molecules, i: int) -> str:
     return "".join(f"{symbol}{many if many > 1 else ''}" for symbol, many in count.items())
 
 
-def generated(x: Batch) -> tuple[Molecules, list[str]]:
-    """A batch that a model made, as molecules with hydrogens counted and SMILES, and what does not hold of each.
-
-    Molecules in several pieces, or whose valences do not hold, have no SMILES.
-    """
-    if x.mask is None:
-        raise InputError("expected molecules with a mask of their atoms")
-    arrays = {name: value.cpu().numpy() for name, value in x.fields.items()}
-    molecules = ragged(arrays, x.mask.cpu().numpy())
-    if molecules.bond_offsets is None or not bool((arrays["bond"] > 0).any()):
-        return molecules, ["no bonds: the model makes none"] * len(molecules)
-    return completed(molecules)
-
-
 class MoleculeKit(SamplesOnly):
     """What molecules offer.
 
@@ -124,7 +101,7 @@ class MoleculeKit(SamplesOnly):
             given: values of properties, ``atoms`` for their size, and words about the walk.
             rng: one stream for each.
         """
-        made, facts = self._made(n, given, rng)
+        made, facts = walked_by_size(self.model, n, given, rng)
         return self._designs(made, facts)
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> MoleculeDesigns:
@@ -159,87 +136,14 @@ class MoleculeKit(SamplesOnly):
         def guides(model: OfSize) -> list[Guide]:
             return [_towards(model, name, value, knobs) for name, value in shapes.items()]
 
-        made, facts = self._made(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), guides)
+        streams = Streams.of(rng.seed, knobs.number, device=self.device)
+        made, facts = walked_by_size(self.model, knobs.number, given, streams, guides)
         return self._designs(made, facts)
-
-    def _made(
-        self,
-        n: int,
-        given: Mapping[str, object],
-        rng: Streams,
-        guides: Callable[[OfSize], list[Guide]] = lambda _: [],
-    ) -> tuple[Batch, dict[str, Any]]:
-        """Molecules, size by size; molecule i depends on stream i alone."""
-        words = {**WALK, **{name.replace("-", "_"): value for name, value in given.items()}}
-        if "solver" in given and "spacing" not in given:
-            words.pop("spacing")
-        sampling, conditions = Sampling.of(words)
-        if sampling.guide is not None:
-            raise CapabilityError("guide=MODEL is for images; molecules take property=value with scale")
-        atoms = conditions.pop("atoms", None)
-        wanted = self.model.wanted(conditions, n)
-        self._warn(conditions)
-        sizes = self._sizes(atoms, wanted, rng)
-        spoken = {name: value for name, value in words.items() if name in Sampling.model_fields}
-        found: list[Batch] = []
-        order: list[Tensor] = []
-        facts: dict[str, Any] = {}
-        for size in sizes.unique().tolist():
-            rows = (sizes == size).nonzero()[:, 0].cpu()
-            model = self.model.of_size(size)
-            own = {name: _taken(value, rows, n) for name, value in conditions.items()}
-            made, facts = walked(
-                model, len(rows), {**spoken, **own}, rng.take(rows.to(rng.ids.device)), guides=guides(model)
-            )
-            found.append(made.to("cpu"))
-            order.append(rows)
-        return atoms_of(found, torch.cat(order)), facts
-
-    def _sizes(self, atoms: object, wanted: Mapping[int, Float[Tensor, " n"]], rng: Streams) -> Int[Tensor, " n"]:
-        if atoms is None:
-            return self.model.sizes.draw(wanted, rng)
-        try:
-            size = int(str(atoms))
-        except ValueError:
-            raise InputError(f"atoms takes a whole number, got {atoms!r}") from None
-        self.model.of_size(size)
-        return torch.full((len(rng),), size)
-
-    def _warn(self, conditions: Mapping[str, object]) -> None:
-        """Say where a value lies outside of what the training set holds."""
-        s = self.model.settings
-        for k, value in self.model.wanted(conditions, 1 if not _many(conditions) else _many(conditions)).items():
-            if not s.ranges:
-                continue
-            low, high = s.ranges[k]
-            plain = value * s.stds[k] + s.means[k]
-            if bool(((plain < low) | (plain > high)).any()):
-                warnings.warn(
-                    f"{s.properties[k]} is asked for outside of the training set ({low:.3g} ... {high:.3g})",
-                    UserWarning,
-                    stacklevel=4,
-                )
 
     def _designs(self, made: Batch, facts: Mapping[str, Any]) -> MoleculeDesigns:
         molecules, reasons = generated(made)
-        if any(not reason.startswith("no bonds") for reason in reasons):
-            molecules, reasons = files.with_smiles(molecules, reasons)
         share = sum(not reason for reason in reasons) / len(reasons)
         return MoleculeDesigns(molecules, reasons, {**facts, "valid": f"{share:.3f} (whole, and valences hold)"})
-
-
-def _many(conditions: Mapping[str, object]) -> int:
-    """How many values are given of a property; 0 for one value for all."""
-    return max((len(v) for v in conditions.values() if isinstance(v, (list, tuple, Tensor))), default=0)
-
-
-def _taken(value: object, rows: Int[Tensor, " m"], n: int) -> object:
-    """The values of chosen samples, where there is one for each."""
-    if isinstance(value, Tensor) and value.ndim and len(value) == n:
-        return value[rows]
-    if isinstance(value, (list, tuple)):
-        return [value[i] for i in rows.tolist()]
-    return value
 
 
 def _towards(model: OfSize, name: str, value: object, knobs: MoleculeKnobs) -> Guide:
@@ -257,9 +161,3 @@ def _towards(model: OfSize, name: str, value: object, knobs: MoleculeKnobs) -> G
         return ToValue(inner, measure, wanted, tolerance)
 
     return guide
-
-
-def only_valid(designs: MoleculeDesigns) -> MoleculeDesigns:
-    """Without the molecules whose chemistry does not hold."""
-    keep = [i for i, reason in enumerate(designs.reasons) if not reason]
-    return replace(designs, molecules=designs.molecules.take(keep), reasons=[""] * len(keep))
