@@ -5,9 +5,9 @@ Values of one kind are compared by the first Wasserstein distance on a line,
 .. math:: W_1 = \int | F(v) - G(v) | \, dv ,
 
 for each kind of bond (elements and order), of angle (element and number of neighbours of its centre) and of torsion
-(the bond that it turns about; absolute values, so that mirror images are alike). The mean over kinds is weighted with their
-share in the reference; kinds that the reference has fewer than 20 times are left out. Everything is taken from the
-bonds as they stand, for a whole set at once.
+(the bond that it turns about; absolute values, so that mirror images are alike). The mean over kinds is weighted
+by their share in the reference; kinds that the reference has fewer than 20 times are left out. Everything is taken from
+the bonds as they stand, for a whole set at once.
 """
 
 from collections.abc import Sequence
