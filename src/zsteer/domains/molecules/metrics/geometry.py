@@ -212,7 +212,7 @@ class _Merged:
 
     def distances(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """W_1 of each kind with these weights of the samples' molecules, and which kinds they have at all."""
-        own = np.where(self.molecule < 0, 0.0, weights[self.molecule])
+        own = np.append(weights, 0.0)[self.molecule]  # values of the reference belong to molecule -1
         total = np.bincount(self.kind, own, len(self.kinds))
         own /= np.where(total > 0, total, 1.0)[self.kind]
         # Within a kind both sides sum to 1, so that the running difference is 0 again where the next kind begins.
