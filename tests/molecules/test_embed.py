@@ -8,6 +8,7 @@ import pytest
 
 from zsteer.cli.main import main
 from zsteer.domains.molecules.checks import Counts, Problem, summary
+from zsteer.domains.molecules.chemistry import graphs_of
 from zsteer.domains.molecules.embed import Limits, embed, embed_one, serial
 from zsteer.domains.molecules.prepared import about, open_prepared
 from zsteer.domains.molecules.smiles import Row, choose, read_smiles, split_of
@@ -197,3 +198,11 @@ def test_a_pool_gives_the_same_molecules(tmp_path):
         code = main(["convert", str(tmp_path / "a.smi"), str(tmp_path / f"{workers}.npz"), "--workers", workers])
         assert code == 0
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+def test_aromatic_flags_are_those_of_the_smiles_not_of_the_force_field(tmp_path):
+    # RDKit sees all of caffeine's rings as aromatic, MMFF94's own model only the five-ring.
+    caffeine = embed(rows()[1:2], Limits(), tmp_path / "work").molecules
+    graph = graphs_of(caffeine.smiles, caffeine.z, caffeine.offsets)
+    assert np.array_equal(caffeine.aromatic, graph["aromatic"]) and caffeine.aromatic.sum() == 10
+    assert np.array_equal(caffeine.bonds, graph["bonds"]) and np.array_equal(caffeine.order, graph["order"])

@@ -117,10 +117,13 @@ def embed_one(row: Row, limits: Limits) -> Record | Problem:
         return Problem(row.row, "no MMFF94 parameters", row.smiles, row.name)
     if rdForceFieldHelpers.MMFFOptimizeMolecule(mol, maxIters=_STEPS) != 0:
         return Problem(row.row, "MMFF94 does not converge", row.smiles, row.name)
+    # MMFF94 leaves its own idea of aromaticity on the molecule, so that the graph is taken from the parsed one.
     values = {**row.values, **graph_values(parsed), **shape_values(mol)}
     part = row.split or split_of(Chem.MolToSmiles(parsed))
-    one = record_of(mol, smiles=row.smiles, name=row.name or f"row-{row.row}", split=part, properties=values)
-    return one if one.xyz is None else replace(one, xyz=one.xyz - one.xyz.mean(0))
+    named = row.name or f"row-{row.row}"
+    one = record_of(with_hydrogens(parsed), smiles=row.smiles, name=named, split=part, properties=values)
+    xyz = mol.GetConformer().GetPositions()
+    return replace(one, xyz=xyz - xyz.mean(0))
 
 
 def embed_part(task: tuple[str, Sequence[Row], Limits]) -> None:
