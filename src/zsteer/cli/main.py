@@ -20,6 +20,7 @@ COMMANDS = MappingProxyType(
         "steer": "edit or search towards a property",
         "evaluate": "say how good samples are, with baselines and intervals",
         "bench": "print the benchmark table of a topic",
+        "convert": "turn molecules into another kind of file; SMILES get a geometry",
         "recipes": "list the named experiments and the shipped models",
         "doctor": "look at this machine and this installation",
         "demo": "the main job end to end: design T-cell receptors",

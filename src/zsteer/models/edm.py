@@ -15,7 +15,7 @@ samples, classifier-free guidance and unconditional samples come from one net.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,14 +26,16 @@ from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
-from zsteer.errors import InputError, nearest
+from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths import diffusion
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import TIMES, VALUES, EDMSettings, net_of, noise_of
 from zsteer.models.edm_sizes import SizePrior
 from zsteer.models.edm_states import atoms_of, states_of
+from zsteer.nets.pairs import pairs
 from zsteer.nets.precision import bfloat16_pays
 from zsteer.nets.unet import time_features
+from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
 from zsteer.sample.solvers import walk
 
@@ -41,6 +43,8 @@ __all__ = ["EDM", "property_named"]
 
 KINDS_WEIGHT, BONDS_WEIGHT = 0.3, 0.5
 """Weights of the cross-entropies: of the kinds as a mean over atoms, of the bonds as their sum over the atoms."""
+STEPS = 50
+"""Steps of a walk where none are asked for."""
 SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
 
@@ -88,48 +92,69 @@ class EDM(Pretrained, nn.Module):
             InputError: if the batch has no mask, or holds what the model does not know.
         """
         del player
+        # The chain's first time is the least: at 0 there is no noise to be told.
+        t = (rng.uniform("t", dtype=torch.float64) ** self.settings.early).clamp(min=1 / self.settings.steps)
+        return self._by_size(x, t, rng, self._shown(x, rng))
+
+    def losses_at(self, x: Batch, t: float, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
+        """The same at one time for all molecules, without conditions and without being asked again.
+
+        Args:
+            x: molecules.
+            t: the time, above 0.
+            rng: one stream for each.
+        """
+        count = len(self.settings.properties)
+        none = torch.zeros(len(x), count), torch.zeros(len(x), count, dtype=torch.bool)
+        return self._by_size(x, torch.full((len(x),), t, dtype=torch.float64), rng, none, again=False)
+
+    def _by_size(
+        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: tuple[Tensor, Tensor], *, again: bool = True
+    ) -> Mapping[str, Float[Tensor, " b"]]:
         if x.mask is None:
             raise InputError("expected molecules with a mask of their atoms; encode them with their space")
         sizes = x.mask.sum(1)
         found: dict[str, Tensor] = {}
         for size in sizes.unique().tolist():
             rows = (sizes == size).nonzero()[:, 0]
-            whole = len(rows) == len(sizes)
-            terms = self._losses(x if whole else x.take(rows), size, rng if whole else rng.take(rows))
-            if whole:
-                return terms
-            for name, value in terms.items():
+            if len(rows) == len(sizes):
+                return self._losses((x, size), t, rng, shown, again=again)
+            own = (shown[0][rows], shown[1][rows])
+            for name, value in self._losses((x.take(rows), size), t[rows], rng.take(rows), own, again=again).items():
                 found.setdefault(name, value.new_zeros(len(sizes)))
                 found[name] = found[name].index_add(0, rows, value)
         return found
 
-    def _losses(self, x: Batch, size: int, rng: Streams) -> dict[str, Float[Tensor, " b"]]:
+    def _losses(
+        self,
+        data: tuple[Batch, int],
+        t: Float[Tensor, " b"],
+        rng: Streams,
+        shown: tuple[Tensor, Tensor],
+        *,
+        again: bool,
+    ) -> dict[str, Float[Tensor, " b"]]:
+        x, size = data
         s, noise = self.settings, self.noise_of(size)
         x0 = states_of(s, noise, x, size, like=next(self.parameters()))
-        u = rng.uniform("t", dtype=torch.float64)
-        # The chain's first time is the least: at 0 there is no noise to be told.
-        t = (u**s.early).clamp(min=1 / s.steps).to(x0)
+        t = t.to(x0)
         x_t = noise.corrupt(x0, t, rng)
-        context = self.context(t, size, *self._shown(x, rng))
-        before = None
-        if s.again:
-            before = self._before(noise, (x_t, t, context), rng)
+        context = self.context(t, size, shown[0].to(x0.device), shown[1].to(x0.device))
+        before = self._before(noise, (x_t, t, context), rng) if s.again and again else None
         raw = self._raw(noise, x_t, context, before)
-        if s.target == "eps":
-            abar = noise.parts[0].noise.abar(t, x_t).to(x0.dtype)  # pyright: ignore[reportAttributeAccessIssue]
-            eps = (x_t - abar.sqrt() * x0) / (1 - abar).sqrt()
-            dims = sum(value[0].numel() for value in raw.values()) - 3
-            said = noise.join(raw)
-            return {"squared_error": diffusion.simple_loss(eps, said) / dims}
-        return self._errors(noise, (x0, x_t, t), raw)
+        if s.target == "x0":
+            return self._errors(noise, (x0, x_t, t), raw)
+        signal, sigma = (v[:, None] for v in _curve(noise, t))
+        eps = (x_t.double() - signal * x0.double()) / sigma
+        # Coordinates have three numbers less that are free: their noise has no centre of mass.
+        return {"squared_error": diffusion.simple_loss(eps.to(x0.dtype), noise.join(raw)) / (noise.size - 3)}
 
     def _errors(
         self, noise: Product, states: tuple[Tensor, Tensor, Tensor], raw: Mapping[str, Tensor]
     ) -> dict[str, Float[Tensor, " b"]]:
         """Errors of x_0: of the coordinates in units of the noise, and cross-entropies."""
         x0, x_t, t = (noise.split(states[0]), noise.split(states[1]), states[2])
-        curve = noise.parts[0].noise
-        signal, sigma = (v.to(t.dtype)[:, None, None] for v in _curve(curve, t))
+        signal, sigma = (v.to(t.dtype)[:, None, None] for v in _curve(noise, t))
         # |x0-hat - x0|^2 / sigma^2 with x0-hat = signal x_t + sigma F
         wanted = (x0["xyz"] - signal * x_t["xyz"]) / sigma
         found = {"xyz": (raw["xyz"] - wanted).square().mean((1, 2))}
@@ -197,28 +222,24 @@ class EDM(Pretrained, nn.Module):
             if not s.numbers:
                 return {"xyz": move, "kinds": out}
             return {"xyz": move, "kinds": out[..., :-1], "numbers": out[..., -1:]}
-        bonds = at.get("bonds", x_t.new_zeros(len(x_t), size * (size - 1) // 2, max(len(s.bonds), 1)))
-        h, e, others = [at["kinds"]], [bonds], ()
+        h, e, others = [at["kinds"]], [at.get("bonds", x_t.new_zeros(len(x_t), pairs(size), 0))], ()
         if s.again:
             if before is None:
                 before = {name: torch.zeros_like(value) for name, value in at.items()}
                 before["asked"] = x_t.new_zeros(len(x_t))
             context = torch.cat([context[:, :-1], before["asked"][:, None].to(context.dtype)], 1)
             h.append(before["kinds"])
-            e.append(before.get("bonds", torch.zeros_like(bonds)))
+            e += [before["bonds"]] if "bonds" in at else []
             others = (before["xyz"],)
-        kinds, pairs, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others)
-        found = {"xyz": move, "kinds": kinds}
-        if "bonds" in at:
-            found["bonds"] = pairs
-        return found
+        kinds, bonds, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others)
+        return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
     def said(
         self, noise: Product, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"], raw: Mapping[str, Tensor]
     ) -> dict[str, Float[Tensor, "b ..."]]:
         """The net's word as what it is shown when asked again: coordinates of x_0, and probabilities."""
         at = noise.split(x_t)["xyz"]
-        signal, sigma = (v.to(at.dtype)[:, None, None] for v in _curve(noise.parts[0].noise, t))
+        signal, sigma = (v.to(at.dtype)[:, None, None] for v in _curve(noise, t))
         found = {"xyz": signal * at + sigma * raw["xyz"], "asked": torch.ones_like(t)}
         return found | {name: raw[name].softmax(-1) for name in raw if name != "xyz"}
 
@@ -243,7 +264,7 @@ class EDM(Pretrained, nn.Module):
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
             raw = self._raw(noise, x_t, context, before)
         if self.settings.target == "eps":
-            abar = noise.parts[0].noise.abar(t, x_t).to(x_t.dtype)  # pyright: ignore[reportAttributeAccessIssue]
+            abar = _curve(noise, t)[0].square().to(x_t.dtype)[:, None]
             return Prediction(diffusion.x0_from_noise(x_t, noise.join(raw), abar)), None
         said = self.said(noise, x_t, t, raw)
         if self.settings.features == "categorical":
@@ -260,9 +281,8 @@ class EDM(Pretrained, nn.Module):
     def _shown(self, x: Batch, rng: Streams) -> tuple[Float[Tensor, "b k"], Bool[Tensor, "b k"]]:
         """Properties in standard deviations, and which of them the net is shown in training."""
         names = self.settings.properties
-        device = next(self.parameters()).device
         if not names:
-            return torch.zeros(len(x), 0, device=device), torch.zeros(len(x), 0, dtype=torch.bool, device=device)
+            return torch.zeros(len(x), 0, device=x.device), torch.zeros(len(x), 0, dtype=torch.bool, device=x.device)
         values = self.standard(torch.stack([x[name] for name in names], 1))
         u = rng.uniform("shown", (2 + len(names),))
         one = one_hot((u[:, 1] * len(names)).long().clamp(max=len(names) - 1), len(names)).bool()
@@ -320,6 +340,7 @@ class EDM(Pretrained, nn.Module):
             raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
         wanted = self.wanted(given, n)
         sizes = self.sizes.draw(wanted, rng)
+        steps = min(STEPS, self.settings.steps)
         found: list[Batch] = []
         order: list[Tensor] = []
         for size in sizes.unique().tolist():
@@ -327,14 +348,17 @@ class EDM(Pretrained, nn.Module):
             model, own = self.of_size(size), rng.take(rows.to(rng.ids.device))
             denoiser = model.bound({k: value[rows.to(value.device)] for k, value in wanted.items()}, len(rows))
             x = model.noise.prior(model.like(len(rows), own), own)
-            found.append(model.finish(walk(denoiser, x, own, solver="ancestral", steps=50)))
+            found.append(model.finish(walk(denoiser, x, own, solver="ancestral", steps=steps)))
             order.append(rows)
         return atoms_of(found, torch.cat(order))
 
 
-def _curve(noise: Any, t: Float[Tensor, " b"]) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Signal and noise at each sample's time, worked out in float64."""
-    return noise.schedule.signal(t.double()), noise.schedule.sigma(t.double())
+def _curve(noise: Product, t: Float[Tensor, " b"]) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Signal and noise of the coordinates at each sample's time, worked out in float64."""
+    of_xyz = noise.parts[0].noise
+    if not isinstance(of_xyz, Gaussian):
+        raise SettingsError(f"coordinates have Gaussian noise, not {type(of_xyz).__name__}")
+    return of_xyz.schedule.signal(t.double()), of_xyz.schedule.sigma(t.double())
 
 
 def property_named(name: str, known: Sequence[str]) -> str:

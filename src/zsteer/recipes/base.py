@@ -31,8 +31,10 @@ RECIPES: Mapping[str, str] = MappingProxyType(
     {
         "ddpm": "zsteer.recipes.diffusion.settings:Diffusion",
         "ddpm-classifier": "zsteer.recipes.diffusion.settings:NoisyClassifierRecipe",
+        "edm": "zsteer.recipes.molecules.settings:EquivariantDiffusion",
         "gan": "zsteer.recipes.gan.settings:PlainGan",
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
+        "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusion",
         "rbm": "zsteer.recipes.rbm.settings:Machine",
         "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
@@ -59,6 +61,7 @@ KNOBS: Mapping[str, str] = MappingProxyType(
         "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
         "ddpm": "zsteer.recipes.diffusion.settings:DiffusionKnobs",
         "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
+        "edm": "zsteer.recipes.molecules.settings:MoleculeKnobs",
         "multinomial": "zsteer.recipes.multinomial.settings:MultinomialKnobs",
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingKnobs",
     }

@@ -1,7 +1,8 @@
-"""The one place that talks to RDKit: molecules from SMILES and graphs, their records, and what they are worth.
+"""Molecules of RDKit in and out: from SMILES, as records, as sets, and sanitised or the reason why not.
 
 RDKit has no types, so its objects are called ``Mol`` here and live in few thin functions. Everything else of the folder
-handles :class:`Record` and :class:`Molecules`.
+handles :class:`Record` and :class:`Molecules`. Nothing is repaired on the way: :func:`to_rdkit` gives a molecule as it
+stands, however broken, and only :func:`sanitised` judges it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, RDLogger
 
-from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.errors import InputError
 
-__all__ = ["Mol", "Record", "gather", "parse_smiles", "record_of", "with_hydrogens"]
+__all__ = [
+    "Mol",
+    "Record",
+    "ends_of",
+    "from_rdkit",
+    "gather",
+    "graphs_of",
+    "parse_smiles",
+    "record_of",
+    "sanitised",
+    "to_rdkit",
+    "with_hydrogens",
+]
 
 Mol = Any
 """A molecule of RDKit."""
@@ -71,23 +84,31 @@ def with_hydrogens(mol: Mol) -> Mol:
     return Chem.AddHs(mol, addCoords=mol.GetNumConformers() > 0)
 
 
+def sanitised(mol: Mol) -> str:
+    """Sanitise a molecule in place: valences, rings, aromaticity; the reason if that fails, else an empty word."""
+    try:
+        Chem.SanitizeMol(mol)
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
 def record_of(mol: Mol, **about: Any) -> Record:
-    """A molecule of RDKit as a record; it is kekulised on the way (a copy of it).
+    """A molecule of RDKit as a record, sanitised or not.
+
+    Bonds are kekulised (a copy is). Where that is impossible, aromatic bonds have order 1 and the flag, as molecules of
+    a generator have that says no more.
 
     Args:
         mol: a molecule; its aromatic flags are taken as they are.
         about: fields of the record that the molecule does not know: name, properties, split, smiles.
 
     Raises:
-        InputError: on a kind of bond that is neither single, double, triple nor aromatic, or a ring that cannot be
-            kekulised.
+        InputError: on a kind of bond that is neither single, double, triple nor aromatic.
     """
+    mol.UpdatePropertyCache(False)
     if any(bond.GetIsAromatic() for bond in mol.GetBonds()):
-        mol = Chem.Mol(mol)
-        try:
-            Chem.Kekulize(mol, clearAromaticFlags=False)
-        except ValueError as error:
-            raise InputError(f"an aromatic ring cannot be kekulised: {' '.join(str(error).split())}") from None
+        mol = _kekulised(mol)
     bonds: list[tuple[int, int, int, bool]] = []
     for bond in mol.GetBonds():
         order = _ORDERS.get(bond.GetBondType())
@@ -104,6 +125,112 @@ def record_of(mol: Mol, **about: Any) -> Record:
         bonds=bonds,
         **about,
     )
+
+
+def _kekulised(mol: Mol) -> Mol:
+    copy = Chem.Mol(mol)
+    try:
+        Chem.Kekulize(copy, clearAromaticFlags=False)
+    except ValueError:
+        return mol
+    return copy
+
+
+def to_rdkit(molecules: Molecules, i: int, *, completed: bool = False, placed: bool = True) -> Mol:
+    """Molecule i as RDKit has it, not sanitised and not repaired.
+
+    Args:
+        molecules: the set; without bonds, the molecule has atoms alone.
+        i: which.
+        completed: let RDKit add the hydrogens that valences leave open; otherwise what is missing is a radical.
+        placed: with its coordinates.
+    """
+    first, last = int(molecules.offsets[i]), int(molecules.offsets[i + 1])
+    atoms = zip(
+        molecules.z[first:last].tolist(),
+        molecules.charge[first:last].tolist(),
+        molecules.hydrogens[first:last].tolist(),
+        strict=True,
+    )
+    mol = Chem.RWMol()
+    for z, charge, hydrogens in atoms:
+        atom = Chem.Atom(z)
+        atom.SetFormalCharge(charge)
+        atom.SetNumExplicitHs(hydrogens)
+        atom.SetNoImplicit(not completed)
+        mol.AddAtom(atom)
+    if molecules.bond_offsets is not None:
+        _add_bonds(mol, molecules, slice(int(molecules.bond_offsets[i]), int(molecules.bond_offsets[i + 1])))
+    if placed:
+        place = Chem.Conformer(last - first)
+        place.SetPositions(np.asarray(molecules.xyz[first:last], np.float64))
+        mol.AddConformer(place)
+    return mol.GetMol()
+
+
+_KINDS = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+
+
+def _add_bonds(mol: Mol, molecules: Molecules, rows: slice) -> None:
+    order, aromatic = molecules.order[rows], molecules.aromatic[rows]
+    # Aromatic bonds that are all of order 1 say no more than that they are aromatic (see record_of).
+    plain = bool(aromatic.any()) and not bool((order[aromatic] > 1).any())
+    for (a, b), one, ring in zip(molecules.bonds[rows].tolist(), order.tolist(), aromatic.tolist(), strict=True):
+        if plain and ring:
+            mol.AddBond(a, b, Chem.BondType.AROMATIC)
+            mol.GetBondBetweenAtoms(a, b).SetIsAromatic(True)
+            mol.GetAtomWithIdx(a).SetIsAromatic(True)
+            mol.GetAtomWithIdx(b).SetIsAromatic(True)
+        else:
+            mol.AddBond(a, b, _KINDS[one])
+
+
+def from_rdkit(mols: Iterable[Mol]) -> Molecules:
+    """A set from molecules of RDKit with conformers; hydrogens stay atoms or numbers, as they are there.
+
+    Raises:
+        InputError: if one has no conformer, or a bond that a set cannot hold.
+    """
+    return gather(record_of(mol, name=mol.GetProp("_Name") if mol.HasProp("_Name") else "") for mol in mols)
+
+
+def graphs_of(smiles: NDArray[Any], z: NDArray[np.uint8], offsets: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Bonds, charges and aromatic flags that SMILES give to atoms in their order, the hydrogens behind.
+
+    Args:
+        smiles: one for each molecule.
+        z: atomic numbers, to be compared one by one.
+        offsets: of the molecules.
+
+    Returns:
+        ``charge``, ``bonds``, ``order``, ``aromatic`` and ``bond_offsets`` of a set.
+
+    Raises:
+        InputError: if a SMILES is not usable, or names other atoms.
+    """
+    bonds: list[tuple[int, int, int, bool]] = []
+    charges: list[int] = []
+    counts: list[int] = []
+    for row, text in enumerate(smiles.tolist()):
+        mol = parse_smiles(text)
+        if isinstance(mol, str):
+            raise InputError(f"molecule {row + 1}: {text!r} is no usable SMILES: {mol}")
+        one = record_of(with_hydrogens(mol))
+        given = z[offsets[row] : offsets[row + 1]].tolist()
+        if one.z != given:
+            symbols = " ".join(SYMBOLS[k] for k in given)
+            raise InputError(f"molecule {row + 1}: the atoms of {text} are not those of the record ({symbols})")
+        bonds += one.bonds or ()
+        charges += one.charge
+        counts.append(len(one.bonds or ()))
+    pairs = np.array(bonds, np.int32).reshape(-1, 4)
+    return {
+        "charge": np.array(charges, np.int8),
+        "bonds": np.ascontiguousarray(pairs[:, :2]),
+        "order": pairs[:, 2].astype(np.uint8),
+        "aromatic": pairs[:, 3].astype(bool),
+        "bond_offsets": ends_of(counts),
+    }
 
 
 def gather(records: Iterable[Record]) -> Molecules:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsteer.domains.molecules.container import SYMBOLS, Molecules
+from zsteer.domains.molecules.container import Molecules
 from zsteer.errors import InputError
 
 __all__ = ["SETS", "MoleculeSet", "is_folder_npz", "load", "read_folder_npz"]
@@ -109,7 +109,12 @@ def read_folder_npz(path: str | Path) -> Molecules:
     smiles = _words(arrays["smiles"]) if "smiles" in arrays else None
     graph: dict[str, NDArray[Any]] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
     if smiles is not None and "smiles_canonical" in arrays:
-        graph |= _graphs(path, smiles, z, offsets)
+        from zsteer.domains.molecules.chemistry import graphs_of
+
+        try:
+            graph |= graphs_of(smiles, z, offsets)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
     columns = {key: value for key, value in arrays.items() if value.ndim == 1 and len(value) == n}
     return Molecules(
         z=z,
@@ -135,45 +140,3 @@ def _names(arrays: dict[str, NDArray[Any]], n: int) -> NDArray[Any] | None:
         if key in arrays and len(arrays[key]) == n:
             return np.char.add(f"{prefix}-", arrays[key].astype(np.str_))
     return None
-
-
-def _graphs(
-    path: Path, smiles: NDArray[Any], z: NDArray[np.uint8], offsets: NDArray[np.int64]
-) -> dict[str, NDArray[Any]]:
-    """Bonds, charges and flags of the SMILES, checked atom by atom."""
-    from zsteer.domains.molecules.chemistry import ends_of, parse_smiles, record_of, with_hydrogens
-
-    bonds: list[tuple[int, int, int, bool]] = []
-    charges: list[int] = []
-    numbers: list[int] = []
-    counts: list[int] = []
-    sizes: list[int] = []
-    for row, text in enumerate(smiles.tolist(), 1):
-        mol = parse_smiles(text)
-        if isinstance(mol, str):
-            raise InputError(f"{path}: molecule {row}: {text!r} is no usable SMILES: {mol}")
-        one = record_of(with_hydrogens(mol))
-        bonds += one.bonds or ()
-        charges += one.charge
-        numbers += one.z
-        counts.append(len(one.bonds or ()))
-        sizes.append(len(one.z))
-    ends = ends_of(sizes)
-    wrong = np.flatnonzero(ends != offsets) if len(ends) == len(offsets) else np.array([0])
-    if not len(wrong) and len(numbers) == len(z):
-        differ = np.flatnonzero(np.array(numbers, np.uint8) != z)
-        wrong = np.searchsorted(offsets, differ[:1], side="right")
-    if len(wrong):
-        row = max(int(wrong[0]) - 1, 0)
-        raise InputError(
-            f"{path}: molecule {row + 1}: the atoms of {smiles[row]} are not those of the record "
-            f"({', '.join(SYMBOLS[int(k)] for k in z[offsets[row] : offsets[row + 1]])})"
-        )
-    pairs = np.array(bonds, np.int32).reshape(-1, 4)
-    return {
-        "charge": np.array(charges, np.int8),
-        "bonds": np.ascontiguousarray(pairs[:, :2]),
-        "order": pairs[:, 2].astype(np.uint8),
-        "aromatic": pairs[:, 3].astype(bool),
-        "bond_offsets": ends_of(counts),
-    }

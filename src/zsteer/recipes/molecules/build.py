@@ -1,0 +1,203 @@
+"""The recipes of molecules made ready: sets, what the model has to know of them, plans, and figures on held-out ones.
+
+Training from a prepared container (``.npz``) imports neither RDKit nor anything else beyond torch and numpy.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams, initialised
+from zsteer.domains.molecules.container import SYMBOLS, Molecules
+from zsteer.domains.molecules.dense import dense
+from zsteer.errors import InputError, SettingsError
+from zsteer.models.edm import EDM, property_named
+from zsteer.models.edm_settings import BONDS, EDMSettings
+from zsteer.nets.precision import bfloat16_pays
+from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.molecules import settings as recipes
+from zsteer.recipes.molecules.sets import MoleculeData, load_molecules
+from zsteer.train.loop import Optim, Plan
+from zsteer.train.sized import BySize
+
+__all__ = ["USUAL", "edm", "groups_of", "kinds_of", "molecules"]
+
+USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
+"""Properties that ``auto`` conditions on, where the set has them."""
+UNITS = {"mu_debye": "D", "homo_eV": "eV", "lumo_eV": "eV", "gap_eV": "eV", "rg_A": "angstrom"}
+PAIR_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 400, "batch": 64, "lr": 1e-3, "width": 64, "pair_width": 48, "layers": 3},
+    "s": {"steps": 30_000, "batch": 64, "lr": 1e-3, "width": 128, "pair_width": 96, "layers": 6},
+    "m": {"steps": 100_000, "batch": 64, "lr": 8e-4, "width": 192, "pair_width": 96, "layers": 8},
+    "l": {"steps": 300_000, "batch": 256, "lr": 6e-4, "width": 256, "pair_width": 128, "layers": 10},
+}
+EDM_SIZES: dict[Size, dict[str, Any]] = {
+    "xs": {"steps": 200, "batch": 32, "lr": 5e-4, "width": 32, "layers": 3},
+    "s": {"steps": 5000, "batch": 64, "lr": 4e-4, "width": 96, "layers": 5},
+    "m": {"steps": 50_000, "batch": 64, "lr": 2e-4, "width": 192, "layers": 9},
+    "l": {"steps": 1_700_000, "batch": 64, "lr": 1e-4, "width": 256, "layers": 9},
+}
+HELD = 1000
+"""Held-out molecules behind the figures of a card."""
+NEAR = 0.1
+"""Time at which a loss tells how far a training is: above 0.3 it hardly moves after the first minutes."""
+LIMITS = (
+    "It knows molecules like those of its training set, as single conformers of their force field; nothing of "
+    "synthesis, toxicity or activity. Not for clinical use."
+)
+
+
+def kinds_of(molecules: Molecules, *, aromatic: bool) -> tuple[tuple[int, int, int], ...]:
+    """Kinds of atoms that occur: atomic number, charge, and 1 for an aromatic non-carbon with a hydrogen."""
+    carried = np.zeros(len(molecules.z), np.int64)
+    if aromatic and molecules.bond_offsets is not None:
+        owner = np.repeat(molecules.offsets[:-1], np.diff(molecules.bond_offsets))
+        ring = np.zeros(len(molecules.z), bool)
+        ends = molecules.bonds[molecules.aromatic] + owner[molecules.aromatic][:, None]
+        ring[ends.ravel()] = True
+        carried = (ring & (molecules.hydrogens > 0) & (molecules.z != 6)).astype(np.int64)
+    table = np.stack([molecules.z.astype(np.int64), molecules.charge.astype(np.int64), carried], 1)
+    return tuple((int(z), int(charge), int(h)) for z, charge, h in np.unique(table, axis=0))
+
+
+def groups_of(molecules: Molecules) -> list[Batch]:
+    """One batch of all molecules of each size."""
+    found: list[Batch] = []
+    for size, index in molecules.groups():
+        arrays = {name: torch.from_numpy(value) for name, value in dense(molecules, index, size).items()}
+        found.append(Batch(arrays, torch.ones(len(index), size, dtype=torch.bool)))
+    return found
+
+
+def _properties(wanted: str, data: MoleculeData) -> tuple[str, ...]:
+    known = list(data.train.properties)
+    if wanted == "none":
+        return ()
+    if wanted == "auto":
+        return tuple(name for name in USUAL if name in known)
+    return tuple(property_named(name.strip(), known) for name in wanted.split(","))
+
+
+def _standards(train: Molecules, names: Sequence[str]) -> dict[str, Any]:
+    """Mean, spread and range of each property; values that are not known are left out."""
+    values = [train.properties[name][np.isfinite(train.properties[name])] for name in names]
+    for name, value in zip(names, values, strict=True):
+        if len(value) < 2 or float(value.std()) == 0:
+            raise InputError(f"property {name} has no spread in the training set; leave it out of properties")
+    means, stds = (tuple(float(f(v)) for v in values) for f in (np.mean, np.std))
+    ranges = tuple((float(np.quantile(v, 0.001)), float(np.quantile(v, 0.999))) for v in values)
+    return {"means": means, "stds": stds, "ranges": ranges}
+
+
+def _unit(train: Molecules) -> float:
+    """Root mean square of the coordinates about each molecule's centre. [angstrom]"""
+    owner = np.repeat(np.arange(len(train)), train.sizes)
+    middle = np.stack([np.bincount(owner, train.xyz[:, k], len(train)) for k in range(3)], 1) / train.sizes[:, None]
+    return float(np.sqrt(np.square(train.xyz - middle[owner]).mean()))
+
+
+def _model(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[str, Any]) -> EDM:
+    names = _properties(recipe.properties, data)
+    shared: dict[str, Any] = {
+        "properties": names,
+        "units": tuple(UNITS.get(name, "") for name in names),
+        "largest": int(data.train.sizes.max()),
+        **_standards(data.train, names),
+    }
+    with initialised(recipe.seed):
+        model = EDM(settings_from(EDMSettings, {**shared, **values}, where=recipe.name))
+    table = np.stack([data.train.properties[name] for name in names], 1) if names else np.zeros((len(data.train), 0))
+    model.sizes.learn(torch.from_numpy(data.train.sizes), model.standard(torch.from_numpy(table)))
+    return model
+
+
+def _experiment(
+    recipe: recipes.MoleculeRecipe, data: MoleculeData, model: EDM, chosen: dict[str, Any], device: torch.device
+) -> Experiment:
+    steps = chosen["steps"]
+    optim = Optim(lr=chosen["lr"], betas=(0.9, 0.98), clip=2.0, warmup=min(150, steps // 10), decay="cosine")
+    plan = Plan(
+        steps=steps,
+        optim=optim,
+        ema=1 - 1 / max(10, min(2000, steps // 20)),
+        checkpoint_every=max(1, min(500, steps // 4)),
+        bf16=bfloat16_pays(device),
+    )
+
+    def finish(trained: nn.Module) -> Pretrained:
+        if not isinstance(trained, EDM):
+            raise SettingsError("the recipes of molecules train an EDM")
+        trained.eval().to("cpu")
+        trained.origin = Origin(data=data.origin, metrics=_figures(trained, data.held, recipe.seed), limits=LIMITS)
+        return trained
+
+    return Experiment(model.to(device), BySize(groups_of(data.train), chosen["batch"]), plan, finish)
+
+
+@torch.no_grad()
+def _figures(model: EDM, held: Molecules, seed: int) -> dict[str, Any]:
+    """Losses of held-out molecules at one early time, where all later progress is."""
+    chosen = held.take(Streams.of(0, 1).child("held out").permutation("rows", len(held))[0][:HELD].numpy())
+    found: dict[str, list[float]] = {}
+    for group in groups_of(chosen):
+        rng = Streams.of(seed, len(group)).child(f"held {group['z'].shape[1]}")
+        for name, value in model.losses_at(group, NEAR, rng).items():
+            found.setdefault(name, []).extend(value.tolist())
+    told: dict[str, Any] = {"test_molecules": len(chosen), "time": NEAR}
+    return told | {f"{name}_at_{NEAR:g}": round(float(np.mean(value)), 5) for name, value in found.items()}
+
+
+def molecules(recipe: recipes.MoleculeDiffusion, folder: Path | None, device: torch.device) -> Experiment:
+    """Molecules with their bonds."""
+    data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
+    if data.train.bond_offsets is None:
+        raise InputError(f"{recipe.dataset} has no bonds; take the recipe edm, or a set with bonds (.sdf, .smi, .npz)")
+    if recipe.hydrogens == "implicit":
+        data = data.heavy()
+    chosen = by_size(recipe, PAIR_SIZES)
+    aromatic = recipe.bonds == "aromatic"
+    values: dict[str, Any] = {
+        "kinds": kinds_of(data.train, aromatic=aromatic and recipe.hydrogens == "implicit"),
+        "bonds": BONDS if aromatic else BONDS[:4],
+        "hydrogens": recipe.hydrogens,
+        "unit": _unit(data.train),
+        "features": recipe.features,
+        "again": recipe.again,
+        **{name: getattr(recipe, name) or chosen[name] for name in ("width", "pair_width", "layers")},
+    }
+    return _experiment(recipe, data, _model(recipe, data, values), chosen, device)
+
+
+def edm(recipe: recipes.EquivariantDiffusion, folder: Path | None, device: torch.device) -> Experiment:
+    """The lecture's EDM, with the settings of its authors."""
+    data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
+    if bool((data.train.hydrogens > 0).any()):
+        raise InputError(f"EDM's atoms are all there, hydrogens too, and {recipe.dataset} leaves hydrogens out")
+    if bool((data.train.charge != 0).any()):
+        raise InputError(f"EDM's atoms carry no charge, and {recipe.dataset} has charges; take the recipe molecules")
+    chosen = by_size(recipe, EDM_SIZES)
+    values: dict[str, Any] = {
+        "kinds": kinds_of(data.train, aromatic=False),
+        "bonds": (),
+        "hydrogens": "explicit",
+        "unit": 1.0,
+        "scale": 0.25,
+        "numbers": 0.1 if recipe.numbers else 0.0,
+        "schedule": "polynomial",
+        "gap": 1e-5,
+        "target": "eps",
+        "early": 1.0,
+        "again": False,
+        "net": "egnn",
+        **{name: getattr(recipe, name) or chosen[name] for name in ("width", "layers")},
+    }
+    found = [SYMBOLS[kind[0]] for kind in values["kinds"]]
+    if len(found) < 2:
+        raise InputError(f"expected at least two elements, got {', '.join(found)}")
+    return _experiment(recipe, data, _model(recipe, data, values), chosen, device)

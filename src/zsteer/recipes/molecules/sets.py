@@ -1,0 +1,83 @@
+"""Sets of molecules to train on, by name or file, cut into training and held-out parts."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.prepared import is_prepared, open_prepared
+from zsteer.errors import InputError, nearest
+
+__all__ = ["MoleculeData", "load_molecules"]
+
+
+@dataclass(frozen=True)
+class MoleculeData:
+    """A set in its parts.
+
+    Args:
+        train: to learn from.
+        held: to measure on.
+        origin: name, hash, counts and licence, for the card.
+    """
+
+    train: Molecules
+    held: Molecules
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def heavy(self) -> "MoleculeData":
+        """Without hydrogen atoms."""
+        return replace(self, train=self.train.heavy(), held=self.held.heavy())
+
+
+def _split(molecules: Molecules) -> NDArray[Any]:
+    """The set's own split, or a tenth held out by the hash of what each molecule is called, or of its number."""
+    if molecules.split is not None:
+        return np.array([word.decode() if isinstance(word, bytes) else str(word) for word in molecules.split.tolist()])
+    words = molecules.smiles if molecules.smiles is not None else np.arange(len(molecules))
+    first = [hashlib.sha1(str(word).encode(), usedforsecurity=False).digest()[0] for word in words.tolist()]
+    return np.where(np.array(first) < 26, "test", "train")
+
+
+def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid: bool) -> MoleculeData:
+    """Read a set.
+
+    Args:
+        name: of a set of the data folder, or a file.
+        folder: the data folder, or None.
+        largest: molecules with more atoms (hydrogens counted where they are atoms) are left out, and counted.
+        skip_invalid: go on without molecules that cannot be used.
+
+    Raises:
+        InputError: if there is no such set or file, or nothing is left to train on.
+    """
+    path = Path(name)
+    origin: dict[str, Any] = {"name": name}
+    if path.suffix == ".npz" and is_prepared(path):
+        whole = open_prepared(path)
+        origin["name"] = path.stem
+    elif path.suffix:
+        # RDKit reads everything else, and is asked for only here.
+        from zsteer.domains.molecules.files import read_molecules
+
+        whole = read_molecules(path, skip_invalid=skip_invalid)
+        origin["name"] = path.name
+    else:
+        from zsteer.domains.molecules.data import SETS, load
+
+        if name not in SETS:
+            raise InputError(nearest(name, SETS, what="dataset") + "; or a file (.npz .sdf .smi .csv .xyz)")
+        whole = load(name, folder)
+        origin |= {"source": SETS[name].source, "licence": SETS[name].licence}
+    fits = whole.sizes <= largest
+    whole_count, whole = len(whole), whole if bool(fits.all()) else whole.take(fits)
+    split = _split(whole)
+    train, held = whole.take(split == "train"), whole.take(split == "test")
+    if len(train) < 2 or not len(held):
+        raise InputError(f"{name} has {len(train)} molecules to train on and {len(held)} held out; that is too few")
+    counts = {"molecules": whole_count, "too_large": int((~fits).sum()), "train": len(train), "test": len(held)}
+    return MoleculeData(train, held, {**origin, **counts, "sha256": whole.digest()})

@@ -1,0 +1,69 @@
+"""Recipes of molecules. Imports no torch."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zsteer.recipes.base import Recipe
+
+__all__ = ["EquivariantDiffusion", "MoleculeDiffusion", "MoleculeKnobs", "MoleculeRecipe"]
+
+
+class MoleculeRecipe(Recipe):
+    """Keys of every model of molecules."""
+
+    dataset: str = Field(
+        default="qm9-gfn2",
+        description="a named set of --data (qm9-gfn2, geom-like, qm7) or a file: .sdf .npz .xyz .smi .csv",
+    )
+    properties: str = Field(
+        default="auto", description="properties to condition on, as mu,logp; auto: all of the usual ones; none"
+    )
+    largest: int = Field(default=60, ge=2, description="molecules with more atoms are left out, and counted")
+    width: int | None = Field(default=None, ge=2, description="features of an atom; by the size dial when absent")
+    layers: int | None = Field(default=None, ge=1, description="layers of the net; by the size dial when absent")
+    skip_invalid: bool = Field(default=False, description="leave out molecules that cannot be used, and count them")
+
+
+class MoleculeDiffusion(MoleculeRecipe):
+    """Diffusion of molecules with their bonds; a net on pairs of atoms says what x_0 is."""
+
+    name: ClassVar[str] = "molecules"
+    summary: ClassVar[str] = "3D molecules with bonds, from noise; conditions on properties"
+    builder: ClassVar[str] = "zsteer.recipes.molecules.build:molecules"
+
+    hydrogens: Literal["implicit", "explicit"] = Field(
+        default="implicit", description="hydrogens follow from the bonds, or are atoms of the model"
+    )
+    bonds: Literal["kekulised", "aromatic"] = Field(
+        default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
+    )
+    features: Literal["gaussian", "categorical"] = Field(
+        default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
+    )
+    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
+    again: bool = Field(default=True, description="self-conditioning: the net is shown what it said before")
+
+
+class EquivariantDiffusion(MoleculeRecipe):
+    """The lecture's EDM: coordinates and one-hot atoms with hydrogens, no bonds; the net predicts the noise."""
+
+    name: ClassVar[str] = "edm"
+    summary: ClassVar[str] = "the lecture's EDM: atoms with hydrogens, no bonds; bonds are looked up afterwards"
+    builder: ClassVar[str] = "zsteer.recipes.molecules.build:edm"
+
+    properties: str = Field(default="none", description="properties to condition on, as mu,logp; auto; none")
+    numbers: bool = Field(default=True, description="the atomic number is a further feature, as EDM has it")
+
+
+class MoleculeKnobs(BaseModel):
+    """Knobs of steering a model of molecules."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int = Field(default=16, ge=1, description="new molecules, where there is no --input")
+    steps: int = Field(default=50, ge=1, description="steps of the walk")
+    solver: str = Field(default="ancestral", description="ancestral, ddim, multistep2, multistep3, heun or sde2")
+    scale: float = Field(default=2.0, ge=0, description="classifier-free guidance towards properties that were learned")
+    strength: float = Field(default=1.0, ge=0, description="of the pull towards a geometric property")
+    tolerance: float = Field(default=0.02, gt=0, description="how near a geometric property should come to its value")
