@@ -111,7 +111,7 @@ class _Pairs(nn.Module):
         )
         # Both ends in one product; the bias of the pair goes with the first.
         ends = linear(h, torch.cat([here, there]), torch.cat([self.first.bias, torch.zeros_like(self.first.bias)]))
-        return way(*ends.chunk(2, -1), r, weights)
+        return way(ends[..., :d], ends[..., d:], r, weights)
 
 
 class _Block(nn.Module):
