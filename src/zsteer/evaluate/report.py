@@ -1,7 +1,7 @@
 """``Report``: tables of values with their spread, as text, JSON and one self-contained page.
 
-A page asks nothing from any other host: style is inline, pictures are inline SVG or HTML. A cell is text, a number, or
-a ``Value`` (mean, standard deviation over repeats, number of repeats); the same report gives all three forms.
+A page asks nothing from any other host: style is inline, pictures are inline SVG or HTML. A cell is text, a number, a
+``Value`` (mean, standard deviation over repeats, number of repeats) or an ``Interval``, in all three forms.
 """
 
 import html
@@ -14,7 +14,7 @@ from typing import Any
 
 from zsteer.errors import InputError
 
-__all__ = ["Block", "Report", "Table", "Value"]
+__all__ = ["Block", "Interval", "Report", "Table", "Value"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,32 @@ class Value:
         return mean if self.sd is None else f"{mean} +- {_number(self.sd)}"
 
 
-Cell = str | float | int | Value
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the ends of its interval.
+
+    Args:
+        value: the figure; NaN when there is nothing to report.
+        low: lower end; NaN where there is no interval.
+        high: upper end.
+        n: members that it was taken from.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "n/a"
+        digits = 3 if abs(self.value) < 10 else 1
+        if math.isnan(self.low):
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+Cell = str | float | int | Value | Interval
 
 
 def _number(value: float | int) -> str:  # noqa: PYI041 - beartype tells them apart
@@ -58,7 +83,7 @@ def _number(value: float | int) -> str:  # noqa: PYI041 - beartype tells them ap
 
 
 def _text(cell: Cell) -> str:
-    return cell if isinstance(cell, str) else str(cell) if isinstance(cell, Value) else _number(cell)
+    return cell if isinstance(cell, str) else str(cell) if isinstance(cell, Value | Interval) else _number(cell)
 
 
 @dataclass(frozen=True)
@@ -126,6 +151,9 @@ class Table:
         def plain(cell: Cell) -> object:
             if isinstance(cell, Value):
                 return {"mean": None if math.isnan(cell.mean) else cell.mean, "sd": cell.sd, "n": cell.n}
+            if isinstance(cell, Interval):
+                ends = {"value": cell.value, "low": cell.low, "high": cell.high}
+                return {name: None if math.isnan(end) else end for name, end in ends.items()} | {"n": cell.n}
             return None if isinstance(cell, float) and math.isnan(cell) else cell
 
         rows = [{name: plain(cell) for name, cell in zip(self.columns, row, strict=True)} for row in self.rows]

@@ -32,6 +32,7 @@ from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import TIMES, VALUES, EDMSettings, net_of, noise_of
 from zsteer.models.edm_sizes import SizePrior
 from zsteer.models.edm_states import atoms_of, states_of
+from zsteer.nets.pairs import pairs
 from zsteer.nets.precision import bfloat16_pays
 from zsteer.nets.unet import time_features
 from zsteer.noise.gaussian import Gaussian
@@ -42,6 +43,8 @@ __all__ = ["EDM", "property_named"]
 
 KINDS_WEIGHT, BONDS_WEIGHT = 0.3, 0.5
 """Weights of the cross-entropies: of the kinds as a mean over atoms, of the bonds as their sum over the atoms."""
+STEPS = 50
+"""Steps of a walk where none are asked for."""
 SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
 
@@ -219,21 +222,17 @@ class EDM(Pretrained, nn.Module):
             if not s.numbers:
                 return {"xyz": move, "kinds": out}
             return {"xyz": move, "kinds": out[..., :-1], "numbers": out[..., -1:]}
-        bonds = at.get("bonds", x_t.new_zeros(len(x_t), size * (size - 1) // 2, max(len(s.bonds), 1)))
-        h, e, others = [at["kinds"]], [bonds], ()
+        h, e, others = [at["kinds"]], [at.get("bonds", x_t.new_zeros(len(x_t), pairs(size), 0))], ()
         if s.again:
             if before is None:
                 before = {name: torch.zeros_like(value) for name, value in at.items()}
                 before["asked"] = x_t.new_zeros(len(x_t))
             context = torch.cat([context[:, :-1], before["asked"][:, None].to(context.dtype)], 1)
             h.append(before["kinds"])
-            e.append(before.get("bonds", torch.zeros_like(bonds)))
+            e += [before["bonds"]] if "bonds" in at else []
             others = (before["xyz"],)
-        kinds, pairs, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others)
-        found = {"xyz": move, "kinds": kinds}
-        if "bonds" in at:
-            found["bonds"] = pairs
-        return found
+        kinds, bonds, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others)
+        return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
     def said(
         self, noise: Product, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"], raw: Mapping[str, Tensor]
@@ -341,6 +340,7 @@ class EDM(Pretrained, nn.Module):
             raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
         wanted = self.wanted(given, n)
         sizes = self.sizes.draw(wanted, rng)
+        steps = min(STEPS, self.settings.steps)
         found: list[Batch] = []
         order: list[Tensor] = []
         for size in sizes.unique().tolist():
@@ -348,7 +348,7 @@ class EDM(Pretrained, nn.Module):
             model, own = self.of_size(size), rng.take(rows.to(rng.ids.device))
             denoiser = model.bound({k: value[rows.to(value.device)] for k, value in wanted.items()}, len(rows))
             x = model.noise.prior(model.like(len(rows), own), own)
-            found.append(model.finish(walk(denoiser, x, own, solver="ancestral", steps=50)))
+            found.append(model.finish(walk(denoiser, x, own, solver="ancestral", steps=steps)))
             order.append(rows)
         return atoms_of(found, torch.cat(order))
 

@@ -64,6 +64,9 @@ class EDMSettings(Settings):
     means: tuple[float, ...] = Field(default=(), description="mean of each property in the training set")
     stds: tuple[float, ...] = Field(default=(), description="standard deviation of each property")
     units: tuple[str, ...] = Field(default=(), description="unit of each property, for reports")
+    ranges: tuple[tuple[float, float], ...] = Field(
+        default=(), description="range of each property that 99.8 % of the training set lies in"
+    )
     net: Literal["pairs", "egnn"] = Field(default="pairs", description="pairs: atoms and bonds; egnn: EDM's")
     width: int = Field(default=128, ge=2, description="features of an atom")
     pair_width: int = Field(default=96, ge=2, description="features of a pair, for net=pairs")
@@ -130,10 +133,10 @@ def net_of(settings: EDMSettings) -> nn.Module:
     return PairNet(
         PairNetSettings(
             atoms=seen * kinds,
-            pairs=max(seen * bonds, 1),
+            pairs=seen * bonds,
             context=context_of(s),
             out_atoms=kinds,
-            out_pairs=max(bonds, 1),
+            out_pairs=bonds,
             width=s.width,
             pair_width=s.pair_width,
             layers=s.layers,

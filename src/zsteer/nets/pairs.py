@@ -40,10 +40,10 @@ class PairNetSettings:
 
     Args:
         atoms: features of an atom that go in.
-        pairs: features of a pair that go in.
+        pairs: features of a pair that go in; 0 where pairs have none of their own.
         context: features of the whole molecule that go in: time and conditions.
         out_atoms: features of an atom that come out.
-        out_pairs: features of a pair that come out.
+        out_pairs: features of a pair that come out; 0 for none.
         width: of the state of an atom.
         pair_width: of the state of a pair.
         layers: how many.
@@ -66,7 +66,8 @@ class PairNetSettings:
     geometries: int = 1
 
     def __post_init__(self) -> None:
-        wrong = [name for name, value in vars(self).items() if not value > 0]
+        least = {"pairs": -1, "out_pairs": -1}
+        wrong = [name for name, value in vars(self).items() if not value > least.get(name, 0)]
         if wrong:
             raise SettingsError(f"expected positive numbers for {', '.join(wrong)}")
 
@@ -148,19 +149,20 @@ class PairNet(nn.Module):
         super().__init__()
         s = self.settings = settings
         self.atoms_in = nn.Linear(s.atoms, s.width)
-        self.pairs_in = nn.Linear(s.pairs, s.pair_width)
+        # Pairs that bring nothing start from one learned state.
+        self.pairs_in = nn.Linear(s.pairs, s.pair_width) if s.pairs else nn.Embedding(1, s.pair_width)
         self.spread = _Spread(s.reach)
         self.context = nn.Sequential(
             nn.Linear(s.context, 2 * s.context), nn.SiLU(), nn.Linear(2 * s.context, s.context)
         )
         self.layers = nn.ModuleList([_Layer(s) for _ in range(s.layers)])
         self.atoms_out = nn.Sequential(nn.LayerNorm(s.width), nn.Linear(s.width, s.out_atoms))
-        self.pairs_out = nn.Sequential(
-            nn.LayerNorm(s.pair_width),
-            nn.Linear(s.pair_width, s.pair_width),
-            nn.SiLU(),
-            nn.Linear(s.pair_width, s.out_pairs),
-        )
+        self.pairs_out = self._head(s) if s.out_pairs else None
+
+    @staticmethod
+    def _head(s: PairNetSettings) -> nn.Sequential:
+        thin = s.pair_width
+        return nn.Sequential(nn.LayerNorm(thin), nn.Linear(thin, thin), nn.SiLU(), nn.Linear(thin, s.out_pairs))
 
     def forward(
         self,
@@ -184,14 +186,16 @@ class PairNet(nn.Module):
         """
         start, (_, difference) = x, _matrices(x.shape[1], x.dtype, x.device)
         c = torch.nn.functional.silu(self.context(context))
-        h, e = self.atoms_in(h), self.pairs_in(e)
+        h = self.atoms_in(h)
+        e = self.pairs_in(e if self.settings.pairs else e.new_zeros(e.shape[:2], dtype=torch.long))
         fixed = [self._near(other, difference)[0] for other in others]
         for layer in self.layers:
             near, arrow = self._near(x, difference)
             h, e, force = layer(h, e, torch.cat([near, *fixed], -1).to(h.dtype), c)
             with torch.autocast(x.device.type, enabled=False):
                 x = x + difference.T @ (force[..., None].to(x.dtype) * arrow)
-        return at_least_single(self.atoms_out(h)), at_least_single(self.pairs_out(e)), x - start
+        read = e[..., :0] if self.pairs_out is None else self.pairs_out(e)
+        return at_least_single(self.atoms_out(h)), at_least_single(read), x - start
 
     def _near(
         self, x: Float[Tensor, "b n 3"], difference: Float[Tensor, "p n"]

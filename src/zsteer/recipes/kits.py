@@ -24,6 +24,7 @@ KITS: Mapping[str, str] = MappingProxyType(
         "autoregressive": "zsteer.recipes.tcr.kit:ReceptorKit",
         "ddpm": "zsteer.recipes.diffusion.kit:DiffusionKit",
         "dwae": "zsteer.recipes.tcr.kit:ReceptorKit",
+        "edm": "zsteer.recipes.molecules.kit:MoleculeKit",
         "gan": "zsteer.recipes.vectors.kit:VectorKit",
         "multinomial": "zsteer.recipes.multinomial.kit:kit",
         "rbm": "zsteer.recipes.rbm.kit:kit",

@@ -84,14 +84,15 @@ def _properties(wanted: str, data: MoleculeData) -> tuple[str, ...]:
     return tuple(property_named(name.strip(), known) for name in wanted.split(","))
 
 
-def _standards(train: Molecules, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Mean and spread of each property; values that are not known are left out."""
+def _standards(train: Molecules, names: Sequence[str]) -> dict[str, Any]:
+    """Mean, spread and range of each property; values that are not known are left out."""
     values = [train.properties[name][np.isfinite(train.properties[name])] for name in names]
     for name, value in zip(names, values, strict=True):
         if len(value) < 2 or float(value.std()) == 0:
             raise InputError(f"property {name} has no spread in the training set; leave it out of properties")
     means, stds = (tuple(float(f(v)) for v in values) for f in (np.mean, np.std))
-    return {"means": means, "stds": stds}
+    ranges = tuple((float(np.quantile(v, 0.001)), float(np.quantile(v, 0.999))) for v in values)
+    return {"means": means, "stds": stds, "ranges": ranges}
 
 
 def _unit(train: Molecules) -> float:

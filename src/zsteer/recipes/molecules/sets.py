@@ -34,7 +34,7 @@ class MoleculeData:
         return replace(self, train=self.train.heavy(), held=self.held.heavy())
 
 
-def _split(molecules: Molecules) -> NDArray[np.str_]:
+def _split(molecules: Molecules) -> NDArray[Any]:
     """The set's own split, or a tenth held out by the hash of what each molecule is called, or of its number."""
     if molecules.split is not None:
         return np.array([word.decode() if isinstance(word, bytes) else str(word) for word in molecules.split.tolist()])

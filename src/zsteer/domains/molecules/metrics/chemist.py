@@ -82,7 +82,7 @@ def largest_fragment(mol: Mol) -> Mol:
 
 def folded(mol: Mol) -> Mol:
     """The molecule with its hydrogens counted on their neighbours and without stereo; itself is not changed."""
-    plain = Chem.RemoveHs(mol, sanitize=False)
+    plain = Chem.RemoveHs(mol)
     Chem.RemoveStereochemistry(plain)
     return plain
 

@@ -31,17 +31,19 @@ class Stability:
     Args:
         atoms: of each atom of the set, shape ``(atoms,)``.
         molecules: of each molecule, shape ``(molecules,)``; a molecule without atoms is not stable.
+        counts: stable atoms of each molecule, shape ``(molecules,)``.
     """
 
     atoms: NDArray[np.bool_]
     molecules: NDArray[np.bool_]
+    counts: NDArray[np.int64]
 
     @staticmethod
     def of(atoms: NDArray[np.bool_], molecules: Molecules) -> "Stability":
         """Molecules are stable where all their atoms are."""
-        bad = np.concatenate([[0], np.cumsum(~atoms)])
-        faults = bad[molecules.offsets[1:]] - bad[molecules.offsets[:-1]]
-        return Stability(atoms, (faults == 0) & (molecules.sizes > 0))
+        good = np.concatenate([[0], np.cumsum(atoms)]).astype(np.int64)
+        counts = good[molecules.offsets[1:]] - good[molecules.offsets[:-1]]
+        return Stability(atoms, (counts == molecules.sizes) & (molecules.sizes > 0), counts)
 
 
 def _checked(molecules: Molecules) -> None:

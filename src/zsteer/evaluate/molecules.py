@@ -1,0 +1,173 @@
+"""Samples of molecules beside data: three rows of every figure, by the protocols ``edm-2022`` and ``geom-revisited``.
+
+A figure of molecules says little alone: real molecules fail some metrics, and broken ones pass others. So every table
+has the row "data" (molecules of the reference that no model has seen, as many as there are samples) and the row
+"shuffled" (the same with elements and charges permuted among the atoms of each molecule), and every figure its
+bootstrap interval. Novelty and geometry are taken against the rest of the reference.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsteer.core.rng import Streams
+from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.metrics.graph import first_seen, novel
+from zsteer.domains.molecules.metrics.legacy import legacy_smiles, stability
+from zsteer.domains.molecules.metrics.profile import shuffled
+from zsteer.errors import InputError
+from zsteer.evaluate.intervals import Draws
+from zsteer.evaluate.report import Cell, Interval, Report, Table
+
+__all__ = ["ROWS", "Sets", "bare", "edm_2022", "names_cells", "percent"]
+
+ROWS = ("samples", "data", "shuffled")
+FEWEST = 10
+"""Molecules on each side, at least."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Samples and what they are read beside.
+
+    Args:
+        rows: the three sets, by name.
+        draws: of the bootstrap, for each row.
+        known: the part of the reference that a model may have seen.
+        notes: how the sets came about.
+    """
+
+    rows: Mapping[str, Molecules]
+    draws: Mapping[str, Draws]
+    known: Molecules
+    notes: Sequence[str]
+
+    @staticmethod
+    def of(samples: Molecules, reference: Molecules, rng: Streams, *, most: int | None = None) -> "Sets":
+        """Cut the reference into known and held-out molecules.
+
+        Args:
+            samples: to be judged.
+            reference: real molecules; those of ``split`` train are the known ones, or a random half.
+            rng: streams, of which the first is used.
+            most: molecules of each row, for protocols that take seconds for each; the first samples are taken.
+
+        Raises:
+            InputError: if there are fewer than 10 samples, or of either part of the reference.
+        """
+        one = rng.take(slice(0, 1)).child("molecules")
+        own, other, notes = _alike(samples, reference)
+        known, held, told = _parts(other, one)
+        for what, count in (("samples", len(own)), ("known molecules", len(known)), ("held-out molecules", len(held))):
+            if count < FEWEST:
+                raise InputError(f"expected at least {FEWEST} {what}, got {count}; give more molecules")
+        if most is not None and len(own) > most:
+            notes = [*notes, f"{most} of {len(own):,} samples are asked: each takes seconds"]
+            own = own.take(slice(0, most))
+        n = min(len(own), len(held))
+        data = held.take(one.permutation("held out", len(held))[0, :n].numpy())
+        mixed = shuffled(data, Streams.of(rng.seed, n).child("shuffled molecules"))
+        rows = dict(zip(ROWS, (own, data, mixed), strict=True))
+        draws = {name: Draws.of(len(row), one.child(name)) for name, row in rows.items()}
+        return Sets(rows, draws, known, [*told, *notes])
+
+    @property
+    def how(self) -> list[str]:
+        """What the rows are, for the notes of a report."""
+        n = {name: f"{len(row):,}" for name, row in self.rows.items()}
+        return [
+            f"samples: {n['samples']} molecules; data: {n['data']} held-out molecules of the reference",
+            "shuffled: the same, elements and charges permuted among the atoms of each, coordinates and bonds kept",
+            *self.notes,
+            "in brackets the middle 95 % of 200 bootstrap draws of whole molecules",
+        ]
+
+
+def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecules, list[str]]:
+    """Both with hydrogens as atoms, or both with counted ones: shapes and geometries compare only then."""
+    counted = [bool(one.hydrogens.any()) for one in (samples, reference)]
+    if not any(counted):
+        return samples, reference, []
+    pair: list[Molecules] = []
+    for what, one in (("samples", samples), ("the reference", reference)):
+        try:
+            pair.append(one.heavy() if bool((one.z == 1).any()) else one)
+        except InputError as error:
+            raise InputError(
+                f"hydrogens are only counted in one of the sets and cannot be counted in {what}: {error}; "
+                f"give a reference whose hydrogens are kept as those of the samples are"
+            ) from None
+    told = ["hydrogens are counted on their atoms in both sets, not placed"] if counted[0] != counted[1] else []
+    return pair[0], pair[1], told
+
+
+def _parts(reference: Molecules, rng: Streams) -> tuple[Molecules, Molecules, list[str]]:
+    """Known and held-out molecules."""
+    split = reference.split
+    if split is not None and bool((split == "train").any()) and bool((split != "train").any()):
+        return reference.take(split == "train"), reference.take(split != "train"), []
+    order = rng.permutation("parts", len(reference))[0].numpy()
+    half = len(reference) // 2
+    told = "the reference names no parts: a random half counts as known, the other is held out"
+    return reference.take(order[:half]), reference.take(order[half:]), [told]
+
+
+def percent(value: float) -> str:
+    """A share for a sentence."""
+    return "n/a" if np.isnan(value) else f"{100 * value:.1f} %"
+
+
+def names_cells(names: NDArray[Any], known: NDArray[Any], draws: Draws) -> list[Cell]:
+    """Share of distinct names, and of those that are not known, among the named."""
+    first = first_seen(names)
+    fresh = novel(names, known) & first
+    # Drawing molecules again repeats names by itself, so that uniqueness has no bootstrap interval.
+    return [bare(draws.ratio(first, names != "")), draws.ratio(fresh, first)]
+
+
+def bare(figure: Interval) -> Interval:
+    """A figure without an interval."""
+    return replace(figure, low=float("nan"), high=float("nan"))
+
+
+def edm_2022(sets: Sets, *, title: str, single: bool = False) -> Report:
+    """The lookup protocol.
+
+    Args:
+        sets: samples and their reference; hydrogens as atoms.
+        title: of the report.
+        single: build the molecules for validity with single bonds only, as the protocol has it on GEOM-Drugs.
+    """
+    known = legacy_smiles(sets.known, single=single, whole=True)
+    rows: list[list[Cell]] = []
+    for name, molecules in sets.rows.items():
+        draws, found = sets.draws[name], stability(molecules)
+        names = legacy_smiles(molecules, single=single)
+        unique, fresh = names_cells(names, known, draws)
+        cells: list[Cell] = [
+            draws.ratio(found.counts, molecules.sizes),
+            draws.ratio(found.molecules),
+            draws.ratio(names != ""),
+            bare(draws.ratio(first_seen(names))),
+        ]
+        rows.append([name, *cells, unique, fresh, len(molecules)])
+    columns = ["set", "atoms stable", "molecules stable", "valid", "valid x unique", "unique", "novel", "n"]
+    notes = [
+        "bonds are looked up from distances; C=C below 139 pm makes benzene (139.6 pm) unstable, charges are not known",
+        "valid: the lookup graph sanitises; its largest fragment is named, and missing hydrogens are added for it",
+        "unique: of the valid, falls with n; novel: of the unique, those whose name no known molecule's graph has",
+        *(["validity by single bonds only, as the protocol has it on GEOM-Drugs"] if single else []),
+    ]
+    table = Table("Lookup stability and validity (edm-2022)", columns, rows, notes)
+    summary = [
+        "; ".join(f"{row[0]}: {percent(_value(row[2]))} of molecules stable" for row in rows) + ".",
+        *sets.how,
+    ]
+    return Report(title, summary, [table], facts={"protocol": "edm-2022"})
+
+
+def _value(cell: Cell) -> float:
+    return float(getattr(cell, "value", float("nan")))

@@ -1,0 +1,125 @@
+"""The models of molecules keep the public contracts in every variant, and refuse what they cannot take."""
+
+import pytest
+import torch
+from tests.chains import CONDITIONS, VARIANTS, chains, small
+
+import zsteer
+from zsteer.core.batch import Batch
+from zsteer.core.protocols import Conditional, Denoiser, Noise
+from zsteer.core.rng import Streams
+from zsteer.errors import InputError
+from zsteer.models.edm import property_named
+from zsteer.models.edm_states import parts_of, states_of
+from zsteer.train.sized import BySize
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_every_variant_keeps_the_contracts(variant):
+    model = small(**VARIANTS[variant])
+    verdicts = {v.name: (v.state, v.detail) for v in zsteer.check(model, chains(aromatic=variant == "aromatic"))}
+    assert not [(name, what) for name, what in verdicts.items() if what[0] == "failed"]
+    assert {name for name, (state, _) in verdicts.items() if state == "ok"} >= {
+        "every_weight_learns",
+        "padding_is_ignored",
+        "samples_do_not_depend_on_the_batch",
+        "save_and_load",
+        "float64",
+    }
+    sized = model.of_size(4)
+    assert isinstance(sized, Conditional)
+    assert isinstance(sized.denoiser(None, 2), Denoiser)
+    assert isinstance(sized.noise, Noise)
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_a_state_is_the_molecule(variant):
+    model, x = small(**VARIANTS[variant]), chains((5, 5, 5), aromatic=variant == "aromatic")
+    noise = model.noise_of(5)
+    state = states_of(model.settings, noise, x, 5, like=torch.zeros(1, dtype=torch.float64))
+    back = model.of_size(5).finish(state)
+    centred = x["xyz"] - x["xyz"].mean(1, keepdim=True)
+    # One rounding to float32 at the end.
+    assert float((back["xyz"] - centred).abs().max()) < 1e-5
+    assert torch.equal(back["z"], x["z"])
+    assert torch.equal(back["charge"], x["charge"])
+    if "bonds" in VARIANTS[variant] and not VARIANTS[variant]["bonds"]:
+        return
+    assert torch.equal(back["aromatic"], x["aromatic"])
+    assert torch.equal(back["bond"], torch.where(x["aromatic"], 1, x["bond"]))
+    rows = parts_of(model.settings, noise, state)["kinds"]
+    if model.settings.features == "gaussian":
+        assert torch.allclose(rows.sum(-1), torch.ones(3, 5, dtype=torch.float64))
+
+
+def test_the_denoiser_remembers_on_a_walk_and_only_there():
+    model = small(**CONDITIONS)
+    sized, rng = model.of_size(4), Streams.of(0, 3)
+    x = sized.noise.prior(sized.like(3, rng), rng)
+    late, early = torch.full((3,), 0.8), torch.full((3,), 0.4)
+    with torch.no_grad():
+        walker = sized.denoiser(None, 3)
+        alone = walker.predict(x, early).x0
+        walker.predict(x, late)
+        reminded = walker.predict(x, early).x0
+        assert not torch.equal(reminded, alone)
+        assert torch.equal(walker.predict(x, early).x0, reminded), "asked twice at one time it says the same"
+        assert torch.equal(walker.predict(x, late).x0, sized.denoiser(None, 3).predict(x, late).x0)
+
+
+def test_the_size_follows_the_property():
+    model = small(**CONDITIONS)
+    sizes = torch.tensor([3] * 200 + [6] * 200)
+    value = (
+        torch.where(sizes == 3, -1.0, 1.0)[:, None] * torch.tensor([1.0, 0.0]) + torch.linspace(-0.3, 0.3, 400)[:, None]
+    )
+    model.sizes.learn(sizes, value)
+    rng = Streams.of(0, 64)
+    free = model.sizes.draw({}, rng)
+    assert set(free.tolist()) == {3, 6}
+    # At one standard deviation either way the other size is exp(-17) as probable.
+    assert set(model.sizes.draw({0: torch.full((64,), 1.0)}, rng).tolist()) == {6}
+    assert set(model.sizes.draw({0: torch.full((64,), -1.0)}, rng).tolist()) == {3}
+    assert float((model.sizes.log_p({}, 1).exp()[0, 2] - 0.5).abs()) < 1e-9
+
+
+def test_conditions_are_named_and_checked():
+    model = small(**CONDITIONS)
+    assert set(model.wanted({"mu": 3.0}, 2)) == {0}
+    assert model.wanted({"mu": [2.0, 4.0]}, 2)[0].tolist() == [0.0, 2.0]
+    for given, words in (
+        ({"weight": 1}, "property"),
+        ({"mu": "much"}, "number"),
+        ({"mu": [1.0]}, "one for each of 2"),
+        ({"mu": float("nan")}, "finite"),
+    ):
+        with pytest.raises(InputError, match=words):
+            model.wanted(given, 2)
+    with pytest.raises(InputError, match="without properties"):
+        small().wanted({"mu": 1}, 2)
+    with pytest.raises(InputError, match="size"):
+        model.of_size(7)
+    assert property_named("rg", ["rg_A", "logp"]) == "rg_A"
+
+
+def test_a_molecule_that_the_model_does_not_know_is_refused():
+    model, x = small(), chains((4, 4))
+    with pytest.raises(InputError, match=r"molecule 2 .* atomic number 17"):
+        z = x["z"].clone()
+        z[1, 2] = 17
+        model.losses(x.with_fields(z=z), "denoiser", Streams.of(0, 2))
+    with pytest.raises(InputError, match="mask"):
+        model.losses(Batch(dict(x.fields)), "denoiser", Streams.of(0, 2))
+
+
+def test_an_epoch_shows_every_molecule_once():
+    groups = [chains((4,) * 7), chains((5,) * 3)]
+    named = [group.with_fields(row=torch.arange(len(group)) + 100 * k) for k, group in enumerate(groups)]
+    source, rng = BySize(named, 3), Streams.of(3, 1)
+    assert source.batches == 4
+    seen = [source.batch(update, rng)["row"].tolist() for update in range(8)]
+    for epoch in (seen[:4], seen[4:]):
+        assert sorted(row for rows in epoch for row in rows) == [0, 1, 2, 3, 4, 5, 6, 100, 101, 102]
+        assert all(len({row // 100 for row in rows}) == 1 for rows in epoch)
+    assert seen[:4] != seen[4:]
+    assert source.batch(5, rng)["row"].tolist() == seen[5]
