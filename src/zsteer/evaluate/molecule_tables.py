@@ -158,7 +158,7 @@ def _names(rows: Mapping[str, _Row], known: _Known) -> Table:
     columns = ["set", "unique (SMILES)", "novel (SMILES)", "unique (InChIKey-14)", "novel (InChIKey-14)", "n valid"]
     notes = [
         "of valid molecules, canonical names of their bonds without stereo; unique falls with n, compare at equal n",
-        f"novel: of the unique, those not among {len(known.smiles):,} known molecules; InChIKey-14 holds tautomers alike",
+        f"novel: of the unique, those not among {len(known.smiles):,} known molecules; InChIKey-14 joins tautomers",
     ]
     return Table("Uniqueness and novelty", columns, cells, notes)
 

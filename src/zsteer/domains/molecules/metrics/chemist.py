@@ -5,6 +5,7 @@ valence a reason.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,21 @@ from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
 from rdkit.Geometry import Point3D
 
-from zsteer.domains.molecules.chemistry import Mol
+from zsteer.domains.molecules.chemistry import Mol, Record, gather, record_of
 from zsteer.domains.molecules.container import Molecules
 from zsteer.errors import InputError
 
-__all__ = ["conformer_of", "folded", "key_of", "largest_fragment", "mols", "perceive", "smiles_of"]
+__all__ = [
+    "conformer_of",
+    "folded",
+    "key_of",
+    "largest_fragment",
+    "mols",
+    "perceive",
+    "perceived",
+    "smiles_of",
+    "unchecked",
+]
 
 _TYPES = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 _TRIES = 2000
@@ -34,7 +45,7 @@ def mols(molecules: Molecules, *, completed: bool = False) -> Iterator[Mol | str
         InputError: if there are no bonds.
     """
     for i in range(len(molecules)):
-        mol = _unchecked(molecules, i, completed=completed)
+        mol = unchecked(molecules, i, completed=completed)
         try:
             Chem.SanitizeMol(mol)
         except ValueError as error:
@@ -43,7 +54,7 @@ def mols(molecules: Molecules, *, completed: bool = False) -> Iterator[Mol | str
             yield mol
 
 
-def _unchecked(molecules: Molecules, i: int, *, completed: bool = False) -> Mol:
+def unchecked(molecules: Molecules, i: int, *, completed: bool = False) -> Mol:
     """Molecule i without any check of its chemistry and without coordinates."""
     if molecules.bond_offsets is None:
         raise InputError("these molecules have no bonds; take them from a file with bonds, or have them perceived")
@@ -112,3 +123,24 @@ def perceive(z: NDArray[np.uint8], xyz: NDArray[np.float32], charge: int) -> Mol
     except (ValueError, RuntimeError):
         return None
     return mol
+
+
+def perceived(molecules: Molecules) -> tuple[Molecules, int]:
+    """Bonds that DetermineBonds reads out of the coordinates of neutral molecules, and how many it fails on.
+
+    Those stay without any bond: they are judged as atoms that lie apart.
+    """
+    records: list[Record] = []
+    failed = 0
+    for i in range(len(molecules)):
+        span = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
+        mol = perceive(molecules.z[span], molecules.xyz[span], 0)
+        if mol is None:
+            failed += 1
+            z = molecules.z[span].tolist()
+            records.append(Record(z, molecules.xyz[span], [0] * len(z), [0] * len(z), ()))
+        else:
+            records.append(record_of(mol))
+    made = gather(records)
+    kept = {name: getattr(molecules, name) for name in ("properties", "smiles", "names", "split")}
+    return replace(made, **kept), failed
