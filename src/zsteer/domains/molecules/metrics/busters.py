@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import rdBase
 
-from zsteer.domains.molecules.chemistry import Mol, with_hydrogens
+from zsteer.domains.molecules.chemistry import Mol, to_rdkit, with_hydrogens
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.metrics.chemist import conformer_of, mols, unchecked
+from zsteer.domains.molecules.metrics.chemist import conformer_of, mols
 from zsteer.errors import MissingExtraError
 
 __all__ = ["Busted", "busted"]
@@ -79,7 +79,7 @@ def _handed(molecules: Molecules) -> list[Mol]:
     for i, mol in enumerate(mols(molecules)):
         xyz = np.nan_to_num(molecules.xyz[molecules.offsets[i] : molecules.offsets[i + 1]], posinf=0.0, neginf=0.0)
         if isinstance(mol, str):
-            made.append(conformer_of(unchecked(molecules, i), xyz).GetMol())
+            made.append(conformer_of(to_rdkit(molecules, i), xyz))
         else:
             made.append(with_hydrogens(conformer_of(mol, xyz)))
     return made

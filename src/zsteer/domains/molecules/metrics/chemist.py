@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
-from rdkit.Geometry import Point3D
 
-from zsteer.domains.molecules.chemistry import Mol, Record, gather, record_of
+from zsteer.domains.molecules.chemistry import Mol, Record, gather, record_of, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
 from zsteer.errors import InputError
 
@@ -26,16 +25,14 @@ __all__ = [
     "perceive",
     "perceived",
     "smiles_of",
-    "unchecked",
 ]
 
-_TYPES = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 _TRIES = 2000
 """Assignments of bond orders that are tried before a molecule counts as failed."""
 
 
 def mols(molecules: Molecules, *, completed: bool = False) -> Iterator[Mol | str]:
-    """Molecules as RDKit has them, sanitised; the reason where that fails.
+    """Molecules as RDKit has them, with their coordinates, sanitised; the reason where that fails.
 
     Args:
         molecules: with bonds.
@@ -44,43 +41,17 @@ def mols(molecules: Molecules, *, completed: bool = False) -> Iterator[Mol | str
     Raises:
         InputError: if there are no bonds.
     """
-    for i in range(len(molecules)):
-        mol = unchecked(molecules, i, completed=completed)
-        try:
-            Chem.SanitizeMol(mol)
-        except ValueError as error:
-            yield " ".join(str(error).split())
-        else:
-            yield mol
-
-
-def unchecked(molecules: Molecules, i: int, *, completed: bool = False) -> Mol:
-    """Molecule i without any check of its chemistry and without coordinates."""
     if molecules.bond_offsets is None:
         raise InputError("these molecules have no bonds; take them from a file with bonds, or have them perceived")
-    atoms = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
-    rows = slice(int(molecules.bond_offsets[i]), int(molecules.bond_offsets[i + 1]))
-    mol = Chem.RWMol()
-    charge, hydrogens = molecules.charge[atoms].tolist(), molecules.hydrogens[atoms].tolist()
-    for z, q, count in zip(molecules.z[atoms].tolist(), charge, hydrogens, strict=True):
-        atom = Chem.Atom(z)
-        if q:
-            atom.SetFormalCharge(q)
-        if count:
-            atom.SetNumExplicitHs(count)
-        if not completed:
-            atom.SetNoImplicit(True)
-        mol.AddAtom(atom)
-    for (a, b), order in zip(molecules.bonds[rows].tolist(), molecules.order[rows].tolist(), strict=True):
-        mol.AddBond(a, b, _TYPES[order])
-    return mol
+    for i in range(len(molecules)):
+        mol = to_rdkit(molecules, i, completed=completed)
+        yield sanitised(mol) or mol
 
 
 def conformer_of(mol: Mol, xyz: NDArray[np.floating]) -> Mol:
     """The molecule with these coordinates and no others. [angstrom]"""
     made = Chem.Conformer(len(xyz))
-    for i, point in enumerate(xyz.tolist()):
-        made.SetAtomPosition(i, Point3D(*point))
+    made.SetPositions(np.asarray(xyz, np.float64))
     mol.RemoveAllConformers()
     mol.AddConformer(made)
     return mol
