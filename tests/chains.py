@@ -55,4 +55,18 @@ VARIANTS = {
     "aromatic": {"bonds": ("none", "single", "double", "triple", "aromatic")},
     "categorical": {"features": "categorical", **CONDITIONS},
     "atoms alone": {"bonds": (), "hydrogens": "explicit"},
+    "the lecture's": {
+        "bonds": (),
+        "hydrogens": "explicit",
+        "unit": 1.0,
+        "scale": 0.25,
+        "numbers": 0.1,
+        "schedule": "polynomial",
+        "gap": 1e-5,
+        "target": "eps",
+        "early": 1.0,
+        "again": False,
+        "net": "egnn",
+        **CONDITIONS,
+    },
 }
