@@ -216,7 +216,7 @@ def _rings(rows: Mapping[str, _Row]) -> Table:
     for name, row in rows.items():
         counts, valid = rings(row.found), row.found.valid
         per = [row.draws.ratio(counts[:, k] * valid, valid) for k in range(len(RINGS))]
-        cells.append([name, *per, bare(row.draws.ratio(counts.any(1), valid)), int(valid.sum())])
+        cells.append([name, *per, bare(row.draws.ratio(counts.sum(1) > 0, valid)), int(valid.sum())])
     notes = ["rings of each size in a valid molecule (smallest set of smallest rings); last: molecules with any ring"]
     return Table(
         "Rings per molecule", ["set", *[f"{size}-ring" for size in RINGS], "with rings", "n valid"], cells, notes

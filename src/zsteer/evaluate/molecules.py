@@ -24,7 +24,7 @@ from zsteer.evaluate.report import Cell, Interval, Report, Table
 
 __all__ = ["ROWS", "Sets", "bare", "edm_2022", "names_cells", "percent", "plain"]
 
-ROWS = ("samples", "data", "shuffled")
+ROWS: Sequence[str] = ("samples", "data", "shuffled")
 FEWEST = 10
 """Molecules on each side, at least."""
 

@@ -42,7 +42,7 @@ class Busted:
     @property
     def everything(self) -> NDArray[np.bool_]:
         """Molecules that pass every check."""
-        return self.passed.all(1)
+        return np.array(self.passed.all(1), bool)
 
 
 def busted(molecules: Molecules, *, fast: bool = False) -> Busted:
