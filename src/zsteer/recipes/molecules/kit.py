@@ -26,6 +26,7 @@ from zsteer.steer.guide import ToValue
 
 __all__ = ["MoleculeDesigns", "MoleculeKit", "formula"]
 
+
 @dataclass(frozen=True)
 class MoleculeDesigns:
     """Molecules with the verdict of valence on each.
