@@ -188,7 +188,7 @@ def test_a_table_beside_an_sd_file(tmp_path, drugs):
 
 def pdb(rows):
     return "".join(
-        f"ATOM  {i:5d}  {name:<3} {residue:>3} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 10.00          {name[0]:>2}\n"
+        f"ATOM  {i:5d}  {name:<3} {residue:>3} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 10.00{'':10}{name[0]:>2}\n"
         for i, (name, residue, number, x, y, z) in enumerate(rows, 1)
     )
 
@@ -212,10 +212,8 @@ def test_ligand_and_pocket(tmp_path, drugs):
     # The residue near the ligand comes whole, the far one and the water not at all.
     pocket = found.pockets[0]
     assert pocket.atoms.tolist() == ["CA", "CB"] and pocket.residues.tolist() == ["LEU", "LEU"]
-    assert (
     assert pocket.numbers.tolist() == ["36", "36"] and pocket.chains.tolist() == ["A", "A"]
     assert pocket.z.tolist() == [6, 6]
-    )
     assert found.counts.lines() == ["ligands: 1", "with a pocket, usable: 1"]
     assert len(read_molecules(tmp_path / "set")) == 1
 
