@@ -16,9 +16,10 @@ __all__ = ["run"]
 class Convert:
     """Turn molecules into another kind of file: zsteer convert IN OUT.
 
-    The endings say the kinds. Read: .sdf .mol .xyz .extxyz .smi .csv .tsv .npz; written: .sdf .xyz .extxyz .smi .csv
-    .npz; text also with .gz. An .npz is the prepared container that training opens at once. SMILES get a geometry by
-    ETKDGv3 and MMFF94; that work goes on where it was when the same command is started again.
+    The endings say the kinds. Read: .sdf .mol .xyz .extxyz .smi .csv .tsv .npz, the QM9 archive, folders of ligands
+    beside pockets; written: .sdf .xyz .extxyz .smi .csv .npz; text also with .gz. An .npz is the prepared container
+    that training opens at once. SMILES get a geometry by ETKDGv3 and MMFF94; that work goes on where it was when the
+    same command is started again.
     """
 
     limit: int | None = None
@@ -33,6 +34,8 @@ class Convert:
     """Leave out records that cannot be used, count and name them."""
     heavy: bool = False
     """Heavy atoms alone; hydrogens become a number on them."""
+    perceive: bool = False
+    """Take bonds from SMILES that fit the geometry, or from the geometry alone, instead of from the file."""
     overwrite: bool = False
     """Replace a file that exists."""
     json: bool = False
@@ -62,6 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         limit=command.limit,
         seed=command.seed,
         max_heavy=command.max_heavy,
+        perceive=command.perceive,
     )
     work = goal.with_name(f".{goal.name}.parts")
     found = read(source, how, embedder=_embedder(command, work))

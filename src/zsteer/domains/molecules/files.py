@@ -1,8 +1,8 @@
 """Molecules in and out by file ending: ``.sdf``, ``.xyz``, ``.extxyz``, ``.smi``, ``.csv`` and ``.npz``.
 
 Text may be compressed (``.gz``). An ``.npz`` is a prepared container or a set of the data folder. SMILES get a geometry
-when they are read. Reading is checked unless told otherwise: records that nothing can be learnt from are errors, or are
-left out and counted with ``skip_invalid``.
+when they are read. The QM9 archive and folders of ligands in pockets are read too. Reading is checked unless told
+otherwise: records that nothing can be learnt from are errors, or are left out and counted with ``skip_invalid``.
 """
 
 import csv
@@ -10,7 +10,7 @@ import gzip
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zsteer.core.files import check_free, new_file
@@ -19,7 +19,10 @@ from zsteer.domains.molecules.chemistry import gather, place_hydrogens, sanitise
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.data import is_folder_npz, read_folder_npz
 from zsteer.domains.molecules.embed import Embedded, Limits, embed
+from zsteer.domains.molecules.fit import perceived
+from zsteer.domains.molecules.pockets import read_complexes
 from zsteer.domains.molecules.prepared import about, is_prepared, open_prepared, save_prepared
+from zsteer.domains.molecules.qm9 import beside_sdf, is_qm9_archive, read_qm9
 from zsteer.domains.molecules.sdf import read_sdf, sdf_blocks, settle_hydrogens
 from zsteer.domains.molecules.smiles import Row, choose, read_smiles
 from zsteer.domains.molecules.xyz import read_xyz, xyz_frames
@@ -48,6 +51,7 @@ class Reading:
         limit: take a random subset of at most this many records.
         seed: of the subset and of geometries.
         max_heavy: heavy atoms at most, where SMILES get a geometry.
+        perceive: take bonds from SMILES that fit the geometry, or from the geometry, instead of from the file.
     """
 
     skip_invalid: bool = False
@@ -56,6 +60,7 @@ class Reading:
     limit: int | None = None
     seed: int = 0
     max_heavy: int = 38
+    perceive: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,18 +132,55 @@ def read(path: str | Path, how: Reading, *, embedder: Embedder | None = None) ->
             f"{path}: a pickle can run any program when it is opened, so none is read; write its content as .sdf, or "
             "its SMILES and splits as .csv, with the program that made it"
         )
-    if kind not in READS:
+    archive = path.is_dir() or ".tar" in path.suffixes or path.suffix == ".tgz"
+    if kind not in READS and not archive:
         raise InputError(f"{path}: cannot tell the format from the ending; expected one of {' '.join(READS)}")
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: there is no such file")
-    found = _list(path, how, embedder) if kind in _LISTS else _npz(path, how) if kind == ".npz" else _text(path, how)
+    if archive:
+        found = _archive(path, how)
+    else:
+        found = (
+            _list(path, how, embedder) if kind in _LISTS else _npz(path, how) if kind == ".npz" else _text(path, how)
+        )
+    if how.perceive:
+        found = _perceived(path, found, how)
     if not len(found.molecules):
         first = f"; the first: {found.problems[0].line}" if found.problems else ""
         raise InputError(f"{path}: no usable molecule{first}")
-    if not how.heavy:
+    if how.heavy and found.molecules.bond_offsets is None:
+        raise InputError(
+            f"{path}: hydrogens are counted along bonds, which are not known; pass --perceive to find them"
+        )
+    return replace(found, molecules=found.molecules.heavy()) if how.heavy else found
+
+
+def _archive(path: Path, how: Reading) -> Loaded:
+    """The archive of QM9, or the ligands of a folder of pockets."""
+    if is_qm9_archive(path):
+        molecules, problems, counts = read_qm9(path)
+        raise_first(path, problems, skip_invalid=how.skip_invalid)
+        return _subset(Loaded(molecules, problems, counts), how)
+    found = read_complexes(path, skip_invalid=how.skip_invalid)
+    return _subset(Loaded(found.ligands, found.problems, found.counts), how)
+
+
+def _perceived(path: Path, found: Loaded, how: Reading) -> Loaded:
+    molecules, problems = perceived(found.molecules)
+    raise_first(path, problems, skip_invalid=how.skip_invalid)
+    return Loaded(molecules, [*found.problems, *problems], found.counts.then("bonds were found", len(molecules)))
+
+
+def _subset(found: Loaded, how: Reading) -> Loaded:
+    """A random subset, where there is a limit."""
+    if how.limit is None:
         return found
-    heavy = found.molecules.heavy() if found.molecules.bond_offsets is not None else found.molecules
-    return Loaded(heavy, found.problems, found.counts)
+    molecules = found.molecules.take(choose(range(len(found.molecules)), how.limit, how.seed))
+    return replace(
+        found,
+        molecules=molecules,
+        counts=found.counts.then(f"random subset of at most {how.limit:,}", len(molecules)),
+    )
 
 
 def _text(path: Path, how: Reading) -> Loaded:
@@ -148,13 +190,16 @@ def _text(path: Path, how: Reading) -> Loaded:
         records, problems = read_sdf(path, checked=how.checked)
         good, open_valences = settle_hydrogens(records, checked=how.checked, heavy=how.heavy)
         problems = sorted([*problems, *open_valences], key=lambda one: one.record)
+        values = beside_sdf(path, len(records) + len(problems) - len(open_valences))
+        if values:
+            joined = [(n, replace(one, properties={**one.properties, **values[n - 1]})) for n, one in good]
+            good = joined
     counts = Counts((("records", len(good) + len(problems)),)).then("usable", len(good))
     raise_first(path, problems, skip_invalid=how.skip_invalid)
-    chosen = choose([number for number, _ in good], how.limit, how.seed)
-    records = [good[place][1] for place in chosen]
-    if how.limit is not None:
-        counts = counts.then(f"random subset of at most {how.limit:,}", len(records))
-    return Loaded(gather(records), problems, counts)
+    if not good:
+        first = f"; the first: {problems[0].line}" if problems else ""
+        raise InputError(f"{path}: no usable molecule{first}")
+    return _subset(Loaded(gather([record for _, record in good]), problems, counts), how)
 
 
 def _npz(path: Path, how: Reading) -> Loaded:
@@ -166,10 +211,7 @@ def _npz(path: Path, how: Reading) -> Loaded:
         about(path)  # says what is wrong with it
         raise InputError(f"{path}: neither a prepared container nor a set of the data folder")
     counts = Counts((("molecules", len(molecules)),))
-    if how.limit is None:
-        return Loaded(molecules, (), counts)
-    molecules = molecules.take(choose(range(len(molecules)), how.limit, how.seed))
-    return Loaded(molecules, (), counts.then(f"random subset of at most {how.limit:,}", len(molecules)))
+    return _subset(Loaded(molecules, (), counts), how)
 
 
 def _list(path: Path, how: Reading, embedder: Embedder | None) -> Loaded:

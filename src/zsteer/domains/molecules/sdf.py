@@ -16,7 +16,7 @@ import numpy as np
 from rdkit import Chem
 
 from zsteer.domains.molecules.checks import Problem
-from zsteer.domains.molecules.chemistry import Record, record_of, sanitised, to_rdkit
+from zsteer.domains.molecules.chemistry import Mol, Record, record_of, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.judge import Fault, coordinates_fault, depiction_fault, graph_fault
 from zsteer.errors import InputError
@@ -103,6 +103,10 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
     mol: Any = Chem.MolFromMolBlock(block + end + "\n", sanitize=False, removeHs=False)
     if mol is None:
         return Fault("unreadable record", _why(block))
+    if any(one.HasQuery() for one in (*mol.GetAtoms(), *mol.GetBonds())):
+        mol = _without_queries(mol)
+        if mol is None:
+            return Fault("query record", "an atom may be one of several elements; expected one molecule")
     xyz = mol.GetConformer().GetPositions() if mol.GetNumConformers() else np.zeros((0, 3))
     stated = tuple(atom.GetNumExplicitHs() for atom in mol.GetAtoms())
     if checked:
@@ -123,6 +127,25 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
     except InputError as error:
         return Fault("unreadable bond", str(error))
     return SdfRecord(number, record, stated)
+
+
+def _without_queries(mol: Mol) -> Mol | None:
+    """The molecule behind a record with query fields, as some programs write them; None where an atom is a choice."""
+    plain: Any = Chem.RWMol()
+    for atom in mol.GetAtoms():
+        if atom.HasQuery() and "AtomOr" in atom.DescribeQuery():
+            return None
+        own = Chem.Atom(atom.GetAtomicNum())
+        own.SetFormalCharge(atom.GetFormalCharge())
+        own.SetNumRadicalElectrons(atom.GetNumRadicalElectrons())
+        own.SetIsAromatic(atom.GetIsAromatic())
+        plain.AddAtom(own)
+    for bond in mol.GetBonds():
+        count = plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondType())
+        plain.GetBondWithIdx(count - 1).SetIsAromatic(bond.GetIsAromatic())
+    for place in mol.GetConformers():
+        plain.AddConformer(place)
+    return plain.GetMol()
 
 
 def _why(block: str) -> str:
