@@ -74,7 +74,7 @@ def test_its_equations_by_loops():
     u, v = layer.of_atom(normal).split([10, 10], -1)
     gathered, force = torch.zeros(n, 10, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)
     after = []
-    for p, (i, j) in enumerate((i, j) for i in range(n) for j in range(i + 1, n)):
+    for p, (i, j) in enumerate(torch.combinations(torch.arange(n)).tolist()):
         d = (x[0, i] - x[0, j]).norm()
         near = net.spread((d**2 + 1e-8).sqrt().reshape(1, 1))[0, 0]
         z = silu(layer.of_pair(torch.cat([layer.pair_norm(edge[p]), near])) + u[i] + u[j] + shift)

@@ -1,5 +1,6 @@
 """``zsteer convert``: molecules from one kind of file to another, with the counts of everything left out."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ __all__ = ["run"]
 class Convert:
     """Turn molecules into another kind of file: zsteer convert IN OUT.
 
-    The endings say the kinds: .sdf .smi .csv .xyz .extxyz .npz (.gz too for text). SMILES get a geometry by ETKDGv3
-    and MMFF94 where OUT needs one; that work goes on where it was when it is started again.
+    The endings say the kinds. Read: .sdf .mol .xyz .extxyz .smi .csv .tsv .npz, the QM9 archive, folders of ligands
+    beside pockets; written: .sdf .xyz .extxyz .smi .csv .npz; text also with .gz. An .npz is the prepared container
+    that training opens at once. SMILES get a geometry by ETKDGv3 and MMFF94; that work goes on where it was when the
+    same command is started again.
     """
 
     limit: int | None = None
@@ -30,25 +33,13 @@ class Convert:
     skip_invalid: bool = False
     """Leave out records that cannot be used, count and name them."""
     heavy: bool = False
-    """Write heavy atoms alone; hydrogens become a number on them."""
+    """Heavy atoms alone; hydrogens become a number on them."""
+    perceive: bool = False
+    """Take bonds from SMILES that fit the geometry, or from the geometry alone, instead of from the file."""
     overwrite: bool = False
     """Replace a file that exists."""
-
-
-def _runner(workers: int) -> Callable[[Sequence[Any]], Iterator[tuple[int, str]]]:
-    """What makes geometries: this process, or a pool that outlives a crash."""
-    from zsteer.domains.molecules.embed import serial
-    from zsteer.scoring.pool import Pool
-    from zsteer.train.threads import free_threads
-
-    count = workers or free_threads()
-
-    def pooled(tasks: Sequence[Any]) -> Iterator[tuple[int, str]]:
-        with Pool("zsteer.domains.molecules.embed:embed_part", workers=count) as pool:
-            for number, outcome in pool.stream(tasks):
-                yield number, outcome.status
-
-    return serial if count == 1 else pooled
+    json: bool = False
+    """Print the counts as JSON."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,32 +54,75 @@ def run(arguments: Sequence[str]) -> int:
     if command.workers < 0 or (command.limit is not None and command.limit < 1) or command.max_heavy < 1:
         raise SettingsError("zsteer convert: --limit and --max-heavy are at least 1, --workers at least 0")
     from zsteer.core.files import check_free
-
-    check_free(goal, overwrite=command.overwrite)
     from zsteer.domains.molecules.checks import summary
-    from zsteer.domains.molecules.embed import Limits, embed
-    from zsteer.domains.molecules.prepared import save_prepared
-    from zsteer.domains.molecules.smiles import choose, read_smiles
+    from zsteer.domains.molecules.files import Reading, check_ending, read, write_molecules
 
-    rows = read_smiles(source)
-    chosen = [rows[i] for i in choose([row.row for row in rows], command.limit, command.seed)]
+    check_ending(goal)
+    check_free(goal, overwrite=command.overwrite)
+    how = Reading(
+        skip_invalid=command.skip_invalid,
+        heavy=command.heavy,
+        limit=command.limit,
+        seed=command.seed,
+        max_heavy=command.max_heavy,
+        perceive=command.perceive,
+    )
     work = goal.with_name(f".{goal.name}.parts")
-    from zsteer.cli.show import Progress
-
-    with Progress("embedding") as progress:
-        found = embed(
-            chosen,
-            Limits(max_heavy=command.max_heavy, seed=command.seed),
-            work,
-            skip_invalid=command.skip_invalid,
-            run=_runner(command.workers),
-            watch=progress.update,
-        )
-    counts = [f"{source.name}: {len(rows):,} rows", *found.counts.lines(), *summary(found.problems)]
-    molecules = found.molecules.heavy() if command.heavy else found.molecules
-    save_prepared(goal, molecules, notes=counts, overwrite=command.overwrite)
-    import shutil
-
-    shutil.rmtree(work)
-    print("\n".join([*counts, f"{goal}: {len(molecules):,} molecules, {len(molecules.z):,} atoms"]))
+    found = read(source, how, embedder=_embedder(command, work))
+    lines = [*found.counts.lines(), *summary(found.problems)]
+    lost = write_molecules(
+        goal, found.molecules, hydrogens=not command.heavy, overwrite=command.overwrite, notes=[source.name, *lines]
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    _report(command, [source.name, *lines, *summary(lost)], goal, found.molecules)
     return 0
+
+
+def _report(command: Convert, lines: Sequence[str], goal: Path, molecules: Any) -> None:
+    said: dict[str, Any] = {
+        "file": str(goal),
+        "molecules": len(molecules),
+        "atoms": len(molecules.z),
+        "digest": molecules.digest(),
+    }
+    if command.json:
+        import json
+
+        print(json.dumps({**said, "counts": list(lines)}, indent=1, ensure_ascii=False))
+        return
+    print("\n".join(lines))
+    print(f"{goal}: {len(molecules):,} molecules, {len(molecules.z):,} atoms, content {said['digest'][:12]}")
+
+
+def _embedder(command: Convert, work: Path) -> Callable[[Sequence[Any]], Any]:
+    """What makes geometries: this process, or a pool of workers that outlives the crash of one."""
+
+    def made(rows: Sequence[Any]) -> Any:
+        from zsteer.cli.show import Progress
+        from zsteer.domains.molecules.embed import Limits, embed, serial
+        from zsteer.train.threads import free_threads
+
+        count = command.workers or free_threads()
+        limits = Limits(max_heavy=command.max_heavy, seed=command.seed)
+        with Progress("geometries", quiet=command.json) as progress:
+            return embed(
+                rows,
+                limits,
+                work,
+                skip_invalid=command.skip_invalid,
+                run=serial if count == 1 else _pooled(count),
+                watch=progress.update,
+            )
+
+    return made
+
+
+def _pooled(workers: int) -> Callable[[Sequence[Any]], Iterator[tuple[int, str]]]:
+    from zsteer.scoring.pool import Pool
+
+    def run_all(tasks: Sequence[Any]) -> Iterator[tuple[int, str]]:
+        with Pool("zsteer.domains.molecules.embed:embed_part", workers=workers) as pool:
+            for number, outcome in pool.stream(tasks):
+                yield number, outcome.status
+
+    return run_all

@@ -13,6 +13,7 @@ from torch import nn
 from zsteer.core.artifact import Settings
 from zsteer.core.protocols import Noise
 from zsteer.maths.schedules import Schedule
+from zsteer.nets.egnn import EGNN, EGNNSettings
 from zsteer.nets.pairs import PairNet, PairNetSettings, pairs
 from zsteer.noise.categorical import Categorical
 from zsteer.noise.centred import Centred
@@ -126,8 +127,6 @@ def net_of(settings: EDMSettings) -> nn.Module:
     s, kinds, bonds = settings, len(settings.kinds), len(settings.bonds)
     seen = 2 if s.again else 1
     if s.net == "egnn":
-        from zsteer.nets.egnn import EGNN, EGNNSettings
-
         out = kinds + int(s.numbers > 0)
         return EGNN(EGNNSettings(features=out + context_of(s), out=out, width=s.width, layers=s.layers))
     return PairNet(

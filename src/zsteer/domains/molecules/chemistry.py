@@ -6,7 +6,7 @@ stands, however broken, and only :func:`sanitised` judges it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ __all__ = [
     "gather",
     "graphs_of",
     "parse_smiles",
+    "place_hydrogens",
     "record_of",
     "sanitised",
+    "smiles_of",
     "to_rdkit",
     "with_hydrogens",
 ]
@@ -63,7 +65,7 @@ class Record:
     split: str = ""
 
 
-_ORDERS = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
+_ORDERS = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3, Chem.BondType.AROMATIC: 1}
 
 
 def parse_smiles(smiles: str) -> Mol | str:
@@ -84,10 +86,15 @@ def with_hydrogens(mol: Mol) -> Mol:
     return Chem.AddHs(mol, addCoords=mol.GetNumConformers() > 0)
 
 
-def sanitised(mol: Mol) -> str:
-    """Sanitise a molecule in place: valences, rings, aromaticity; the reason if that fails, else an empty word."""
+def sanitised(mol: Mol, *, repair: bool = True) -> str:
+    """Sanitise a molecule in place: valences, rings, aromaticity; the reason if that fails, else an empty word.
+
+    Args:
+        mol: a molecule.
+        repair: let RDKit rewrite groups that are often written with a wrong valence, as a nitro group with two N=O.
+    """
     try:
-        Chem.SanitizeMol(mol)
+        Chem.SanitizeMol(mol, Chem.SANITIZE_ALL if repair else Chem.SANITIZE_ALL & ~Chem.SANITIZE_CLEANUP)
     except ValueError as error:
         return " ".join(str(error).split())
     return ""
@@ -183,6 +190,38 @@ def _add_bonds(mol: Mol, molecules: Molecules, rows: slice) -> None:
             mol.GetAtomWithIdx(b).SetIsAromatic(True)
         else:
             mol.AddBond(a, b, _KINDS[one])
+
+
+def place_hydrogens(molecules: Molecules) -> tuple[Molecules, Sequence[str]]:
+    """Make counted hydrogens atoms, with coordinates that fit their neighbours.
+
+    Returns:
+        The molecules, and for each the reason why its hydrogens could not be placed, or an empty word; one that cannot
+        be sanitised stays as it is.
+    """
+    if not bool((molecules.hydrogens > 0).any()):
+        return molecules, [""] * len(molecules)
+    records: list[Record] = []
+    reasons: list[str] = []
+    for i in range(len(molecules)):
+        mol = to_rdkit(molecules, i)
+        reason = sanitised(mol)
+        reasons.append(reason)
+        records.append(record_of(to_rdkit(molecules, i) if reason else with_hydrogens(mol)))
+    words = {name: getattr(molecules, name) for name in ("smiles", "names", "split")}
+    return replace(gather(records), properties=molecules.properties, **words), reasons
+
+
+def smiles_of(mol: Mol) -> str:
+    """Canonical SMILES of a sanitised molecule with its hydrogens folded in, and the stereo that its coordinates show.
+
+    Args:
+        mol: sanitised; with a conformer, its stereo is taken from that.
+    """
+    copy = Chem.Mol(mol)
+    if copy.GetNumConformers():
+        Chem.AssignStereochemistryFrom3D(copy)
+    return Chem.MolToSmiles(Chem.RemoveHs(copy))
 
 
 def from_rdkit(mols: Iterable[Mol]) -> Molecules:

@@ -6,49 +6,15 @@ reason beside it.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
 
+from zsteer.domains.molecules.chemistry import sanitised, smiles_of, to_rdkit
 from zsteer.domains.molecules.container import Molecules
 from zsteer.errors import InputError
 
 __all__ = ["completed"]
-
-_TYPES = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
-
-
-def _as_it_came(molecules: Molecules, i: int) -> Any:
-    """Molecule i without any check; atoms take the hydrogens that their valence leaves room for."""
-    atoms = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
-    ends = molecules.bond_offsets
-    rows = slice(int(ends[i]), int(ends[i + 1])) if ends is not None else slice(0)
-    mol = Chem.RWMol()
-    for z, charge, count in zip(
-        molecules.z[atoms].tolist(), molecules.charge[atoms].tolist(), molecules.hydrogens[atoms].tolist(), strict=True
-    ):
-        atom = Chem.Atom(z)
-        atom.SetFormalCharge(charge)
-        atom.SetNumExplicitHs(count)
-        mol.AddAtom(atom)
-    for (a, b), order, aromatic in zip(
-        molecules.bonds[rows].tolist(), molecules.order[rows].tolist(), molecules.aromatic[rows].tolist(), strict=True
-    ):
-        mol.AddBond(a, b, Chem.BondType.AROMATIC if aromatic else _TYPES[order])
-        if aromatic:
-            for atom in (a, b):
-                mol.GetAtomWithIdx(atom).SetIsAromatic(True)
-    return mol
-
-
-def _checked(mol: Any) -> str:
-    """Sanitise in place; the reason where that fails."""
-    try:
-        Chem.SanitizeMol(mol)
-    except ValueError as error:
-        return " ".join(str(error).split())
-    return ""
 
 
 def completed(molecules: Molecules) -> tuple[Molecules, list[str]]:
@@ -71,14 +37,14 @@ def completed(molecules: Molecules) -> tuple[Molecules, list[str]]:
     smiles: list[str] = []
     with rdBase.BlockLogs():
         for i in range(len(molecules)):
-            mol = _as_it_came(molecules, i)
-            reasons.append(_checked(mol))
+            mol = to_rdkit(molecules, i, completed=True)
+            reasons.append(sanitised(mol, repair=False))
             smiles.append("")
             if reasons[-1]:
                 continue
             pieces = len(Chem.GetMolFrags(mol))
             if pieces == 1:
-                smiles[-1] = Chem.MolToSmiles(mol)
+                smiles[-1] = smiles_of(mol)
             else:
                 reasons[-1] = f"{pieces} pieces"
             own = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))

@@ -7,24 +7,29 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
+from torch import Tensor
 
-from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules import files
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
-from zsteer.errors import CapabilityError, InputError
+from zsteer.errors import InputError
 from zsteer.models.edm import EDM
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.recipes.diffusion.sampling import Guide
-from zsteer.recipes.molecules.sampling import generated, walked_by_size
+from zsteer.recipes.molecules.keep import kept_atoms, known_of
+from zsteer.recipes.molecules.sampling import Guides, generated, taken, unguided, walked_by_size
 from zsteer.recipes.molecules.settings import MoleculeKnobs
 from zsteer.recipes.molecules.shapes import SHAPES, measure_of
 from zsteer.recipes.vectors.kit import SamplesOnly
 from zsteer.steer.guide import ToValue
+from zsteer.steer.keep import KeepAtoms
 
-__all__ = ["MoleculeDesigns", "MoleculeKit", "formula"]
+__all__ = ["TRIES", "MoleculeDesigns", "MoleculeKit", "formula"]
+
+TRIES = 5
+"""Walks for each molecule at most, until one is valid; the share that was valid at the first is told beside."""
 
 
 @dataclass(frozen=True)
@@ -95,56 +100,111 @@ class MoleculeKit(SamplesOnly):
         files.check_ending(path)
 
     def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> MoleculeDesigns:
-        """New molecules.
+        """New molecules; one that is not valid is drawn again, from streams of its own.
 
         Args:
             n: how many.
-            given: values of properties, ``atoms`` for their size, and words about the walk.
+            given: values of properties, ``atoms`` for their size, ``tries`` for each, and words about the walk.
             rng: one stream for each.
         """
-        made, facts = walked_by_size(self.model, n, given, rng)
-        return self._designs(made, facts)
+        return self._designs(n, given, rng)
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> MoleculeDesigns:
-        """New molecules towards values of properties.
+        """Molecules towards values of properties, new ones or around what is kept of given ones.
 
         A shape (asphericity, radius of gyration) is reached by its gradient; other properties by classifier-free
         guidance, for which the model must have learned them.
 
         Args:
-            start: nothing: a given molecule is edited by other models.
-            goal: towards properties with numbers; conditions and words about the walk under ``given``.
-            budget: not read.
+            start: molecules of which a part is kept, or None for new ones.
+            goal: towards properties with numbers; conditions and words about the walk under ``given``; what is kept.
+            budget: ``top`` results for each start.
             knobs: steps, solver and strengths.
             rng: one stream.
 
         Raises:
-            CapabilityError: if molecules are given to start from.
-            InputError: if the model cannot be steered to a property.
+            InputError: if the model cannot be steered to a property, or what is kept and the molecules do not fit.
         """
         if not isinstance(knobs, MoleculeKnobs):
             raise InputError(f"a model of molecules takes MoleculeKnobs, got {type(knobs).__name__}")
-        if start is not None or goal.keep or budget.edits is not None:
-            raise CapabilityError("this model makes new molecules; leave --input, --keep and --max-edits away")
-        del budget
+        if budget.edits is not None or (start is None) != (not goal.keep):
+            raise InputError("--input and --keep belong together: what is kept of which molecules; no --max-edits")
         given: dict[str, object] = {"solver": knobs.solver, "steps": knobs.steps, **goal.given}
         shapes = {name: value for name, value in goal.toward.items() if name in SHAPES}
         learned = {name: value for name, value in goal.toward.items() if name not in SHAPES}
-        self.model.wanted(learned, knobs.number)
+        self.model.wanted(learned, 1)
         if learned:
             given |= {**learned, "scale": given.get("scale", knobs.scale)}
 
         def guides(model: OfSize) -> list[Guide]:
             return [_towards(model, name, value, knobs) for name, value in shapes.items()]
 
-        streams = Streams.of(rng.seed, knobs.number, device=self.device)
-        made, facts = walked_by_size(self.model, knobs.number, given, streams, guides)
-        return self._designs(made, facts)
+        if start is None:
+            return self._designs(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), guides)
+        return self._around(start, (goal, budget), given, rng, guides)
 
-    def _designs(self, made: Batch, facts: Mapping[str, Any]) -> MoleculeDesigns:
+    def _around(
+        self, start: Any, asked: tuple[Goal, Budget], given: Mapping[str, object], rng: Streams, guides: Guides
+    ) -> MoleculeDesigns:
+        """New molecules around what is kept of each start."""
+        goal, budget = asked
+        heavy = start.heavy() if self.model.settings.hydrogens == "implicit" and bool((start.z == 1).any()) else start
+        kept = [known_of(self.model, heavy, i, kept_atoms(heavy, i, goal.keep)) for i in range(len(heavy))]
+        pieces: list[MoleculeDesigns] = []
+        for i, known in enumerate(kept):
+
+            def around(model: OfSize, known: Mapping[str, Tensor] = known) -> list[Guide]:
+                def keep(inner: Denoiser, piece: slice) -> Denoiser:
+                    del piece
+                    return KeepAtoms(inner, known)
+
+                # A shape is that of the whole, and what pulls at it may bend the fragment: it is laid in again.
+                return [keep, *guides(model), keep]
+
+            streams = Streams.of(rng.seed, budget.top, start=i * budget.top, device=self.device)
+            words = {"atoms": int(heavy.sizes[i]), **given}
+            pieces.append(self._designs(budget.top, words, streams, around))
+        joined = Molecules.cat([piece.molecules for piece in pieces])
+        reasons = [reason for piece in pieces for reason in piece.reasons]
+        return MoleculeDesigns(
+            joined, reasons, {"kept": str(dict(goal.keep)), **pieces[-1].facts, "valid": _share(reasons)}
+        )
+
+    def _designs(self, n: int, given: Mapping[str, object], rng: Streams, guides: Guides = unguided) -> MoleculeDesigns:
+        """Walk, and walk again for those that are not valid."""
+        words = dict(given)
+        tries = _whole("tries", words.pop("tries", TRIES if self.model.settings.bonds else 1))
+        made, facts = walked_by_size(self.model, n, words, rng, guides)
         molecules, reasons = generated(made)
-        share = sum(not reason for reason in reasons) / len(reasons)
-        return MoleculeDesigns(molecules, reasons, {**facts, "valid": f"{share:.3f} (whole, and valences hold)"})
+        told = {**facts, "valid": _share(reasons)}
+        for attempt in range(1, tries):
+            bad = [i for i, reason in enumerate(reasons) if reason]
+            if not bad:
+                break
+            rows = torch.tensor(bad)
+            own = {name: taken(value, rows, n) for name, value in words.items()}
+            streams = rng.take(rows.to(rng.ids.device)).child(f"try {attempt}")
+            fresh, why = generated(walked_by_size(self.model, len(bad), own, streams, guides)[0])
+            place = list(range(n))
+            for k, i in enumerate(bad):
+                place[i], reasons[i] = n + k, why[k]
+            molecules = Molecules.cat([molecules, fresh]).take(place)
+            told["valid"] = f"{told['valid'].split(';')[0]}; {_share(reasons)} after {attempt + 1} tries"
+        return MoleculeDesigns(molecules, reasons, told)
+
+
+def _share(reasons: Sequence[str]) -> str:
+    return f"{sum(not reason for reason in reasons) / len(reasons):.3f}"
+
+
+def _whole(name: str, value: object) -> int:
+    try:
+        found = int(str(value))
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise InputError(f"{name} takes a whole number of at least 1, got {value!r}")
+    return found
 
 
 def _towards(model: OfSize, name: str, value: object, knobs: MoleculeKnobs) -> Guide:

@@ -19,7 +19,7 @@ from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_states import atoms_of
 from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked
 
-__all__ = ["WALK", "generated", "walked_by_size"]
+__all__ = ["WALK", "Guides", "generated", "taken", "unguided", "walked_by_size"]
 
 WALK: Mapping[str, object] = {"solver": "ancestral", "steps": 50, "spacing": "log_snr"}
 """The walk where none is asked for: it draws at every step, which mends what it did wrong before."""
@@ -28,13 +28,14 @@ Guides = Callable[[OfSize], list[Guide]]
 """Guides of the molecules of one size."""
 
 
-def _unguided(model: OfSize) -> list[Guide]:
+def unguided(model: OfSize) -> list[Guide]:
+    """No guides."""
     del model
     return []
 
 
 def walked_by_size(
-    model: EDM, n: int, given: Mapping[str, object], rng: Streams, guides: Guides = _unguided
+    model: EDM, n: int, given: Mapping[str, object], rng: Streams, guides: Guides = unguided
 ) -> tuple[Batch, dict[str, Any]]:
     """Molecules of a model; molecule i depends on stream i alone.
 
@@ -69,7 +70,7 @@ def walked_by_size(
     for size in sizes.unique().tolist():
         rows = (sizes == size).nonzero()[:, 0].cpu()
         of_size = model.of_size(size)
-        own = {name: _taken(value, rows, n) for name, value in conditions.items()}
+        own = {name: taken(value, rows, n) for name, value in conditions.items()}
         streams = rng.take(rows.to(rng.ids.device))
         made, facts = walked(of_size, len(rows), {**spoken, **own}, streams, guides=guides(of_size))
         found.append(made.to("cpu"))
@@ -104,8 +105,14 @@ def _warn(model: EDM, wanted: Mapping[int, Float[Tensor, " n"]]) -> None:
             )
 
 
-def _taken(value: object, rows: Int[Tensor, " m"], n: int) -> object:
-    """The values of chosen samples, where there is one for each."""
+def taken(value: object, rows: Int[Tensor, " m"], n: int) -> object:
+    """The values of chosen samples, where there is one for each.
+
+    Args:
+        value: one for all, or one for each of ``n``.
+        rows: which are chosen.
+        n: how many there are.
+    """
     if isinstance(value, Tensor) and value.ndim and len(value) == n:
         return value[rows]
     if isinstance(value, (list, tuple)):

@@ -1,0 +1,236 @@
+"""SD files, V2000 and V3000, record by record: one broken record costs that record and is named by its number.
+
+Hydrogens: where any record of a file has hydrogen atoms, all are expected to have all of theirs, and open valences are
+missing hydrogens (checked) or stay open (as it stands). Where none has, hydrogens are counted from the valences.
+"""
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from zsteer.domains.molecules.checks import Problem
+from zsteer.domains.molecules.chemistry import Mol, Record, record_of, sanitised, to_rdkit
+from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.judge import Fault, coordinates_fault, depiction_fault, graph_fault
+from zsteer.errors import InputError
+
+__all__ = ["SdfRecord", "read_sdf", "records_of", "sdf_blocks", "settle_hydrogens"]
+
+_SPLIT_WORDS = ("train", "val", "test")
+_WORDS = {"smiles": "smiles", "split": "split"}
+
+
+@dataclass(frozen=True)
+class SdfRecord:
+    """A record with what decides about its hydrogens.
+
+    Args:
+        number: in the file, from 1.
+        record: with the hydrogens that valences ask for.
+        stated: hydrogens of each atom that the record itself states.
+    """
+
+    number: int
+    record: Record
+    stated: tuple[int, ...]
+
+    @property
+    def has_hydrogens(self) -> bool:
+        """Whether hydrogens are atoms."""
+        return 1 in self.record.z
+
+
+def records_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Texts of the records of a file, numbered from 1; the last may be cut off.
+
+    Raises:
+        InputError: if the file cannot be read or is not text.
+    """
+    number, lines = 1, list[str]()
+    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("$$$$"):
+                    yield number, "".join(lines)
+                    number, lines = number + 1, []
+                else:
+                    lines.append(line)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: record {number}: not UTF-8 text; is this an SD file?") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if any(line.strip() for line in lines):
+        yield number, "".join(lines)
+
+
+def read_sdf(path: Path, *, checked: bool = True) -> tuple[list[SdfRecord], list[Problem]]:
+    """Records of an SD file, and the problems with the others.
+
+    Args:
+        path: ``.sdf``, ``.sd`` or ``.mol``, also with ``.gz``.
+        checked: refuse broken chemistry, depictions, salts and radicals; otherwise only what cannot be parsed.
+
+    Raises:
+        InputError: if the file cannot be read at all.
+    """
+    good: list[SdfRecord] = []
+    problems: list[Problem] = []
+    for number, text in records_of(path):
+        found = _record(number, text, checked=checked)
+        if isinstance(found, Fault):
+            problems.append(Problem(number, found.kind, found.detail, text.split("\n", 1)[0].strip()))
+        else:
+            good.append(found)
+    return good, problems
+
+
+def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
+    block, end, rest = text.partition("M  END")
+    if not end:
+        return Fault("truncated record", "there is no M  END")
+    mol: Any = Chem.MolFromMolBlock(block + end + "\n", sanitize=False, removeHs=False)
+    if mol is None:
+        return Fault("unreadable record", _why(block))
+    if any(one.HasQuery() for one in (*mol.GetAtoms(), *mol.GetBonds())):
+        mol = _without_queries(mol)
+        if mol is None:
+            return Fault("query record", "an atom may be one of several elements; expected one molecule")
+    xyz = mol.GetConformer().GetPositions() if mol.GetNumConformers() else np.zeros((0, 3))
+    stated = tuple(atom.GetNumExplicitHs() for atom in mol.GetAtoms())
+    if checked:
+        said = block.split("\n")[1:2] != [] and block.split("\n")[1][20:22] == "2D"
+        # Sanitising marks aromatic bonds, and flatness is a matter of the bonds as they are written.
+        flat = depiction_fault(mol, xyz, said=said) if len(xyz) else None
+        fault = coordinates_fault(xyz) or graph_fault(mol) or flat
+        if fault is not None:
+            return fault
+    else:
+        # A copy tells which bonds are aromatic; the molecule itself stays as it stands in the file.
+        judged = Chem.Mol(mol)
+        mol = mol if sanitised(judged, repair=False) else judged
+    tags = _tags(rest)
+    name = block.split("\n", 1)[0].strip()
+    try:
+        record = record_of(mol, name=name, **_about(tags))
+    except InputError as error:
+        return Fault("unreadable bond", str(error))
+    return SdfRecord(number, record, stated)
+
+
+def _without_queries(mol: Mol) -> Mol | None:
+    """The molecule behind a record with query fields, as some programs write them; None where an atom is a choice."""
+    plain: Any = Chem.RWMol()
+    for atom in mol.GetAtoms():
+        if atom.HasQuery() and "AtomOr" in atom.DescribeQuery():
+            return None
+        own = Chem.Atom(atom.GetAtomicNum())
+        own.SetFormalCharge(atom.GetFormalCharge())
+        own.SetNumRadicalElectrons(atom.GetNumRadicalElectrons())
+        own.SetIsAromatic(atom.GetIsAromatic())
+        plain.AddAtom(own)
+    for bond in mol.GetBonds():
+        count = plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondType())
+        plain.GetBondWithIdx(count - 1).SetIsAromatic(bond.GetIsAromatic())
+    for place in mol.GetConformers():
+        plain.AddConformer(place)
+    return plain.GetMol()
+
+
+def _why(block: str) -> str:
+    """The likeliest reason why RDKit cannot read a record, from its counts line."""
+    lines = block.split("\n")
+    counts = lines[3] if len(lines) > 3 else ""
+    if "V3000" in counts:
+        return "the V3000 block is not whole"
+    try:
+        atoms, bonds = int(counts[:3]), int(counts[3:6])
+    except ValueError:
+        return f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
+    if len(lines) - 4 < atoms + bonds:
+        return f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
+    return "an atom or bond line is not as the format says"
+
+
+def _tags(text: str) -> dict[str, str]:
+    """Data items behind the structure: name to text."""
+    tags: dict[str, str] = {}
+    name = None
+    for line in text.split("\n"):
+        if line.startswith(">") and "<" in line:
+            name = line[line.index("<") + 1 :].rsplit(">", 1)[0]
+            tags[name] = ""
+        elif name is not None and line.strip():
+            tags[name] = f"{tags[name]}\n{line}" if tags[name] else line
+        elif not line.strip():
+            name = None
+    return tags
+
+
+def _about(tags: Mapping[str, str]) -> dict[str, object]:
+    numbers: dict[str, float] = {}
+    words: dict[str, str] = {}
+    for name, text in tags.items():
+        if name.lower() in _WORDS and not (name.lower() == "split" and text.strip() not in _SPLIT_WORDS):
+            words[_WORDS[name.lower()]] = text.strip()
+            continue
+        try:
+            numbers[name] = float(text)
+        except ValueError:
+            continue  # words beside the known ones have no place in a set
+    return {"properties": numbers, **words}
+
+
+def settle_hydrogens(
+    records: list[SdfRecord], *, checked: bool, heavy: bool
+) -> tuple[list[tuple[int, Record]], list[Problem]]:
+    """Decide for a whole file what an open valence means (see the module).
+
+    Args:
+        records: of one file.
+        checked: open valences beside hydrogen atoms are problems.
+        heavy: hydrogens will be numbers anyway, so that none is missing.
+    """
+    atoms_somewhere = any(one.has_hydrogens for one in records)
+    good: list[tuple[int, Record]] = []
+    problems: list[Problem] = []
+    for one in records:
+        open_valences = sum(one.record.hydrogens)
+        if heavy or not atoms_somewhere or not open_valences:
+            good.append((one.number, one.record))
+        elif checked:
+            detail = f"{open_valences} of them; pass --heavy to count them, or add them"
+            problems.append(Problem(one.number, "missing hydrogens", detail, one.record.name))
+        else:
+            good.append((one.number, replace(one.record, hydrogens=list(one.stated))))
+    return good, problems
+
+
+def sdf_blocks(molecules: Molecules) -> Iterator[str]:
+    """Texts of the records, with SMILES, split and properties as data items; V3000 beyond 999 atoms."""
+    for i in range(len(molecules)):
+        mol = to_rdkit(molecules, i)
+        if molecules.names is not None:
+            mol.SetProp("_Name", str(molecules.names[i]).replace("\n", " "))
+        # Stereo follows from the coordinates; bonds are kekulised already where they can be.
+        block = Chem.MolToMolBlock(mol, includeStereo=False, kekulize=False)
+        yield block + _items(molecules, i) + "$$$$\n"
+
+
+def _items(molecules: Molecules, i: int) -> str:
+    items = {name: f"{value[i]:.9g}" for name, value in molecules.properties.items() if not math.isnan(value[i])}
+    for name, words in (("smiles", molecules.smiles), ("split", molecules.split)):
+        if words is not None and str(words[i]):
+            items[name] = str(words[i])
+    return "".join(f">  <{name}>\n{value}\n\n" for name, value in items.items())
