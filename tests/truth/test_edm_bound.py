@@ -8,7 +8,7 @@ import torch
 from tests.composite import Molecule, product
 
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Prediction
+from zsteer.core.protocols import Likelihood, Prediction
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError, InputError
 from zsteer.maths.diffusion import log_normal_mass
@@ -16,7 +16,7 @@ from zsteer.maths.geometry import rotation
 from zsteer.maths.schedules import Schedule
 from zsteer.models import bound as plain
 from zsteer.models.edm import EDM
-from zsteer.models.edm_bound import Reading, bound, molecule_bound, readings_of
+from zsteer.models.edm_bound import Reading, bound, readings_of
 from zsteer.models.edm_settings import EDMSettings
 from zsteer.nets.egnn import EGNN, EGNNSettings
 from zsteer.noise.centred import Centred
@@ -206,13 +206,15 @@ def test_molecules_of_several_sizes_are_the_molecules_one_by_one(seed):
         model = EDM(SETTINGS)
     model.sizes.learn(torch.tensor([3, 3, 3, 5]), torch.zeros(4, 0))
     x, rng = molecules(seed), Streams.of(seed, 6)
-    found = molecule_bound(model, x, rng)
+    found = model.bound_of(x, rng)
+    assert isinstance(model, Likelihood) and model.bound == "lower" and "angstrom" in model.likelihood_notes()[1]
+    assert torch.allclose(model.log_prob(x, rng), -model.bound_of(x, rng, calls=6).total.float())
     assert found.exact and found.terms.shape == (6, 7)
     assert found.dims.tolist() == [6 + 3 * 4, 12 + 5 * 4] * 3
     assert torch.allclose(found.length, torch.tensor([-math.log(0.75), -math.log(0.25)] * 3).double(), atol=1e-6)
     for k in range(2):
         rows = torch.tensor([k])
-        alone = molecule_bound(model, x.take(rows), rng.take(rows))
+        alone = model.bound_of(x.take(rows), rng.take(rows))
         # A net in float32, or bfloat16, sums in another order in a batch of another size.
         assert float(alone.total) == pytest.approx(float(found.total[k]), rel=0.05)
 
@@ -224,7 +226,7 @@ def test_densities_are_per_angstrom():
         two = EDM(SETTINGS.model_copy(update={"unit": 2.0}))
     two.load_state_dict(one.state_dict())
     rng = Streams.of(0, 6)
-    first, second = (molecule_bound(m, molecules(0, u), rng).total for m, u in ((one, 1.0), (two, 2.0)))
+    first, second = (m.bound_of(molecules(0, u), rng).total for m, u in ((one, 1.0), (two, 2.0)))
     wanted = torch.tensor([6.0, 12.0] * 3).double() * math.log(2)
     # Twice the coordinates over twice the unit are the same numbers, so that all else is the same to rounding.
     assert torch.allclose(second - first, wanted, rtol=0, atol=1e-6 * float(first.max()))
@@ -238,5 +240,7 @@ def test_what_has_no_bound_says_so():
         bound(Molecule(product(kinds=False)), torch.zeros(2, 20).double(), Streams.of(0, 2), readings={})
     with pytest.raises(CapabilityError, match="several parts"):
         bound(replace(toy, noise=Gaussian(Schedule(), 5)), toy.like(2), Streams.of(0, 2), readings=DENSITIES)
+    with pytest.raises(InputError, match="6 and 5"), initialised(0):
+        EDM(SETTINGS).bound_of(molecules(0), Streams.of(0, 5))
     with pytest.raises(CapabilityError, match="features=categorical"):
         readings_of(EDMSettings(kinds=((1, 0, 0), (6, 0, 0)), features="categorical"))

@@ -28,14 +28,18 @@ from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError
 from zsteer.maths.diffusion import log_normal_mass
 from zsteer.models.bound import Bound, between, far, strata
-from zsteer.models.edm import EDM
+from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import EDMSettings
+from zsteer.models.edm_sizes import SizePrior
 from zsteer.models.edm_states import states_of
 from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
 
-__all__ = ["Reading", "bound", "molecule_bound", "readings_of"]
+__all__ = ["CALLS", "Likely", "Reading", "bound", "readings_of"]
+
+CALLS = 50
+"""Network calls of a likelihood, where none are asked for."""
 
 
 @dataclass(frozen=True)
@@ -168,37 +172,63 @@ def bound(
     return Bound(last, torch.stack(found, 1), torch.stack(places, 1), sizes, dims)
 
 
-@torch.no_grad()
-def molecule_bound(model: EDM, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
-    """Bound -log p(x) of molecules of any sizes, what their size costs included.
+class Likely:
+    """Likelihood of a model of molecules; a mixin that reads its settings, its sizes and the model of one size."""
 
-    Coordinates count per angstrom, in the (n - 1) 3 dimensions that a molecule without centre has.
+    settings: EDMSettings
+    sizes: SizePrior
+    bound: Literal["lower"] = "lower"
 
-    Args:
-        model: the model.
-        x: molecules, as their space encodes them.
-        rng: one stream for each.
-        calls: network calls for each size; every term of the sum when None.
+    def of_size(self, size: int) -> OfSize:
+        """The model of molecules of one size."""
+        raise NotImplementedError
 
-    Raises:
-        InputError: if the batch has no mask, or holds what the model does not know.
-    """
-    if x.mask is None or not len(x):
-        raise InputError("expected molecules with a mask of their atoms; encode them with their space")
-    sizes = x.mask.sum(1)
-    cost = -model.sizes.log_p({}, len(x)).gather(1, (sizes - 1).clamp(min=0)[:, None])[:, 0]
-    pieces: list[Bound] = []
-    order: list[Tensor] = []
-    for size in sizes.unique().tolist():
-        rows = (sizes == size).nonzero()[:, 0]
-        of_size = model.of_size(size)
-        x0 = states_of(model.settings, of_size.noise, x.take(rows), size, like=next(model.parameters()))
-        own = rng.take(rows.to(rng.ids.device))
-        piece = bound(of_size.bound({}, len(rows)), x0, own, readings=readings_of(model.settings), calls=calls)
-        dims = torch.full((len(rows),), int(piece.dims), device=x0.device)
-        pieces.append(replace(piece, dims=dims, length=cost[rows]))
-        order.append(rows)
-    return _ordered(Bound.cat(pieces), torch.cat(order).argsort())
+    @torch.no_grad()
+    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
+        """Bound -log p(x) of molecules of any sizes, what their size costs included.
+
+        Coordinates count per angstrom, in the (n - 1) 3 dimensions that a molecule without centre has.
+
+        Args:
+            x: molecules, as their space encodes them.
+            rng: one stream for each.
+            calls: network calls for each size; every term of the sum when None.
+
+        Raises:
+            CapabilityError: if kinds and bonds have categorical noise.
+            InputError: if the batch has no mask, not as many streams, or holds what the model does not know.
+        """
+        if x.mask is None or not len(x) or len(rng) != len(x):
+            raise InputError(
+                f"expected molecules with a mask of their atoms and a stream for each, got {len(x)} and {len(rng)}; "
+                f"encode them with their space"
+            )
+        readings, sizes = readings_of(self.settings), x.mask.sum(1)
+        cost = -self.sizes.log_p({}, len(x)).gather(1, (sizes - 1).clamp(min=0)[:, None])[:, 0]
+        pieces: list[Bound] = []
+        order: list[Tensor] = []
+        for size in sizes.unique().tolist():
+            rows = (sizes == size).nonzero()[:, 0]
+            model = self.of_size(size)
+            states = states_of(self.settings, model.noise, x.take(rows), size, like=model.like(1, rng))
+            own = rng.take(rows.to(rng.ids.device))
+            piece = bound(model.bound({}, len(rows)), states, own, readings=readings, calls=calls)
+            dims = torch.full((len(rows),), int(piece.dims), device=states.device)
+            pieces.append(replace(piece, dims=dims, length=cost[rows]))
+            order.append(rows)
+        return _ordered(Bound.cat(pieces), torch.cat(order).argsort())
+
+    def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
+        """Minus the variational bound, estimated from ``CALLS`` strata of times. [nats]"""
+        return -self.bound_of(x, rng, calls=min(CALLS, self.settings.steps)).total.float()
+
+    def likelihood_notes(self) -> list[str]:
+        """How ``log_prob`` comes about, for a report."""
+        calls = min(CALLS, self.settings.steps)
+        return [
+            f"variational bound, estimated without bias from {calls} of its {self.settings.steps} terms a molecule",
+            "coordinates per angstrom in the (n - 1) 3 dimensions of zero centre; the size of a molecule counts",
+        ]
 
 
 def _ordered(found: Bound, index: Int[Tensor, " b"]) -> Bound:
