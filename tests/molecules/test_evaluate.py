@@ -185,6 +185,22 @@ def test_strain_sees_moved_atoms():
     assert "GFN2-xTB" in far.configuration
 
 
+def test_dipoles_are_those_of_the_data(data_folder):
+    """The data folder's dipoles come from the same method at the same geometry, rounded to .0005 angstrom."""
+    pytest.importorskip("tblite", reason="the extra qm is not installed")
+    from zsteer.domains.molecules.metrics.strain import dipoles
+
+    name = "qm9_etkdg_gfn2.npz"
+    real = data_set(data_folder, name, n=8, start=60_000)
+    with np.load(data_folder / "molecules" / name, allow_pickle=False) as file:
+        known = file["mu_debye"][60_000:60_008]
+    assert dipoles(verdicts(real)) == pytest.approx(known, abs=0.02)
+    broken = dipoles(verdicts(changed(real, "z", 0, 9)))
+    assert np.isnan(broken[0])
+    assert np.isfinite(broken[1:]).all()
+    assert np.isfinite(dipoles(verdicts(real.take([0]).heavy()))).all()  # placed hydrogens turn as they like
+
+
 def test_shuffling_keeps_composition_places_and_bonds(seed):
     molecules = some()
     mixed = shuffled(molecules, Streams.of(seed, len(molecules)))
