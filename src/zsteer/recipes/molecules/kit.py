@@ -32,7 +32,6 @@ TRIES = 5
 """Walks for each molecule at most, until one is valid; the share that was valid at the first is told beside."""
 
 
-
 @dataclass(frozen=True)
 class MoleculeDesigns:
     """Molecules with the verdict of valence on each.
