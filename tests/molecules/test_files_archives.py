@@ -188,7 +188,8 @@ def test_a_table_beside_an_sd_file(tmp_path, drugs):
 
 def pdb(rows):
     return "".join(
-        f"ATOM  {i:5d}  {name:<3} {residue:>3} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 10.00{name[0]:>12}\n"
+        f"ATOM  {i:5d}  {name:<3} {residue:>3} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 10.00"
+        f"{'':10}{name[0]:>2}\n"
         for i, (name, residue, number, x, y, z) in enumerate(rows, 1)
     )
 

@@ -17,15 +17,18 @@ class Evaluate:
 
     tcr: receptors for a peptide (--toward binds=PEPTIDE). two-sample: images or rows against real ones (--reference
     FILE). likelihood: how probable a model finds them (--models MODEL). ratings: how well a model predicts them
-    (--models MODEL).
+    (--models MODEL). Molecules against real ones (--reference FILE): geom-revisited: valency, graphs, geometry;
+    edm-2022: the lookup of published tables; posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by
+    GFN2-xTB (zsteer[qm]).
     """
 
     protocol: str = ""
-    """What to ask: tcr, two-sample, likelihood, ratings."""
+    """What to ask: tcr, two-sample, likelihood, ratings; of molecules geom-revisited, edm-2022, posebusters,
+    posebusters-fast, strain."""
     models: Path | None = None
     """The model that is asked, or the folder with the judges; the shipped judges when absent."""
     reference: Path | None = None
-    """Real samples to compare with (two-sample)."""
+    """Real samples to compare with (two-sample, molecules): a file, or for molecules a set of the data folder."""
     seed: int = 0
     """Of every random choice."""
     report: Path | None = None

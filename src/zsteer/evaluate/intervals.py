@@ -69,7 +69,10 @@ class Draws:
         return self.ratio(np.where(there, values, 0.0), there)
 
     def of_function(self, value: float, again: Weighed, n: int, *, draws: int = 50) -> Interval:
-        """A figure of the whole set, taken again for some of the draws.
+        """A figure of the whole set, taken again for some of the draws, whose spread is laid around it.
+
+        Distances between sets grow when members are drawn twice, so that the draws as they are would lie above the
+        figure; no end is below 0.
 
         Args:
             value: the figure.
@@ -77,7 +80,10 @@ class Draws:
             n: members behind it.
             draws: how many are used.
         """
-        return _interval(value, again(self.counts[:draws].astype(np.float64)), n)
+        found = again(self.counts[:draws].astype(np.float64))
+        real = found[np.isfinite(found)]
+        centred = real - np.median(real) + value if len(real) else real
+        return _interval(value, np.maximum(centred, 0.0), n)
 
 
 def _interval(value: float, draws: NDArray[np.float64], n: int) -> Interval:

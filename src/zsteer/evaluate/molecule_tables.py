@@ -5,6 +5,7 @@ Each table has the rows of ``Sets``. Judged are the bonds that the molecules hav
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from zsteer.domains.molecules.metrics.geometry import (
     clashing,
     compact,
     drift,
+    known_kinds,
     redraw,
     torsions,
 )
@@ -24,7 +26,7 @@ from zsteer.domains.molecules.metrics.graph import RINGS, Verdicts, agreement, r
 from zsteer.domains.molecules.metrics.profile import GROUPS, VALUES, elements, groups, values
 from zsteer.domains.molecules.metrics.valency import corrected, unlisted
 from zsteer.evaluate.intervals import Draws
-from zsteer.evaluate.molecules import Sets, bare, names_cells, percent
+from zsteer.evaluate.molecules import Sets, bare, names_cells, percent, plain
 from zsteer.evaluate.report import Cell, Interval, Report, Table
 
 __all__ = ["geom_revisited"]
@@ -55,11 +57,29 @@ class _Row:
         return _Row(self.molecules.take(slice(0, n)), part, self.draws.first(n))
 
 
+@dataclass(frozen=True)
+class _Known:
+    """Names of the known molecules, and values of the first of them: no molecule of RDKit is kept."""
+
+    smiles: NDArray[Any]
+    keys: NDArray[Any]
+    values: Mapping[str, NDArray[np.float64]]
+
+    @staticmethod
+    def of(molecules: Molecules) -> "_Known":
+        values_, smiles, keys = values(verdicts(molecules.take(slice(0, PROFILED)))), [], []
+        for start in range(0, len(molecules), PROFILED):
+            found = verdicts(molecules.take(slice(start, start + PROFILED)))
+            smiles.append(found.smiles)
+            keys.append(found.keys())
+        return _Known(np.concatenate(smiles), np.concatenate(keys), values_)
+
+
 def geom_revisited(sets: Sets, *, title: str) -> Report:
     """All tables of molecules with bonds."""
     rows = {name: _Row(one, verdicts(one), sets.draws[name]) for name, one in sets.rows.items()}
     few = {name: row.first(PROFILED) for name, row in rows.items()}
-    reference = verdicts(sets.known)
+    reference = _Known.of(sets.known)
     tables = [
         _valency(rows),
         _graphs(rows),
@@ -129,17 +149,16 @@ def _reasons(found: Verdicts) -> list[str]:
     return [f"samples refused: {'; '.join(f'{count} x {kind}' for kind, count in told)}"] if told else []
 
 
-def _names(rows: Mapping[str, _Row], known: Verdicts) -> Table:
+def _names(rows: Mapping[str, _Row], known: _Known) -> Table:
     cells: list[list[Cell]] = []
-    keys = known.keys()
     for name, row in rows.items():
         by_smiles = names_cells(row.found.smiles, known.smiles, row.draws)
-        by_key = names_cells(row.found.keys(), keys, row.draws)
+        by_key = names_cells(row.found.keys(), known.keys, row.draws)
         cells.append([name, *by_smiles, *by_key, int(row.found.valid.sum())])
     columns = ["set", "unique (SMILES)", "novel (SMILES)", "unique (InChIKey-14)", "novel (InChIKey-14)", "n valid"]
     notes = [
         "of valid molecules, canonical names of their bonds without stereo; unique falls with n, compare at equal n",
-        f"novel: of the unique, those not among {len(known.mols):,} known molecules; InChIKey-14 holds tautomers alike",
+        f"novel: of the unique, those not among {len(known.smiles):,} known molecules; InChIKey-14 joins tautomers",
     ]
     return Table("Uniqueness and novelty", columns, cells, notes)
 
@@ -158,7 +177,7 @@ def _contacts(rows: Mapping[str, _Row]) -> Table:
         charged.append(f"{name} {by_charge[0]}/{by_charge[1]}/{by_charge[2]}")
     columns = ["set", "recovered", "different", "failed", "clashing", "compact", "n valid"]
     notes = [
-        f"of the valid among the first {PROFILED:,}: is their graph what DetermineBonds reads out of the coordinates",
+        f"of the valid among the first {PROFILED:,}: is it what DetermineBonds reads out of the coordinates",
         "DetermineBonds fails on real molecules as well: see data",
         f"recovered at charge 0/-1/+1: {', '.join(charged)}",
         "clashing: heavy atoms more than three bonds apart, within 0.7 of the sum of their van der Waals radii",
@@ -169,21 +188,22 @@ def _contacts(rows: Mapping[str, _Row]) -> Table:
 
 def _geometry(rows: Mapping[str, _Row], known: Molecules) -> Table:
     asked = ((bond_lengths, "bonds [angstrom]"), (angles, "angles [degree]"), (torsions, "torsions [degree]"))
-    reference = {title: measure(known.take(slice(0, 4 * GEOMETRY))) for measure, title in asked}
+    part = known.take(slice(0, 4 * GEOMETRY))
+    reference = {title: measure(part) for measure, title in asked}
     cells: list[list[Cell]] = []
     for name, row in rows.items():
-        good = np.flatnonzero(row.found.valid)
-        valid, draws = row.molecules.take(good), row.draws.only(good)
-        each = [_apart(measure(valid), reference[title], draws) for measure, title in asked]
-        cells.append([name, *each, len(valid)])
+        own = {title: measure(row.molecules) for measure, title in asked}
+        each = [_apart(own[title], reference[title], row.draws) for title in own]
+        seen = [plain(known_kinds(own[title], reference[title]), len(row.molecules)) for title in list(own)[:2]]
+        cells.append([name, *each, *seen, len(row.molecules)])
+    columns = ["set", *[title for _, title in asked], "bonds of known kinds", "angles of known kinds", "n"]
     notes = [
         "W_1 to the known molecules, mean over kinds weighted by their share in the reference",
         "kinds of bonds: elements and order; of angles: centre and number of neighbours; of torsions: central bond",
-        f"valid molecules among the first {GEOMETRY:,}; 50 bootstrap draws; data shows what sampling alone gives",
+        f"the first {GEOMETRY:,} molecules, valid or not; kinds that the reference lacks are in no distance",
+        "50 bootstrap draws, laid around the figure: drawing again adds to a distance",
     ]
-    return Table(
-        "Geometry: distance to the reference", ["set", *[title for _, title in asked], "n valid"], cells, notes
-    )
+    return Table("Geometry: distance to the reference", columns, cells, notes)
 
 
 def _apart(own: Measured, reference: Measured, draws: Draws) -> Interval:
@@ -196,7 +216,7 @@ def _rings(rows: Mapping[str, _Row]) -> Table:
     for name, row in rows.items():
         counts, valid = rings(row.found), row.found.valid
         per = [row.draws.ratio(counts[:, k] * valid, valid) for k in range(len(RINGS))]
-        cells.append([name, *per, bare(row.draws.ratio(counts.any(1), valid)), int(valid.sum())])
+        cells.append([name, *per, bare(row.draws.ratio(counts.sum(1) > 0, valid)), int(valid.sum())])
     notes = ["rings of each size in a valid molecule (smallest set of smallest rings); last: molecules with any ring"]
     return Table(
         "Rings per molecule", ["set", *[f"{size}-ring" for size in RINGS], "with rings", "n valid"], cells, notes
@@ -212,7 +232,7 @@ def _elements(rows: Mapping[str, _Row]) -> Table:
         atoms = np.abs(molecules.charge.astype(np.int64))
         total = np.concatenate([[0], np.cumsum(atoms)])
         charged = (total[molecules.offsets[1:]] - total[molecules.offsets[:-1]]) > 0
-        listed = [f"{share.get(symbol, 0.0):.4f}" for symbol in names]
+        listed = [plain(share.get(symbol, 0.0), len(molecules)) for symbol in names]
         cells.append([name, *listed, rows[name].draws.ratio(charged), len(molecules)])
     notes = ["share of atoms, counted hydrogens among them; shuffling changes no element"]
     return Table("Elements", ["set", *names, "molecules with charges", "n"], cells, notes)
@@ -220,11 +240,12 @@ def _elements(rows: Mapping[str, _Row]) -> Table:
 
 def _groups(rows: Mapping[str, _Row]) -> Table:
     shares = {name: _mean(groups(row.found)) for name, row in rows.items()}
+    n = {name: int(row.found.valid.sum()) for name, row in rows.items()}
     cells: list[list[Cell]] = []
     for k, group in enumerate(GROUPS):
-        cells.append([group, *[f"{share[k]:.3f}" for share in shares.values()]])
+        cells.append([group, *[plain(float(share[k]), n[name]) for name, share in shares.items()]])
     apart = {name: float(np.abs(share - shares["data"]).mean()) for name, share in shares.items()}
-    cells.append(["mean difference to data", *[f"{value:.4f}" for value in apart.values()]])
+    cells.append(["mean difference to data", *[plain(value, n[name]) for name, value in apart.items()]])
     notes = [f"share of the valid molecules among the first {PROFILED:,} that have the group"]
     return Table("Functional groups", ["group", *shares], cells, notes)
 
@@ -234,16 +255,11 @@ def _mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return there.mean(0) if len(there) else np.full(table.shape[1], np.nan)
 
 
-def _properties(rows: Mapping[str, _Row], known: Verdicts) -> Table:
-    part = Verdicts(
-        known.mols[:PROFILED], known.reasons[:PROFILED], known.connected[:PROFILED], known.paired[:PROFILED],
-        known.smiles[:PROFILED],
-    )  # fmt: skip
-    reference = values(part)
+def _properties(rows: Mapping[str, _Row], known: _Known) -> Table:
     cells: list[list[Cell]] = []
     for name, row in rows.items():
         own = values(row.found)
-        each = [_shift(own[key], reference[key], row.draws) for key in VALUES]
+        each = [_shift(own[key], known.values[key], row.draws) for key in VALUES]
         cells.append([name, *each, int(row.found.valid.sum())])
     notes = [
         "W_1 to the known molecules in standard deviations of these; 1 is as far as a shift by one deviation",

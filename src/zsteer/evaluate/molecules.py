@@ -22,9 +22,9 @@ from zsteer.errors import InputError
 from zsteer.evaluate.intervals import Draws
 from zsteer.evaluate.report import Cell, Interval, Report, Table
 
-__all__ = ["ROWS", "Sets", "bare", "edm_2022", "names_cells", "percent"]
+__all__ = ["ROWS", "Sets", "bare", "edm_2022", "names_cells", "percent", "plain"]
 
-ROWS = ("samples", "data", "shuffled")
+ROWS: Sequence[str] = ("samples", "data", "shuffled")
 FEWEST = 10
 """Molecules on each side, at least."""
 
@@ -131,6 +131,11 @@ def names_cells(names: NDArray[Any], known: NDArray[Any], draws: Draws) -> list[
 def bare(figure: Interval) -> Interval:
     """A figure without an interval."""
     return replace(figure, low=float("nan"), high=float("nan"))
+
+
+def plain(value: float, n: int) -> Interval:
+    """A figure that comes without an interval."""
+    return Interval(value, float("nan"), float("nan"), n)
 
 
 def edm_2022(sets: Sets, *, title: str, single: bool = False) -> Report:

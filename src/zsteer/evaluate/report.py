@@ -65,7 +65,7 @@ class Interval:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "n/a"
-        digits = 3 if abs(self.value) < 10 else 1
+        digits = 1 if abs(self.value) >= 10 else 3 if abs(self.value) >= 0.01 or self.value == 0 else 4
         if math.isnan(self.low):
             return f"{self.value:.{digits}f}"
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"

@@ -37,8 +37,13 @@ KITS: Mapping[str, str] = MappingProxyType(
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
+        "edm-2022": "zsteer.recipes.molecules.evaluate_kit:by_lookup",
+        "geom-revisited": "zsteer.recipes.molecules.evaluate_kit:revisited",
         "likelihood": "zsteer.recipes.vectors.likelihood:LikelihoodKit",
+        "posebusters": "zsteer.recipes.molecules.evaluate_kit:busters",
+        "posebusters-fast": "zsteer.recipes.molecules.evaluate_kit:busters_fast",
         "ratings": "zsteer.recipes.ratings.kit:RatingKit",
+        "strain": "zsteer.recipes.molecules.evaluate_kit:by_strain",
         "tcr": "zsteer.recipes.tcr.kit:ReceptorKit",
         "two-sample": "zsteer.recipes.distances.two_sample_kit:TwoSampleKit",
     }

@@ -117,7 +117,9 @@ class Molecules:
 
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice | Sequence[int]) -> "Molecules":
         """Select molecules, in the order of ``index``."""
-        chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)]
+        rows = index if isinstance(index, slice) else np.asarray(index)
+        # An empty list has no type of its own; as an index it would be one of floats.
+        chosen = np.arange(len(self))[rows if isinstance(rows, slice) or len(rows) else slice(0)]
         atoms = spans(self.offsets, chosen)
         bonds: dict[str, NDArray[np.generic] | None] = {}
         if self.bond_offsets is not None:

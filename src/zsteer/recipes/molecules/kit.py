@@ -154,7 +154,12 @@ class MoleculeKit(SamplesOnly):
         for i, known in enumerate(kept):
 
             def around(model: OfSize, known: Mapping[str, Tensor] = known) -> list[Guide]:
-                return [lambda inner, _: KeepAtoms(inner, known), *guides(model)]
+                def keep(inner: Denoiser, piece: slice) -> Denoiser:
+                    del piece
+                    return KeepAtoms(inner, known)
+
+                # A shape is that of the whole, and what pulls at it may bend the fragment: it is laid in again.
+                return [keep, *guides(model), keep]
 
             streams = Streams.of(rng.seed, budget.top, start=i * budget.top, device=self.device)
             words = {"atoms": int(heavy.sizes[i]), **given}

@@ -5,26 +5,34 @@ valence a reason.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
-from rdkit.Geometry import Point3D
 
-from zsteer.domains.molecules.chemistry import Mol
+from zsteer.domains.molecules.chemistry import Mol, Record, gather, record_of, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
 from zsteer.errors import InputError
 
-__all__ = ["conformer_of", "folded", "key_of", "largest_fragment", "mols", "perceive", "smiles_of"]
+__all__ = [
+    "conformer_of",
+    "folded",
+    "key_of",
+    "largest_fragment",
+    "mols",
+    "perceive",
+    "perceived",
+    "smiles_of",
+]
 
-_TYPES = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 _TRIES = 2000
 """Assignments of bond orders that are tried before a molecule counts as failed."""
 
 
 def mols(molecules: Molecules, *, completed: bool = False) -> Iterator[Mol | str]:
-    """Molecules as RDKit has them, sanitised; the reason where that fails.
+    """Molecules as RDKit has them, with their coordinates, sanitised; the reason where that fails.
 
     Args:
         molecules: with bonds.
@@ -33,43 +41,17 @@ def mols(molecules: Molecules, *, completed: bool = False) -> Iterator[Mol | str
     Raises:
         InputError: if there are no bonds.
     """
-    for i in range(len(molecules)):
-        mol = _unchecked(molecules, i, completed=completed)
-        try:
-            Chem.SanitizeMol(mol)
-        except ValueError as error:
-            yield " ".join(str(error).split())
-        else:
-            yield mol
-
-
-def _unchecked(molecules: Molecules, i: int, *, completed: bool = False) -> Mol:
-    """Molecule i without any check of its chemistry and without coordinates."""
     if molecules.bond_offsets is None:
         raise InputError("these molecules have no bonds; take them from a file with bonds, or have them perceived")
-    atoms = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
-    rows = slice(int(molecules.bond_offsets[i]), int(molecules.bond_offsets[i + 1]))
-    mol = Chem.RWMol()
-    charge, hydrogens = molecules.charge[atoms].tolist(), molecules.hydrogens[atoms].tolist()
-    for z, q, count in zip(molecules.z[atoms].tolist(), charge, hydrogens, strict=True):
-        atom = Chem.Atom(z)
-        if q:
-            atom.SetFormalCharge(q)
-        if count:
-            atom.SetNumExplicitHs(count)
-        if not completed:
-            atom.SetNoImplicit(True)
-        mol.AddAtom(atom)
-    for (a, b), order in zip(molecules.bonds[rows].tolist(), molecules.order[rows].tolist(), strict=True):
-        mol.AddBond(a, b, _TYPES[order])
-    return mol
+    for i in range(len(molecules)):
+        mol = to_rdkit(molecules, i, completed=completed)
+        yield sanitised(mol) or mol
 
 
 def conformer_of(mol: Mol, xyz: NDArray[np.floating]) -> Mol:
     """The molecule with these coordinates and no others. [angstrom]"""
     made = Chem.Conformer(len(xyz))
-    for i, point in enumerate(xyz.tolist()):
-        made.SetAtomPosition(i, Point3D(*point))
+    made.SetPositions(np.asarray(xyz, np.float64))
     mol.RemoveAllConformers()
     mol.AddConformer(made)
     return mol
@@ -112,3 +94,24 @@ def perceive(z: NDArray[np.uint8], xyz: NDArray[np.float32], charge: int) -> Mol
     except (ValueError, RuntimeError):
         return None
     return mol
+
+
+def perceived(molecules: Molecules) -> tuple[Molecules, int]:
+    """Bonds that DetermineBonds reads out of the coordinates of neutral molecules, and how many it fails on.
+
+    Those stay without any bond: they are judged as atoms that lie apart.
+    """
+    records: list[Record] = []
+    failed = 0
+    for i in range(len(molecules)):
+        span = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
+        mol = perceive(molecules.z[span], molecules.xyz[span], 0)
+        if mol is None:
+            failed += 1
+            z = molecules.z[span].tolist()
+            records.append(Record(z, molecules.xyz[span], [0] * len(z), [0] * len(z), ()))
+        else:
+            records.append(record_of(mol))
+    made = gather(records)
+    kept = {name: getattr(molecules, name) for name in ("properties", "smiles", "names", "split")}
+    return replace(made, **kept), failed

@@ -27,6 +27,7 @@ __all__ = [
     "clashing",
     "compact",
     "drift",
+    "known_kinds",
     "name_of_bond",
     "redraw",
     "torsions",
@@ -236,6 +237,13 @@ def drift(samples: Measured, reference: Measured) -> Drift:
         merged.share,
         float(merged.share[has].sum()),
     )
+
+
+def known_kinds(samples: Measured, reference: Measured) -> float:
+    """Share of the samples' values whose kind counts, because the reference has it often enough."""
+    kinds, count = np.unique(reference.kind, return_counts=True)
+    known = np.isin(samples.kind, kinds[count >= FEWEST])
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def redraw(samples: Measured, reference: Measured, counts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from zsteer.domains.molecules.chemistry import Mol, with_hydrogens
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.chemist import (
-    conformer_of,
     folded,
     key_of,
     mols,
@@ -84,7 +83,7 @@ def verdicts(molecules: Molecules) -> Verdicts:
             continue
         paired[i] = all(atom.GetNumRadicalElectrons() == 0 for atom in mol.GetAtoms())
         names.append(smiles_of(folded(mol)) if paired[i] and connected[i] else "")
-        made.append(conformer_of(mol, molecules.xyz[molecules.offsets[i] : molecules.offsets[i + 1]]))
+        made.append(mol)
         reasons.append("")
     return Verdicts(made, reasons, connected, paired, np.array(names, np.str_))
 

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "phenol": "c[OX2H]",
         "ether": "[#6;!$(C=O)][OX2;!r3][#6;!$(C=O)]",
         "epoxide or aziridine": "[O,N;r3]",
-        "aldehyde or ketone": "[#6][CX3;$(C([#6])[#6,H]),$([CH2]),$([CH]=O)]=O",
+        "aldehyde or ketone": "[$([CX3H2]),$([CX3H][#6]),$([CX3]([#6])[#6])]=O",
         "acid or its anion": "[CX3](=O)[OX2H,OX1-]",
         "ester": "[#6][CX3](=O)[OX2][#6]",
         "amide": "[CX3](=O)[#7X3]",

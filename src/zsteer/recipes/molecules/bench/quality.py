@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsteer import api
+from zsteer.core import catalog
+from zsteer.core.artifact import read_artifact
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import parse_smiles
 from zsteer.domains.molecules.container import Molecules
@@ -16,6 +17,7 @@ from zsteer.domains.molecules.metrics import geometry
 from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.metrics.graph import Verdicts, first_seen, novel, rings, verdicts
 from zsteer.domains.molecules.metrics.valency import corrected
+from zsteer.errors import InputError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.edm import EDM
 from zsteer.recipes.molecules.sampling import generated, walked_by_size
@@ -50,7 +52,11 @@ def model_named(models: Path | None, name: str) -> EDM:
         models: an artifact or run folder; the shipped model when None.
         name: of the shipped model.
     """
-    return api.load(name if models is None else models, device="cpu").model
+    artifact = read_artifact(catalog.resolve(name if models is None else models))
+    found = catalog.model_class(artifact.kind).from_artifact(artifact, where=name)
+    if not isinstance(found, EDM):
+        raise InputError(f"expected a model of molecules (edm), got one of kind {artifact.kind}")
+    return found.eval()
 
 
 def known_names(molecules: Molecules) -> NDArray[Any]:
