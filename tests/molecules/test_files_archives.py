@@ -262,6 +262,18 @@ def test_smiles_fit_the_real_geometries(data_folder):
     assert len(found) / len(whole) > 0.99  # 27 of 7,101 have no SMILES in the set
 
 
+def test_parts_of_a_set_by_a_list_of_smiles(tmp_path, drugs, capsys):
+    write_molecules(tmp_path / "a.sdf", drugs)
+    # The first by its own SMILES, the second by another way to write it; the others are not in the list.
+    (tmp_path / "list.csv").write_text(f"smiles,split\n{DRUGS[0]},test\nCN1C=NC2=C1C(=O)N(C(=O)N2C)C,valid\n")
+    found = read(tmp_path / "a.sdf", Reading(splits=tmp_path / "list.csv"))
+    assert list(found.molecules.split) == ["test", "val"]
+    assert found.counts.lines()[-1] == "in the list of parts (list.csv): 2 (3 left out)"
+    (tmp_path / "list.csv").write_text("smiles,name\nC,methane\n")
+    with pytest.raises(InputError, match=r"list\.csv: expected a column called split"):
+        read(tmp_path / "a.sdf", Reading(splits=tmp_path / "list.csv"))
+
+
 def test_gather_keeps_records_apart():
     one = record_of(with_hydrogens(parse_smiles("C")))
     with pytest.raises(InputError, match="molecule 1 has no coordinates"):

@@ -36,6 +36,8 @@ class Convert:
     """Heavy atoms alone; hydrogens become a number on them."""
     perceive: bool = False
     """Take bonds from SMILES that fit the geometry, or from the geometry alone, instead of from the file."""
+    splits: Path | None = None
+    """List of SMILES with a column split (train, val, test) that says the part of each molecule."""
     overwrite: bool = False
     """Replace a file that exists."""
     json: bool = False
@@ -66,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
         seed=command.seed,
         max_heavy=command.max_heavy,
         perceive=command.perceive,
+        splits=command.splits,
     )
     work = goal.with_name(f".{goal.name}.parts")
     found = read(source, how, embedder=_embedder(command, work))

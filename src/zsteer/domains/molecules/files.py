@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from zsteer.core.files import check_free, new_file
 from zsteer.domains.molecules.checks import Counts, Problem, raise_first
-from zsteer.domains.molecules.chemistry import gather, place_hydrogens, sanitised, smiles_of, to_rdkit
+from zsteer.domains.molecules.chemistry import gather, parse_smiles, place_hydrogens, sanitised, smiles_of, to_rdkit
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.data import is_folder_npz, read_folder_npz
 from zsteer.domains.molecules.embed import Embedded, Limits, embed
@@ -52,6 +54,8 @@ class Reading:
         seed: of the subset and of geometries.
         max_heavy: heavy atoms at most, where SMILES get a geometry.
         perceive: take bonds from SMILES that fit the geometry, or from the geometry, instead of from the file.
+        splits: list of SMILES with a column ``split`` that says the part of each molecule, as the splits of GEOM-Drugs
+            are passed around; molecules that are not in it are left out.
     """
 
     skip_invalid: bool = False
@@ -61,6 +65,7 @@ class Reading:
     seed: int = 0
     max_heavy: int = 38
     perceive: bool = False
+    splits: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,8 @@ def read(path: str | Path, how: Reading, *, embedder: Embedder | None = None) ->
         )
     if how.perceive:
         found = _perceived(path, found, how)
+    if how.splits is not None:
+        found = _parted(found, how.splits)
     if not len(found.molecules):
         first = f"; the first: {found.problems[0].line}" if found.problems else ""
         raise InputError(f"{path}: no usable molecule{first}")
@@ -169,6 +176,24 @@ def _perceived(path: Path, found: Loaded, how: Reading) -> Loaded:
     molecules, problems = perceived(found.molecules)
     raise_first(path, problems, skip_invalid=how.skip_invalid)
     return Loaded(molecules, [*found.problems, *problems], found.counts.then("bonds were found", len(molecules)))
+
+
+def _parted(found: Loaded, splits: Path) -> Loaded:
+    """Parts by a list: by the SMILES as it is given, else by the canonical one."""
+    given = {row.smiles: row.split for row in read_smiles(splits)}
+    if not all(given.values()):
+        raise InputError(f"{splits}: expected a column called split with train, val or test beside the SMILES")
+    canonical: dict[str, str] = {}
+    for text, part in given.items():
+        mol = parse_smiles(text)
+        if not isinstance(mol, str):
+            canonical[smiles_of(mol)] = part
+    own = [""] * len(found.molecules) if found.molecules.smiles is None else found.molecules.smiles.tolist()
+    words, _ = _smiles(found.molecules)
+    parts = np.array([given.get(a) or canonical.get(b, "") for a, b in zip(own, words, strict=True)], np.str_)
+    molecules = replace(found.molecules, split=parts).take(parts != "")
+    what = f"in the list of parts ({splits.name})"
+    return replace(found, molecules=molecules, counts=found.counts.then(what, len(molecules)))
 
 
 def _subset(found: Loaded, how: Reading) -> Loaded:

@@ -1,11 +1,13 @@
 """Bonds for atoms that have none: laid on by a SMILES whose graph fits the geometry, or perceived from it.
 
-Two atoms count as neighbours by distance (RDKit's rule on covalent radii). A SMILES fits if its graph with all
-hydrogens, orders apart, is the graph of neighbours; the orders and charges are then the SMILES's own.
+A SMILES says how many bonds there are: that many pairs of atoms, nearest by distance over the sum of their covalent
+radii, are the graph of the geometry. (A fixed limit would bind across small cages.) A SMILES fits if its own graph with
+all hydrogens, orders apart, is that graph; the orders and charges are then the SMILES's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ __all__ = ["Fitted", "fitted", "perceived"]
 _TRIES = 2000
 """Assignments of bond orders that are tried before a molecule counts as failed."""
 _CHARGES = (0, -1, 1)
+_FAR = 1.35
+"""Distance over the sum of covalent radii beyond which two atoms are not bound."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,41 @@ def _bare(z: Sequence[int], xyz: NDArray[np.floating]) -> Mol:
     return mol
 
 
-def _skeleton(mol: Mol) -> Mol:
+@cache
+def _radii() -> NDArray[np.float64]:
+    table = Chem.GetPeriodicTable()
+    return np.array([table.GetRcovalent(z) for z in range(119)])
+
+
+@cache
+def _every_pair(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    first, second = np.triu_indices(n, 1)
+    return first.astype(np.int64), second.astype(np.int64)
+
+
+def _nearest(z: Sequence[int], xyz: NDArray[np.floating], count: int) -> set[tuple[int, int]] | None:
+    """The ``count`` nearest pairs; None where one of them is too far apart for a bond."""
+    first, second = _every_pair(len(z))
+    if not 0 < count <= len(first):
+        return set() if count == 0 else None
+    place, radius = np.asarray(xyz, np.float64), _radii()[np.asarray(z)]
+    apart = place[first] - place[second]
+    ratio = np.sqrt(np.einsum("ij,ij->i", apart, apart)) / (radius[first] + radius[second])
+    rows = np.argpartition(ratio, count - 1)[:count]
+    if ratio[rows].max() > _FAR:
+        return None
+    return set(zip(first[rows].tolist(), second[rows].tolist(), strict=True))
+
+
+def _skeleton(z: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Mol:
     """The graph alone: single bonds, no charges, no aromaticity."""
     plain: Any = Chem.RWMol()
-    for atom in mol.GetAtoms():
-        bare = Chem.Atom(atom.GetAtomicNum())
+    for number in z:
+        bare = Chem.Atom(int(number))
         bare.SetNoImplicit(True)
         plain.AddAtom(bare)
-    for bond in mol.GetBonds():
-        plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), Chem.BondType.SINGLE)
+    for i, j in pairs:
+        plain.AddBond(i, j, Chem.BondType.SINGLE)
     return plain
 
 
@@ -67,22 +97,23 @@ def fitted(smiles: str, z: Sequence[int], xyz: NDArray[np.floating]) -> Fitted |
     mol = parse_smiles(smiles)
     if isinstance(mol, str):
         return None
-    whole = with_hydrogens(mol)
-    if sorted(atom.GetAtomicNum() for atom in whole.GetAtoms()) != sorted(z):
+    one = record_of(with_hydrogens(mol))
+    bonds = one.bonds or ()
+    if sorted(one.z) != sorted(z):
         return None
-    near = _bare(z, xyz)
-    with rdBase.BlockLogs():
-        rdDetermineBonds.DetermineConnectivity(near)
-    if near.GetNumBonds() != whole.GetNumBonds():
+    near = _nearest(z, xyz, len(bonds))
+    if near is None:
         return None
-    place = _skeleton(near).GetSubstructMatch(_skeleton(whole))
+    own = {(i, j) for i, j, *_ in bonds}
+    if one.z == list(z) and own == near:
+        return Fitted(one.charge, bonds)
+    place = _skeleton(z, sorted(near)).GetSubstructMatch(_skeleton(one.z, sorted(own)))
     if not place:
         return None
-    one = record_of(whole)
     charge = [0] * len(z)
-    for own, there in enumerate(place):
-        charge[there] = one.charge[own]
-    moved = ((place[i], place[j], order, ring) for i, j, order, ring in one.bonds or ())
+    for mine, there in enumerate(place):
+        charge[there] = one.charge[mine]
+    moved = ((place[i], place[j], order, ring) for i, j, order, ring in bonds)
     return Fitted(charge, sorted((min(i, j), max(i, j), order, ring) for i, j, order, ring in moved))
 
 

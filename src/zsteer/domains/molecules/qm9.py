@@ -161,7 +161,7 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
                 if match := _MEMBER.search(file.name):
                     yield int(match.group(1)), file.read_text(encoding="utf-8")
             return
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path) as archive:
             for member in archive:
                 match = _MEMBER.search(member.name)
                 content = archive.extractfile(member) if match else None
