@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         splits=command.splits,
     )
     work = goal.with_name(f".{goal.name}.parts")
-    found = read(source, how, embedder=_embedder(command, work))
+    found = read(source, how, embedder=_embedder(command, str(source), work))
     lines = [*found.counts.lines(), *summary(found.problems)]
     lost = write_molecules(
         goal, found.molecules, hydrogens=not command.heavy, overwrite=command.overwrite, notes=[source.name, *lines]
@@ -97,7 +97,7 @@ def _report(command: Convert, lines: Sequence[str], goal: Path, molecules: Any) 
     print(f"{goal}: {len(molecules):,} molecules, {len(molecules.z):,} atoms, content {said['digest'][:12]}")
 
 
-def _embedder(command: Convert, work: Path) -> Callable[[Sequence[Any]], Any]:
+def _embedder(command: Convert, called: str, work: Path) -> Callable[[Sequence[Any]], Any]:
     """What makes geometries: this process, or a pool of workers that outlives the crash of one."""
 
     def made(rows: Sequence[Any]) -> Any:
@@ -112,6 +112,7 @@ def _embedder(command: Convert, work: Path) -> Callable[[Sequence[Any]], Any]:
                 rows,
                 limits,
                 work,
+                called=called,
                 skip_invalid=command.skip_invalid,
                 run=serial if count == 1 else _pooled(count),
                 watch=progress.update,

@@ -84,12 +84,12 @@ def screen(row: Row, limits: Limits) -> Mol | Problem | None:
         kind, _, detail = mol.partition(": ")
         return Problem(row.row, kind, f"{row.smiles!r} {detail}".strip(), row.name)
     atoms = list(mol.GetAtoms())
+    if len(Chem.GetMolFrags(mol)) > 1:
+        return Problem(row.row, "several fragments", f"{row.smiles}; a salt? keep its main part", row.name)
     unknown = sorted({atom.GetAtomicNum() for atom in atoms} - {ELEMENTS[symbol] for symbol in limits.elements})
     if unknown:
         symbols = " ".join(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown)
         return Problem(row.row, "unknown element", f"{symbols} in {row.smiles}", row.name)
-    if len(Chem.GetMolFrags(mol)) > 1:
-        return Problem(row.row, "several fragments", f"{row.smiles}; a salt? keep its main part", row.name)
     if any(atom.GetNumRadicalElectrons() for atom in atoms):
         return Problem(row.row, "radical", row.smiles, row.name)
     return mol if sum(atom.GetAtomicNum() > 1 for atom in atoms) <= limits.max_heavy else None
@@ -147,6 +147,7 @@ def embed(
     limits: Limits,
     work: Path,
     *,
+    called: str = "the list",
     skip_invalid: bool = False,
     run: Runner = serial,
     watch: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -157,6 +158,7 @@ def embed(
         rows: the list.
         limits: which molecules are taken, and the seed.
         work: folder for the parts; one that is there already is gone on with. The caller removes it in the end.
+        called: what the list is called in messages: its file.
         skip_invalid: leave out rows that cannot be used.
         run: what runs the parts.
         watch: is told ``step`` of ``steps`` rows.
@@ -166,7 +168,7 @@ def embed(
             or if nothing is left.
     """
     usable, problems, counts = _screened(rows, limits)
-    raise_first("the list", problems, skip_invalid=skip_invalid)
+    raise_first(called, problems, skip_invalid=skip_invalid)
     parts = [usable[start : start + PART] for start in range(0, len(usable), PART)]
     _plan(work, usable, limits)
     tasks = [(str(work / f"part-{number:06d}.npz"), part, limits) for number, part in enumerate(parts)]
@@ -175,18 +177,18 @@ def embed(
     for number, status in run(open_tasks):
         if status != "ok":
             first, last = open_tasks[number][1][0].row, open_tasks[number][1][-1].row
-            raise InputError(f"rows {first} to {last}: {status}; what is done is kept in {work}")
+            raise InputError(f"{called}: rows {first} to {last}: {status}; what is done is kept in {work}")
         done += len(open_tasks[number][1])
         watch({"step": done, "steps": len(usable)})
     failed = [Problem(**json.loads(line)) for task in tasks for line in about(task[0])["notes"]]
     if failed and not skip_invalid:
         raise InputError(
-            f"{failed[0].line}; {len(failed):,} such records in all (pass --skip-invalid to leave them out; "
+            f"{called}: {failed[0].line}; {len(failed):,} such records in all (pass --skip-invalid to leave them out; "
             f"what is done is kept in {work})"
         )
     made = [part for task in tasks if len(part := open_prepared(task[0]))]
     if not made:
-        raise InputError(f"no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
+        raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
     molecules = Molecules.cat(_alike(made))
     return Embedded(molecules, problems + failed, counts.then("a geometry was found", len(molecules)))
 
