@@ -115,12 +115,19 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
         embed(rows(), Limits(seed=3), tmp_path / "work")
 
 
-def test_a_worker_that_dies_is_reported_with_its_rows(tmp_path):
-    def dead(tasks):
-        yield 0, "the worker died (exit code -9), 3 times; given up"
+def test_a_row_that_takes_its_worker_down_costs_itself_alone(tmp_path):
+    def run(tasks):
+        for number, (path, part, limits) in enumerate(tasks):
+            if any(row.name == "caffeine" for row in part):
+                yield number, "the worker died (exit code -11), 3 times; given up"
+            else:
+                yield from ((number, status) for _, status in serial([(path, part, limits)]))
 
-    with pytest.raises(InputError, match=r"rows 2 to 6: the worker died.*is kept"):
-        embed(rows(), Limits(), tmp_path / "work", run=dead)
+    with pytest.raises(InputError, match=r"record 3 .caffeine.: takes the program down: .*exit code -11"):
+        embed(rows(), Limits(), tmp_path / "work", run=run)
+    found = embed(rows(), Limits(), tmp_path / "work", run=run, skip_invalid=True)
+    assert list(found.molecules.names) == ["aspirin", "ibuprofen", "paracetamol", "glycine"]
+    assert [one.record for one in found.problems] == [3]
 
 
 def test_a_molecule_without_a_force_field_is_a_problem():

@@ -62,6 +62,9 @@ class Limits:
             raise InputError(f"expected symbols of elements and at least one heavy atom, got {self}")
 
 
+_Task = tuple[str, Sequence[Row], Limits]
+
+
 @dataclass(frozen=True)
 class Embedded:
     """Molecules made from SMILES.
@@ -126,7 +129,7 @@ def embed_one(row: Row, limits: Limits) -> Record | Problem:
     return replace(one, xyz=xyz - xyz.mean(0))
 
 
-def embed_part(task: tuple[str, Sequence[Row], Limits]) -> None:
+def embed_part(task: _Task) -> None:
     """Embed the rows of one part and write it; the task is (path, rows, limits). Runs in a worker."""
     path, rows, limits = task
     found = [embed_one(row, limits) for row in rows]
@@ -172,25 +175,40 @@ def embed(
     parts = [usable[start : start + PART] for start in range(0, len(usable), PART)]
     _plan(work, usable, limits)
     tasks = [(str(work / f"part-{number:06d}.npz"), part, limits) for number, part in enumerate(parts)]
-    open_tasks = [task for task in tasks if not Path(task[0]).is_file()]
-    done = sum(len(task[1]) for task in tasks) - sum(len(task[1]) for task in open_tasks)
-    for number, status in run(open_tasks):
+    broken: list[_Task] = []
+    done = sum(len(part) for path, part, _ in tasks if Path(path).is_file())
+    for task, status in _worked(tasks, run):
         if status != "ok":
-            first, last = open_tasks[number][1][0].row, open_tasks[number][1][-1].row
-            raise InputError(f"{called}: rows {first} to {last}: {status}; what is done is kept in {work}")
-        done += len(open_tasks[number][1])
+            broken.append(task)
+        done += len(task[1])
         watch({"step": done, "steps": len(usable)})
-    failed = [Problem(**json.loads(line)) for task in tasks for line in about(task[0])["notes"]]
+    # One row can take its worker down with it; alone, it takes down nothing else.
+    alone = [
+        (f"{path.removesuffix('.npz')}-{row.row:09d}.npz", [row], limits) for path, part, _ in broken for row in part
+    ]
+    crashed = [(task[1][0], status) for task, status in _worked(alone, run) if status != "ok"]
+    failed = [Problem(row.row, "takes the program down", f"{row.smiles}: {why}", row.name) for row, why in crashed]
+    files = [task[0] for task in (*tasks, *alone) if Path(task[0]).is_file()]
+    failed += [Problem(**json.loads(line)) for path in files for line in about(path)["notes"]]
+    failed.sort(key=lambda one: one.record)
     if failed and not skip_invalid:
         raise InputError(
             f"{called}: {failed[0].line}; {len(failed):,} such records in all (pass --skip-invalid to leave them out; "
             f"what is done is kept in {work})"
         )
-    made = [part for task in tasks if len(part := open_prepared(task[0]))]
+    # Joining one part copies it, so that its file is closed: thousands of parts are more than a process may open.
+    made = [Molecules.cat([part]) for path in sorted(files) if len(part := open_prepared(path))]
     if not made:
         raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
     molecules = Molecules.cat(_alike(made))
     return Embedded(molecules, problems + failed, counts.then("a geometry was found", len(molecules)))
+
+
+def _worked(tasks: Sequence[_Task], run: Runner) -> Iterator[tuple[_Task, str]]:
+    """Run the tasks whose part is not there yet."""
+    waiting = [task for task in tasks if not Path(task[0]).is_file()]
+    for number, status in run(waiting):
+        yield waiting[number], status
 
 
 def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Problem], Counts]:
