@@ -11,12 +11,12 @@ KINDS = ((6, 0, 0), (7, 0, 0), (7, 1, 0), (8, 0, 0))
 NAMES = ("mu_debye", "logp")
 
 
-def chains(sizes=(4, 5, 5, 3, 4, 6), *, seed=0, aromatic=False):
-    """Chains of the given sizes, padded to the largest, with two properties."""
+def chains(sizes=(4, 5, 5, 3, 4, 6), *, seed=0, aromatic=False, kinds=KINDS, names=NAMES):
+    """Chains of the given sizes, padded to the largest, with properties."""
     rng, n = Streams.of(seed, len(sizes)).child("chains"), max(sizes)
     mask = torch.arange(n) < torch.tensor(sizes)[:, None]
-    kind = rng.integers("kind", len(KINDS), (n,))
-    table = torch.tensor(KINDS)
+    kind = rng.integers("kind", len(kinds), (n,))
+    table = torch.tensor(kinds)
     walk = rng.normal("walk", (n, 3)).cumsum(1) * 0.8
     bond = torch.zeros(len(sizes), n, n, dtype=torch.long)
     for i in range(n - 1):
@@ -29,8 +29,7 @@ def chains(sizes=(4, 5, 5, 3, 4, 6), *, seed=0, aromatic=False):
         "hydrogens": torch.zeros(len(sizes), n, dtype=torch.long),
         "bond": bond,
         "aromatic": (bond == 2) & aromatic,
-        "mu_debye": 2 + rng.normal("mu"),
-        "logp": rng.normal("logp"),
+        **{name: 2 * (k == 0) + rng.normal(name) for k, name in enumerate(names)},
     }
     return Batch(fields, mask)
 

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from tests.chains import chains
 from tests.contract.test_receptor_models import PANEL, SMALL, receptors
 from tests.vectors import samples
 
@@ -20,6 +21,7 @@ DECLARED = {
     "classifier": {"losses_are_per_sample", "padding_is_ignored", "save_and_load"},
     "ddpm": {"likelihood", "losses_are_per_sample", "samples_do_not_depend_on_the_batch", "save_and_load"},
     "dwae": {"code", "samples_do_not_depend_on_the_batch", "save_and_load", "padding_is_ignored"},
+    "edm": {"losses_are_per_sample", "padding_is_ignored", "samples_do_not_depend_on_the_batch", "save_and_load"},
     "image-classifier": {"losses_are_per_sample", "float64", "save_and_load"},
     "noisy-classifier": {"losses_are_per_sample", "float64", "save_and_load"},
     "sequence-validity": {"code", "losses_are_per_sample", "padding_is_ignored", "save_and_load"},
@@ -37,6 +39,13 @@ def loaded(name):
     return catalog.model_class(artifact.kind).from_artifact(artifact, where=name)
 
 
+def example(model):
+    """Samples of the kind that a model takes."""
+    if model.kind == "edm":
+        return chains(kinds=[kind for kind in model.settings.kinds if not kind[2]], names=model.settings.properties)
+    return samples("unit", shape=model.settings.datum.shape) if model.kind in VECTORS else receptors()
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def shipped(request):
     return loaded(request.param)
@@ -49,7 +58,7 @@ def test_the_parts_of_the_job_are_shipped():
 def test_a_shipped_model_keeps_the_contracts(shipped):
     if shipped.kind == "sequence-judge":
         pytest.skip("the judge is an oracle only; test_the_judge_is_an_oracle asks it")
-    x = receptors() if shipped.kind not in VECTORS else samples("unit", shape=shipped.settings.datum.shape)
+    x = example(shipped)
     verdicts = {v.name: v.state for v in zsteer.check(shipped, x)}
     assert "failed" not in verdicts.values()
     assert {name for name, state in verdicts.items() if state == "ok"} >= DECLARED[shipped.kind]

@@ -13,6 +13,7 @@ from zsteer.cli.main import main
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.files import write_molecules
+from zsteer.domains.molecules.metrics.chemist import perceived
 from zsteer.domains.molecules.metrics.graph import verdicts
 from zsteer.domains.molecules.metrics.profile import GROUPS, elements, groups, shuffled, values
 from zsteer.errors import InputError, MissingExtraError
@@ -80,8 +81,17 @@ def test_the_lookup_protocol(files):
 
 def test_files_without_bonds_have_them_perceived(files):
     report = api.evaluate(files / "places.xyz", protocol="geom-revisited", reference=files / "real.npz")
-    assert any("DetermineBonds found those of 12 molecules" in line for line in report.summary)
+    assert any("those of 12 molecules were read from coordinates; 0 others" in line for line in report.summary)
     assert table(report, "Graphs")["samples"]["valid"].value == 1.0
+
+
+def test_what_is_not_perceived_stays_and_is_invalid():
+    bare = without_bonds(built("ethanol", "benzene", "aspirin"))
+    apart = changed(bare, "xyz", 3, np.float32(40.0))  # an atom of ethanol that went away
+    found, failed = perceived(apart)
+    assert failed <= 1
+    assert found.smiles.tolist() == bare.smiles.tolist()
+    assert verdicts(found).valid.tolist() == [False, True, True]
 
 
 def test_counted_hydrogens_are_compared_with_counted_ones(files):
@@ -175,6 +185,22 @@ def test_strain_sees_moved_atoms():
     assert "GFN2-xTB" in far.configuration
 
 
+def test_dipoles_are_those_of_the_data(data_folder):
+    """The data folder's dipoles come from the same method at the same geometry, rounded to .0005 angstrom."""
+    pytest.importorskip("tblite", reason="the extra qm is not installed")
+    from zsteer.domains.molecules.metrics.strain import dipoles
+
+    name = "qm9_etkdg_gfn2.npz"
+    real = data_set(data_folder, name, n=8, start=60_000)
+    with np.load(data_folder / "molecules" / name, allow_pickle=False) as file:
+        known = file["mu_debye"][60_000:60_008]
+    assert dipoles(verdicts(real)) == pytest.approx(known, abs=0.02)
+    broken = dipoles(verdicts(changed(real, "z", 0, 9)))
+    assert np.isnan(broken[0])
+    assert np.isfinite(broken[1:]).all()
+    assert np.isfinite(dipoles(verdicts(real.take([0]).heavy()))).all()  # placed hydrogens turn as they like
+
+
 def test_shuffling_keeps_composition_places_and_bonds(seed):
     molecules = some()
     mixed = shuffled(molecules, Streams.of(seed, len(molecules)))
@@ -249,6 +275,17 @@ def test_data_stand_for_themselves(data_folder):
     assert samples.low <= data.high
     assert data.low <= samples.high
     assert rows["shuffled"][2].value == 0.0
+
+
+@pytest.mark.slow
+def test_the_benchmark_counts_as_the_plain_loop_does(data_folder):
+    from zsteer.recipes.molecules.bench.evaluator import evaluator
+
+    cost, beside = evaluator(data=data_folder, quick=True, watch=[].append)
+    assert [row[0] for row in cost.rows][3] == "all of these"
+    rows = {row[0]: row for row in beside.rows}
+    assert "fetch it" in rows["e3_diffusion_for_molecules"][4]
+    assert rows["a plain double loop (ours)"][4] == "equal"
 
 
 def test_molecules_without_bonds_are_refused_by_the_report():

@@ -47,14 +47,7 @@ class _Row:
 
     def first(self, n: int) -> "_Row":
         """Its first molecules."""
-        part = Verdicts(
-            self.found.mols[:n],
-            self.found.reasons[:n],
-            self.found.connected[:n],
-            self.found.paired[:n],
-            self.found.smiles[:n],
-        )
-        return _Row(self.molecules.take(slice(0, n)), part, self.draws.first(n))
+        return _Row(self.molecules.take(slice(0, n)), self.found.first(n), self.draws.first(n))
 
 
 @dataclass(frozen=True)

@@ -107,11 +107,12 @@ def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecul
 def _parts(reference: Molecules, rng: Streams) -> tuple[Molecules, Molecules, list[str]]:
     """Known and held-out molecules."""
     split = reference.split
-    if split is not None and bool((split == "train").any()) and bool((split != "train").any()):
-        return reference.take(split == "train"), reference.take(split != "train"), []
+    train = np.zeros(len(reference), bool) if split is None else split == "train"
+    if min(int(train.sum()), int((~train).sum())) >= FEWEST:
+        return reference.take(train), reference.take(~train), []
     order = rng.permutation("parts", len(reference))[0].numpy()
     half = len(reference) // 2
-    told = "the reference names no parts: a random half counts as known, the other is held out"
+    told = f"the reference has no {FEWEST} molecules each in split train and out of it: a random half is the known"
     return reference.take(order[:half]), reference.take(order[half:]), [told]
 
 

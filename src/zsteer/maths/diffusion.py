@@ -13,12 +13,14 @@ __all__ = [
     "forward_step",
     "kl_of_means",
     "kl_of_normals",
+    "log_normal_mass",
     "marginal",
     "mean_from_noise",
     "noise_of",
     "posterior_mean",
     "posterior_variance",
     "simple_loss",
+    "step_from_noise",
     "velocity",
     "weighted_noise_loss",
     "x0_from_noise",
@@ -94,6 +96,31 @@ def mean_from_noise(
     """
     kept = abar / before
     return (x_t - (1 - kept) / (1 - abar) ** 0.5 * eps) / kept**0.5
+
+
+def step_from_noise(
+    z_t: Float[Tensor, "*x"], eps: Float[Tensor, "*x"], z: Float[Tensor, "*x"], abar: Number, before: Number
+) -> Float[Tensor, "*x"]:
+    r"""EDM's step back in time, from the noise in z_t.
+
+    .. math:: z_s = \frac{1}{\alpha_{t|s}} z_t - \frac{\sigma_{t|s}^2}{\alpha_{t|s} \sigma_t} \epsilon_\theta
+              + \sigma_{t \to s}\, z, \quad \alpha_{t|s} = \frac{\alpha_t}{\alpha_s}, \quad
+              \sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2 \sigma_s^2, \quad
+              \sigma_{t \to s} = \frac{\sigma_{t|s} \sigma_s}{\sigma_t}
+
+    Args:
+        z_t: noisy data.
+        eps: the noise in them, phi(z_t, t).
+        z: new noise; of coordinates, without centre of mass.
+        abar: squared signal alpha_t^2.
+        before: squared signal alpha_s^2 at the earlier time.
+
+    Lecture: edm.sample
+    """
+    # sigma_{t|s}^2 = 1 - abar_t - (abar_t / abar_s) (1 - abar_s) = 1 - alpha_{t|s}^2
+    kept, variance = (abar / before) ** 0.5, 1 - abar / before
+    mean = z_t / kept - variance / (kept * (1 - abar) ** 0.5) * eps
+    return mean + (variance * (1 - before) / (1 - abar)) ** 0.5 * z
 
 
 def noise_of(x_t: Float[Tensor, "*x"], x0: Float[Tensor, "*x"], abar: Number) -> Float[Tensor, "*x"]:
@@ -190,13 +217,28 @@ def discretised_log_probability(
 
     Source: Ho, Jain, Abbeel, "Denoising diffusion probabilistic models", 2020, section 3.3.
     """
-    half, scale = 1 / (levels - 1), (-0.5 * log_var).exp()
-    upper, lower = (x - mean + half) * scale, (x - mean - half) * scale
+    half = 1 / (levels - 1)
+    inside = log_normal_mass(x - mean, 0.5 * log_var, half)
+    scale = (-0.5 * log_var).exp()
+    found = torch.where(x < -1 + half, torch.special.log_ndtr((x - mean + half) * scale), inside)
+    found = torch.where(x > 1 - half, torch.special.log_ndtr((mean - x + half) * scale), found)
+    return found.flatten(1).sum(1)
+
+
+def log_normal_mass(
+    gap: Float[Tensor, "b ..."], log_std: Float[Tensor, "#b ..."], half: float
+) -> Float[Tensor, "b ..."]:
+    r"""Log of the integral of a normal of zero mean from gap - half to gap + half. [nats]
+
+    Args:
+        gap: from the mean to the middle of the interval.
+        log_std: log of the standard deviation.
+        half: of the interval.
+    """
+    scale = (-log_std).exp()
+    upper, lower = (gap + half) * scale, (gap - half) * scale
     # By symmetry the bin is taken on the side where the distribution function is small: nothing cancels in the tail.
-    flip = (lower > 0).to(x.dtype) * 2 - 1
+    flip = (lower > 0).to(gap.dtype) * 2 - 1
     a, b = torch.maximum(-flip * upper, -flip * lower), torch.minimum(-flip * upper, -flip * lower)
     top, bottom = torch.special.log_ndtr(a), torch.special.log_ndtr(b)
-    inside = top + torch.log(-torch.expm1((bottom - top).clamp(max=-1e-12)))
-    found = torch.where(x < -1 + half, torch.special.log_ndtr(upper), inside)
-    found = torch.where(x > 1 - half, torch.special.log_ndtr(-lower), found)
-    return found.flatten(1).sum(1)
+    return top + torch.log(-torch.expm1((bottom - top).clamp(max=-1e-12)))

@@ -21,10 +21,9 @@ from zsteer.core.protocols import Denoiser, Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths import diffusion
-from zsteer.maths.gaussian import kl_to_standard_normal, log_density
 from zsteer.noise.gaussian import Gaussian
 
-__all__ = ["Bound", "bound", "strata", "term", "term_of"]
+__all__ = ["Bound", "between", "bound", "far", "strata", "term", "term_of"]
 
 
 @dataclass(frozen=True)
@@ -168,22 +167,43 @@ def term_of(
         at: t in 1 ... T.
         levels: number of even levels in [-1, 1] that the data lie on; 0 for data with a density.
     """
-    x0, x_t = pair
     t, s = at.double() / noise.steps, (at - 1).double() / noise.steps
+    found, first = between(noise, pair, said, (t, s)), at == 1
+    if not bool(first.any()):
+        return found
+    mean, variance = noise.kernel(pair[1], said, t, s)
+    if levels:
+        near = -diffusion.discretised_log_probability(pair[0], mean, variance.log(), levels)
+    else:
+        near = -noise.log_density(pair[0], mean, variance)
+    return torch.where(first, near, found)
+
+
+def between(
+    noise: Gaussian,
+    pair: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
+    said: Prediction,
+    times: tuple[Float[Tensor, " b"], Float[Tensor, " b"]],
+) -> Float[Tensor, " b"]:
+    """KL(q(x_s | x_t, x_0) || p(x_s | x_t)), given what the model says at x_t. [nats]
+
+    Args:
+        noise: the noise.
+        pair: x_0 and x_t.
+        said: the model's prediction at x_t.
+        times: t and s of each sample; where the posterior is a point (no noise at s) the number means nothing.
+    """
+    (x0, x_t), (t, s) = pair, times
     mean, variance = noise.kernel(x_t, said, t, s)
     true_mean, true_variance = noise.posterior(x0, x_t, t, s)
-    log_var = variance.log()
-    # At t = 1 the posterior is a point; its divergence is not read there.
-    first = at == 1
-    true_log_var = torch.where(true_variance > 0, true_variance, torch.ones_like(true_variance)).log()
-    between = diffusion.kl_of_normals(true_mean, true_log_var, mean, log_var)
-    if not bool(first.any()):
-        return between
-    if levels:
-        near = -diffusion.discretised_log_probability(x0, mean, log_var, levels)
-    else:
-        near = -log_density(x0.flatten(1), mean.flatten(1), log_var.flatten(1))
-    return torch.where(first, near, between)
+    some = torch.where(true_variance > 0, true_variance, torch.ones_like(true_variance))
+    return noise.kl(true_mean, some, mean, variance)
+
+
+def far(noise: Gaussian, x0: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+    """L_T = KL(q(x_T | x_0) || N(0, I)) in the space of the noise. [nats]"""
+    now = noise.abar(1.0, x0).to(x0.dtype)
+    return noise.kl(now.sqrt() * x0, 1 - now, torch.zeros_like(x0), torch.ones_like(now))
 
 
 @torch.no_grad()
@@ -212,9 +232,6 @@ def bound(
     if not isinstance(noise, Gaussian):
         raise CapabilityError(f"this bound is for Gaussian noise, the model has {type(noise).__name__}")
     runs = strata(noise.steps, noise.steps if calls is None else calls)
-    now = noise.abar(1.0, x0).to(x0.dtype)
-    flat = x0.flatten(1)
-    far = kl_to_standard_normal(now.sqrt() * flat, (1 - now).log().expand_as(flat))
     found, places = [], []
     for k, (low, high) in enumerate(runs):
         own = rng.child("bound").at(k)
@@ -222,4 +239,4 @@ def bound(
         found.append(term(denoiser, noise, x0, at, own, levels))
         places.append(at)
     sizes = torch.tensor([high - low + 1 for low, high in runs], device=x0.device)
-    return Bound(far, torch.stack(found, 1), torch.stack(places, 1), sizes, x0[0].numel())
+    return Bound(far(noise, x0), torch.stack(found, 1), torch.stack(places, 1), sizes, x0[0].numel())

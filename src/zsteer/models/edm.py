@@ -28,6 +28,7 @@ from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths import diffusion
+from zsteer.models.edm_bound import Likely
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import TIMES, VALUES, EDMSettings, net_of, noise_of
 from zsteer.models.edm_sizes import SizePrior
@@ -49,7 +50,7 @@ SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
 
 
-class EDM(Pretrained, nn.Module):
+class EDM(Likely, Pretrained, nn.Module):
     """A net that denoises molecules, their noise, and how large they are.
 
     Args:
@@ -90,6 +91,8 @@ class EDM(Pretrained, nn.Module):
 
         Raises:
             InputError: if the batch has no mask, or holds what the model does not know.
+
+        Lecture: edm.train
         """
         del player
         # The chain's first time is the least: at 0 there is no noise to be told.

@@ -21,7 +21,7 @@ from torch import Tensor
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.maths.geometry import centre
+from zsteer.maths.geometry import centre, centred_kl, centred_log_density
 from zsteer.noise.gaussian import Gaussian, Time
 
 __all__ = ["Centred"]
@@ -91,6 +91,31 @@ class Centred(Gaussian):
         """
         mean, variance = super().kernel(x_t, self._checked(said), t, s)
         return self.project(mean), variance
+
+    def kl(
+        self,
+        mean: Float[Tensor, "b ..."],
+        variance: Float[Tensor, "..."],
+        other: Float[Tensor, "b ..."],
+        other_variance: Float[Tensor, "..."],
+    ) -> Float[Tensor, " b"]:
+        """KL of one normal of the subspace from another. [nats]"""
+        points = [self._points(one) for one in (mean, other)]
+        logs = [self._each(one, mean).log() for one in (variance, other_variance)]
+        return centred_kl(points[0], logs[0], points[1], logs[1])
+
+    def log_density(
+        self, x: Float[Tensor, "b ..."], mean: Float[Tensor, "b ..."], variance: Float[Tensor, "..."]
+    ) -> Float[Tensor, " b"]:
+        """Log-density of a normal of the subspace, over its own volume. [nats]"""
+        return centred_log_density(self._points(x), self._points(mean), self._each(variance, mean).log())
+
+    def _points(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b n d"]:
+        return self.project(x).reshape(len(x), -1, self.dims)
+
+    def _each(self, variance: Float[Tensor, "..."], like: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+        """The one variance that each sample has; the kernels of this noise have no other."""
+        return variance.expand_as(like).flatten(1)[:, 0]
 
     def step(
         self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float

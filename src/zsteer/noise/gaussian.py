@@ -22,6 +22,7 @@ from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths import diffusion
+from zsteer.maths.gaussian import log_density
 from zsteer.maths.schedules import Curve
 
 __all__ = ["Gaussian"]
@@ -134,6 +135,24 @@ class Gaussian:
         mean, _ = self.posterior(said.x0, x_t, t, s)
         variance = self.variance_between(said.spread, t, s, x_t)
         return mean if said.tilt is None else mean + variance * said.tilt, variance
+
+    def kl(
+        self,
+        mean: Float[Tensor, "b ..."],
+        variance: Float[Tensor, "..."],
+        other: Float[Tensor, "b ..."],
+        other_variance: Float[Tensor, "..."],
+    ) -> Float[Tensor, " b"]:
+        """KL of one normal of the states from another; variances that broadcast with the means. [nats]"""
+        logs = [one.log().expand_as(mean) for one in (variance, other_variance)]
+        return diffusion.kl_of_normals(mean, logs[0], other, logs[1])
+
+    def log_density(
+        self, x: Float[Tensor, "b ..."], mean: Float[Tensor, "b ..."], variance: Float[Tensor, "..."]
+    ) -> Float[Tensor, " b"]:
+        """Log-density of a normal of the states; a variance that broadcasts with the mean. [nats]"""
+        log_var = variance.log().expand_as(mean).flatten(1)
+        return log_density(x.flatten(1), mean.flatten(1), log_var)
 
     def step(
         self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float

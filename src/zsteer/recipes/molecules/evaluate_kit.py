@@ -120,8 +120,8 @@ class MoleculeProtocol:
             return molecules, []
         made, failed = perceived(molecules)
         told = (
-            f"{Path(found.where).name} has no bonds: DetermineBonds found those of {len(made) - failed:,} molecules; "
-            f"{failed:,} others stay without bonds and count as invalid"
+            f"{Path(found.where).name} has no bonds: those of {len(made) - failed:,} molecules were read from "
+            f"coordinates; {failed:,} others stay without bonds and count as invalid"
         )
         return made, [told]
 

@@ -8,6 +8,9 @@ Source: Buttenschoen, Morris, Deane, "PoseBusters", Chemical Science 2024.
 """
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -15,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import rdBase
+from rdkit import RDLogger, rdBase
 
 from zsteer.domains.molecules.chemistry import Mol, to_rdkit, with_hydrogens
 from zsteer.domains.molecules.container import Molecules
@@ -63,7 +66,7 @@ def busted(molecules: Molecules, *, fast: bool = False) -> Busted:
     name = "mol_fast" if fast else "mol"
     judge = package.PoseBusters(config=name)
     told = hashlib.sha256(repr(judge.config).encode()).hexdigest()[:12]
-    with rdBase.BlockLogs():
+    with _quiet():
         table = judge.bust(_handed(molecules))
     found = table.to_numpy()
     passed = np.array([[cell is True or cell == 1 for cell in row] for row in found], bool)
@@ -71,6 +74,21 @@ def busted(molecules: Molecules, *, fast: bool = False) -> Busted:
     checks = tuple(str(column).replace("_", " ") for column in table.columns)
     passed = passed.reshape(len(molecules), len(checks)) & finite[:, None]
     return Busted(checks, passed, f"posebusters {version('posebusters')}, {name}, sha256 {told}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep RDKit silent, although the package turns its log on; reasons are told in checks."""
+    logger = logging.getLogger("rdkit")
+    before = logger.disabled
+    logger.disabled = True
+    rdBase.LogToPythonLogger()
+    try:
+        yield
+    finally:
+        rdBase.LogToCppStreams()
+        RDLogger.DisableLog("rdApp.*")  # pyright: ignore[reportAttributeAccessIssue]
+        logger.disabled = before
 
 
 def _handed(molecules: Molecules) -> list[Mol]:

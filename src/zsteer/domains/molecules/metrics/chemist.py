@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
 
-from zsteer.domains.molecules.chemistry import Mol, Record, gather, record_of, sanitised, to_rdkit
+from zsteer.domains.molecules import fit
+from zsteer.domains.molecules.chemistry import Mol, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
 from zsteer.errors import InputError
 
@@ -97,21 +98,13 @@ def perceive(z: NDArray[np.uint8], xyz: NDArray[np.float32], charge: int) -> Mol
 
 
 def perceived(molecules: Molecules) -> tuple[Molecules, int]:
-    """Bonds that DetermineBonds reads out of the coordinates of neutral molecules, and how many it fails on.
+    """Bonds read out of the coordinates, and how many molecules that fails for.
 
-    Those stay without any bond: they are judged as atoms that lie apart.
+    Those stay without any bond: they are judged as atoms that lie apart, not left out.
     """
-    records: list[Record] = []
-    failed = 0
-    for i in range(len(molecules)):
-        span = slice(int(molecules.offsets[i]), int(molecules.offsets[i + 1]))
-        mol = perceive(molecules.z[span], molecules.xyz[span], 0)
-        if mol is None:
-            failed += 1
-            z = molecules.z[span].tolist()
-            records.append(Record(z, molecules.xyz[span], [0] * len(z), [0] * len(z), ()))
-        else:
-            records.append(record_of(mol))
-    made = gather(records)
-    kept = {name: getattr(molecules, name) for name in ("properties", "smiles", "names", "split")}
-    return replace(made, **kept), failed
+    found, problems = fit.perceived(molecules)
+    lost = np.array([problem.record - 1 for problem in problems], np.int64)
+    kept = np.delete(np.arange(len(molecules)), lost)
+    bare = replace(molecules.take(lost), bond_offsets=np.zeros(len(lost) + 1, np.int64))
+    whole = Molecules.cat([found, bare]) if len(kept) else bare
+    return whole.take(np.argsort(np.concatenate([kept, lost]), kind="stable")), len(lost)

@@ -58,6 +58,15 @@ class Verdicts:
         """Sanitised, connected and without radicals."""
         return self.sanitised & self.connected & self.paired
 
+    def first(self, n: int) -> "Verdicts":
+        """Those of the first molecules."""
+        return self.take(np.arange(min(n, len(self.mols))))
+
+    def take(self, index: NDArray[np.int64]) -> "Verdicts":
+        """Those of some molecules."""
+        mols, reasons = ([one[int(i)] for i in index] for one in (self.mols, self.reasons))
+        return Verdicts(mols, reasons, self.connected[index], self.paired[index], self.smiles[index])
+
     def keys(self) -> NDArray[Any]:
         """InChIKey-14 of each valid molecule, else empty: names the connectivity, tautomers of one kind alike."""
         good = self.valid

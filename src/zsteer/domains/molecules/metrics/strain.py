@@ -12,6 +12,7 @@ Source: Bannwarth, Ehlert, Grimme, "GFN2-xTB", J. Chem. Theory Comput. 2019.
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ from zsteer.domains.molecules.metrics.geometry import angles, bond_lengths, tors
 from zsteer.domains.molecules.metrics.graph import Verdicts
 from zsteer.errors import MissingExtraError
 
-__all__ = ["Strain", "strain"]
+__all__ = ["Strain", "dipoles", "installed", "strain"]
 
 BOHR = 0.529177210903
 """[angstrom]"""
 HARTREE = 627.5094740631
 """[kcal/mol]"""
+DEBYE = 2.541746473
+"""One elementary charge times one bohr. [debye]"""
 STEPS = 300
 FORCE = 1e-3
 """Largest component of the gradient at which a molecule counts as relaxed. [hartree/bohr]"""
@@ -58,16 +61,53 @@ class Strain:
     configuration: str
 
 
+def installed() -> bool:
+    """Whether tblite is there."""
+    return find_spec("tblite") is not None
+
+
+def _package(purpose: str) -> Any:
+    try:
+        return import_module("tblite.interface")
+    except ImportError:
+        raise MissingExtraError("tblite", "qm", purpose) from None
+
+
+def dipoles(found: Verdicts) -> NDArray[np.float64]:
+    """Dipole moment of each valid molecule by GFN2-xTB at its own geometry; NaN for the others and where it fails.
+
+    Counted hydrogens are placed by RDKit and relaxed alone.
+
+    Returns:
+        Magnitudes. [debye]
+
+    Raises:
+        MissingExtraError: if tblite is not installed.
+    """
+    tblite = _package("the dipole by GFN2-xTB")
+    values = np.full(len(found.mols), np.nan)
+    good = found.valid
+    for i, mol in enumerate(found.mols):
+        if mol is None or not good[i]:
+            continue
+        whole = gather([record_of(with_hydrogens(mol))])
+        try:
+            calculator, start = _started(tblite, whole, np.arange(len(whole.z)) >= mol.GetNumAtoms())
+            calculator.update(start)
+            said = calculator.singlepoint().get("dipole")
+        except (RuntimeError, ValueError, ArithmeticError):  # no self-consistent field, or no minimum
+            continue
+        values[i] = float(np.linalg.norm(said)) * DEBYE
+    return values
+
+
 def strain(found: Verdicts) -> Strain:
     """Relax every valid molecule.
 
     Raises:
         MissingExtraError: if tblite is not installed.
     """
-    try:
-        tblite: Any = import_module("tblite.interface")
-    except ImportError:
-        raise MissingExtraError("tblite", "qm", "strain by GFN2-xTB") from None
+    tblite = _package("strain by GFN2-xTB")
     n = len(found.mols)
     values = np.full((5, n), np.nan)
     failed = np.zeros(n, bool)
@@ -92,12 +132,7 @@ def _one(tblite: Any, molecule: Molecules, placed: NDArray[np.bool_]) -> list[fl
         molecule: one.
         placed: atoms that RDKit placed.
     """
-    start = molecule.xyz.astype(np.float64) / BOHR
-    charge = float(molecule.charge.astype(np.int64).sum())
-    calculator = tblite.Calculator("GFN2-xTB", molecule.z.astype(np.int64), start, charge=charge)
-    calculator.set("verbosity", 0)
-    if placed.any():
-        start, _ = _relaxed(calculator, start, placed)
+    calculator, start = _started(tblite, molecule, placed)
     before = _energy(calculator, start)[0]
     end, after = _relaxed(calculator, start, np.ones(len(start), bool))
     pair = [_at(molecule, x * BOHR) for x in (start, end)]
@@ -107,6 +142,15 @@ def _one(tblite: Any, molecule: Molecules, placed: NDArray[np.bool_]) -> list[fl
     ]
     heavy = molecule.z > 1
     return [(before - after) * HARTREE, *changes, _rmsd(start[heavy] * BOHR, end[heavy] * BOHR)]
+
+
+def _started(tblite: Any, molecule: Molecules, placed: NDArray[np.bool_]) -> tuple[Any, NDArray[np.float64]]:
+    """A calculator, and the geometry after relaxing the placed atoms alone. [bohr]"""
+    start = molecule.xyz.astype(np.float64) / BOHR
+    charge = float(molecule.charge.astype(np.int64).sum())
+    calculator = tblite.Calculator("GFN2-xTB", molecule.z.astype(np.int64), start, charge=charge)
+    calculator.set("verbosity", 0)
+    return calculator, _relaxed(calculator, start, placed)[0] if placed.any() else start
 
 
 def _at(molecule: Molecules, xyz: NDArray[np.float64]) -> Molecules:

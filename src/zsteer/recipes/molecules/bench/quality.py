@@ -14,17 +14,19 @@ from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import parse_smiles
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics import geometry
+from zsteer.domains.molecules.metrics.busters import busted
 from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.metrics.graph import Verdicts, first_seen, novel, rings, verdicts
+from zsteer.domains.molecules.metrics.strain import strain
 from zsteer.domains.molecules.metrics.valency import corrected
-from zsteer.errors import InputError
+from zsteer.errors import InputError, MissingExtraError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.edm import EDM
 from zsteer.recipes.molecules.sampling import generated, walked_by_size
 from zsteer.recipes.molecules.sets import load_molecules
 from zsteer.train.threads import threads_of
 
-__all__ = ["known_names", "model_named", "ring_drift", "tables"]
+__all__ = ["costly_cells", "known_names", "model_named", "ring_drift", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 WALKS: Sequence[tuple[str, int, str]] = (
@@ -41,6 +43,8 @@ WALKS: Sequence[tuple[str, int, str]] = (
     ("sde2", 20, "log_snr"),
     ("sde2", 50, "log_snr"),
 )
+STRAINED, BUSTED = 50, 100
+"""Molecules that are relaxed, and that are busted."""
 LARGE = 100
 """Steps from which fewer molecules are made."""
 
@@ -130,11 +134,28 @@ def steps_table(
             made, _ = generated(x)
             cells = _figures(made, verdicts(made), known, lengths)
             drift = ring_drift(rings(verdicts(made)), real, int(verdicts(made).valid.sum()), len(held))
-            rows.append([f"{solver}, {spacing}", steps, n, *cells, drift, 1000 * spent / n])
-        rows.append(["data (held out)", "", len(held), *_figures(held, truth, known, lengths), 0.0, ""])
+            asked = solver == "ancestral" and steps in {20, 50}
+            costly = costly_cells(made, verdicts(made)) if asked else ["", ""]
+            rows.append([f"{solver}, {spacing}", steps, n, *cells, drift, *costly, 1000 * spent / n])
+        figures = _figures(held, truth, known, lengths)
+        rows.append(["data (held out)", "", len(held), *figures, 0.0, *costly_cells(held, truth), ""])
     columns = ["walk", "steps", "n", "valid %", "corrected %", "compact %", "unique %", "novel %", "bonds W1 pm",
-               "rings 3/4/5/6", "ring drift", "CPU-ms each"]  # fmt: skip
+               "rings 3/4/5/6", "ring drift", "strain kcal/mol", "PB-fast %", "CPU-ms each"]  # fmt: skip
     return Table(f"Quality against steps, {dataset}", columns, rows, NOTES)
+
+
+def costly_cells(molecules: Molecules, found: Verdicts) -> list[Cell]:
+    """Median strain [kcal/mol] and share that passes PoseBusters; a word where the extra is not installed."""
+    chosen = found.take(np.flatnonzero(found.valid)[:STRAINED])
+    try:
+        median: Cell = float(np.nanmedian(strain(chosen).energy)) if len(chosen.mols) else float("nan")
+    except MissingExtraError:
+        median = "no tblite"
+    try:
+        passed: Cell = 100 * float(busted(molecules.take(slice(0, BUSTED)), fast=True).everything.mean())
+    except MissingExtraError:
+        passed = "no posebusters"
+    return [median, passed]
 
 
 NOTES = (
@@ -143,6 +164,9 @@ NOTES = (
     "compact: of the valid, those whose bonds are 1.1 to 1.8 angstrom long and whose other pairs are farther apart",
     "unique: distinct among the valid; novel: of those, not in the training set",
     "bonds W1: Wasserstein distance of bond lengths from held-out molecules, mean over kinds of bonds",
+    f"strain: median of the first {STRAINED} valid by GFN2-xTB, counted hydrogens relaxed first; needs tblite",
+    f"PB-fast: share of the first {BUSTED} molecules that pass PoseBusters without its energy ratio; needs posebusters",
+    "both for ancestral walks of 20 and 50 steps and for data",
     "rings: of 3, 4, 5 and 6 atoms for each valid molecule; drift: the largest relative difference from the data",
 )
 
