@@ -166,6 +166,7 @@ def test_lists_by_ending(tmp_path):
 
 BAD_LISTS = {
     "no column": ("a.csv", "a,b\n1,2\n", "row 1: expected a column called smiles, got a, b"),
+    "semicolons": ("a.csv", "smiles;b\nC;2\n", "got smiles;b; save it with commas"),
     "short row": ("a.csv", "smiles,b\nC,1\nC\n", "row 3: expected 2 columns, got 1"),
     "only a header": ("a.csv", "smiles\n", "no row"),
     "empty": ("a.smi", "", "empty"),
