@@ -8,7 +8,7 @@ import pytest
 
 from zsteer.cli.main import main
 from zsteer.domains.molecules.checks import Counts, Problem, summary
-from zsteer.domains.molecules.chemistry import graphs_of
+from zsteer.domains.molecules.chemistry import graphs_of, parse_smiles, record_of, whole_record, with_hydrogens
 from zsteer.domains.molecules.embed import Limits, embed, embed_one, serial
 from zsteer.domains.molecules.prepared import about, open_prepared
 from zsteer.domains.molecules.smiles import Row, choose, read_smiles, split_of
@@ -206,6 +206,12 @@ def test_a_pool_gives_the_same_molecules(tmp_path):
         code = main(["convert", str(tmp_path / "a.smi"), str(tmp_path / f"{workers}.npz"), "--workers", workers])
         assert code == 0
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS.values(), "[2H]C([2H])O", "C[C@H](N)[C@@H]1CC1", "[NH4+]", "c1cc[nH]c1"])
+def test_hydrogens_are_appended_as_rdkit_appends_them(smiles):
+    mol = parse_smiles(smiles)
+    assert whole_record(mol) == record_of(with_hydrogens(mol))
 
 
 def test_aromatic_flags_are_those_of_the_smiles_not_of_the_force_field(tmp_path):

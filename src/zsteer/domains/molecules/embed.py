@@ -22,7 +22,7 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from zsteer.core.files import new_file
 from zsteer.domains.molecules.checks import Counts, Problem, raise_first
-from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, record_of, with_hydrogens
+from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, whole_record, with_hydrogens
 from zsteer.domains.molecules.container import ELEMENTS, SYMBOLS, Molecules
 from zsteer.domains.molecules.descriptors import graph_values, shape_values
 from zsteer.domains.molecules.prepared import about, open_prepared, save_prepared
@@ -124,7 +124,7 @@ def embed_one(row: Row, limits: Limits) -> Record | Problem:
     values = {**row.values, **graph_values(parsed), **shape_values(mol)}
     part = row.split or split_of(Chem.MolToSmiles(parsed))
     named = row.name or f"row-{row.row}"
-    one = record_of(with_hydrogens(parsed), smiles=row.smiles, name=named, split=part, properties=values)
+    one = whole_record(parsed, smiles=row.smiles, name=named, split=part, properties=values)
     xyz = mol.GetConformer().GetPositions()
     return replace(one, xyz=xyz - xyz.mean(0))
 
