@@ -329,7 +329,7 @@ class EDM(Likely, Pretrained, nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
-        """Draw molecules: fifty steps of ancestral sampling; ``of_size`` serves the other solvers.
+        """Draw molecules: fifty steps of a solver that draws; ``of_size`` serves the other solvers.
 
         Args:
             n: how many.
@@ -351,7 +351,7 @@ class EDM(Likely, Pretrained, nn.Module):
             model, own = self.of_size(size), rng.take(rows.to(rng.ids.device))
             denoiser = model.bound({k: value[rows.to(value.device)] for k, value in wanted.items()}, len(rows))
             x = model.noise.prior(model.like(len(rows), own), own)
-            found.append(model.finish(walk(denoiser, x, own, solver="ancestral", steps=steps)))
+            found.append(model.finish(walk(denoiser, x, own, solver="sde2", steps=steps, spacing="early")))
             order.append(rows)
         return atoms_of(found, torch.cat(order))
 

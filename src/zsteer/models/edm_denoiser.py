@@ -21,13 +21,17 @@ __all__ = ["OfSize", "Walker"]
 
 Said = Mapping[str, Tensor]
 
+FORGETS = 0.1
+"""Time below which what was said before is not shown: there it would hold the walk to choices that x_t itself, nearly
+free of noise, tells better (measured: docs/decisions/log.md)."""
+
 
 @dataclass(eq=False)
 class Walker:
     """A denoiser of one batch, which is shown what it said at the time before (self-conditioning).
 
-    The memory holds on a walk whose times fall; it begins anew where they do not, so that a walk is the same whatever
-    the denoiser was used for before.
+    The memory holds on a walk whose times fall, down to ``FORGETS``; it begins anew where they do not, so that a walk
+    is the same whatever the denoiser was used for before.
 
     Args:
         model: the model.
@@ -50,7 +54,7 @@ class Walker:
         when, shown, answer = self._last
         # Asked twice at one time (a guide, a corrector) it is shown the same thing twice.
         before = answer if now < when else shown if now == when else None
-        if now < 0 or (before is not None and len(before["xyz"]) != len(x_t)):
+        if now < FORGETS or (before is not None and len(before["xyz"]) != len(x_t)):
             before = None
         context = self.model.context(t, self.size, self.values, self.known)
         said, after = self.model.predict(self.noise, x_t, t, context, before)

@@ -38,7 +38,9 @@ class Sampling(BaseModel):
     solver: str = Field(
         default="multistep2", description="ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
     )
-    spacing: str | None = Field(default=None, description="of the times: time, log_snr or karras; the solver's own")
+    spacing: str | None = Field(
+        default=None, description="of the times: time, early, log_snr or karras; the solver's own when absent"
+    )
     eta: float | None = Field(default=None, ge=0, le=1, description="chance in the steps of ddim")
     scale: float = Field(default=1.0, description="classifier-free guidance: 1 none, more exaggerates the class")
     interval: tuple[float, float] = Field(default=(0.0, 1.0), description="times at which scale holds, as 0.2,0.8")

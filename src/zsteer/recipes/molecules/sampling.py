@@ -21,7 +21,7 @@ from zsteer.recipes.diffusion.sampling import Guide, Sampling, walked
 
 __all__ = ["WALK", "Guides", "generated", "taken", "unguided", "walked_by_size"]
 
-WALK: Mapping[str, object] = {"solver": "ancestral", "steps": 50, "spacing": "log_snr"}
+WALK: Mapping[str, object] = {"solver": "sde2", "steps": 50, "spacing": "early"}
 """The walk where none is asked for: it draws at every step, which mends what it did wrong before."""
 
 Guides = Callable[[OfSize], list[Guide]]
@@ -54,8 +54,6 @@ def walked_by_size(
         InputError: if a condition does not exist.
     """
     words = {**WALK, **{name.replace("-", "_"): value for name, value in given.items()}}
-    if "solver" in given and "spacing" not in given:
-        words.pop("spacing")
     sampling, conditions = Sampling.of(words)
     if sampling.guide is not None:
         raise CapabilityError("guide=MODEL is for images; molecules take property=value with scale")

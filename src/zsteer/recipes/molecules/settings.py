@@ -63,7 +63,7 @@ class MoleculeKnobs(BaseModel):
 
     number: int = Field(default=16, ge=1, description="new molecules, where there is no --input")
     steps: int = Field(default=50, ge=1, description="steps of the walk")
-    solver: str = Field(default="ancestral", description="ancestral, ddim, multistep2, multistep3, heun or sde2")
+    solver: str = Field(default="sde2", description="sde2, ancestral, ddim, multistep2, multistep3 or heun")
     scale: float = Field(default=2.0, ge=0, description="classifier-free guidance towards properties that were learned")
     strength: float = Field(default=1.0, ge=0, description="of the pull towards a geometric property")
     tolerance: float = Field(default=0.02, gt=0, description="how near a geometric property should come to its value")
