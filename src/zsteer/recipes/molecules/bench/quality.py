@@ -30,21 +30,17 @@ __all__ = ["costly_cells", "known_names", "model_named", "ring_drift", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 WALKS: Sequence[tuple[str, int, str]] = (
-    ("ancestral", 4, "log_snr"),
-    ("ancestral", 10, "log_snr"),
-    ("ancestral", 20, "log_snr"),
-    ("ancestral", 50, "log_snr"),
+    ("sde2", 4, "early"),
+    ("sde2", 10, "early"),
+    ("sde2", 20, "early"),
+    ("sde2", 50, "early"),
+    ("sde2", 250, "early"),
+    ("sde2", 1000, "early"),
+    ("ancestral", 20, "early"),
+    ("ancestral", 50, "early"),
     ("ancestral", 50, "time"),
-    ("ancestral", 250, "time"),
-    ("ancestral", 1000, "time"),
-    ("multistep2", 10, "log_snr"),
-    ("multistep2", 20, "log_snr"),
-    ("sde2", 10, "log_snr"),
-    ("sde2", 20, "log_snr"),
-    ("sde2", 50, "log_snr"),
+    ("multistep2", 20, "early"),
 )
-STRAINED, BUSTED = 50, 100
-"""Molecules that are relaxed, and that are busted."""
 LARGE = 100
 """Steps from which fewer molecules are made."""
 
