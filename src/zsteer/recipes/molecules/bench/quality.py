@@ -41,6 +41,8 @@ WALKS: Sequence[tuple[str, int, str]] = (
     ("ancestral", 50, "time"),
     ("multistep2", 20, "early"),
 )
+STRAINED, BUSTED = 50, 100
+"""Molecules that are relaxed, and that are busted."""
 LARGE = 100
 """Steps from which fewer molecules are made."""
 
@@ -130,7 +132,7 @@ def steps_table(
             made, _ = generated(x)
             cells = _figures(made, verdicts(made), known, lengths)
             drift = ring_drift(rings(verdicts(made)), real, int(verdicts(made).valid.sum()), len(held))
-            asked = solver == "ancestral" and steps in {20, 50}
+            asked = solver == "sde2" and steps in {20, 50}
             costly = costly_cells(made, verdicts(made)) if asked else ["", ""]
             rows.append([f"{solver}, {spacing}", steps, n, *cells, drift, *costly, 1000 * spent / n])
         figures = _figures(held, truth, known, lengths)
@@ -162,7 +164,7 @@ NOTES = (
     "bonds W1: Wasserstein distance of bond lengths from held-out molecules, mean over kinds of bonds",
     f"strain: median of the first {STRAINED} valid by GFN2-xTB, counted hydrogens relaxed first; needs tblite",
     f"PB-fast: share of the first {BUSTED} molecules that pass PoseBusters without its energy ratio; needs posebusters",
-    "both for ancestral walks of 20 and 50 steps and for data",
+    "both for sde2 walks of 20 and 50 steps and for data",
     "rings: of 3, 4, 5 and 6 atoms for each valid molecule; drift: the largest relative difference from the data",
 )
 
