@@ -215,7 +215,7 @@ def tables(*, quick: bool, watch: Watch, peer: Path | None = None) -> Sequence[T
     """
     theirs = None if peer is None else peer_net(peer)
     made = Kernels(theirs, edm_size() if theirs is None else with_weights_of(theirs), edm_size(shared=True))
-    repeats = 3 if quick else 10
+    repeats = 2 if quick else 6
     rows: list[list[Cell]] = []
     padded = float("nan")
     with threads_of(1):
@@ -228,7 +228,7 @@ def tables(*, quick: bool, watch: Watch, peer: Path | None = None) -> Sequence[T
                 if m != n and what == "forward":
                     padded = seconds.get("peer", float("nan"))
                 name = f"{b} x {n}" if m == n else f"{b} x {n}, peer padded to {m}"
-                rows.append([name, what, *_cells(seconds), gap])
+                rows.append([name, what, *_cells(seconds), f"{gap:.1e}"])
     times = [head for way in WAYS[1:] for head in (f"{way} [s]", f"{way} x")]
     kernel = Table(
         "EDM's network, CPU-seconds on one thread, and how many times less than the peer",
@@ -254,7 +254,7 @@ def _cells(seconds: dict[str, float]) -> list[Cell]:
 
 def _rate(padded: float, *, quick: bool, watch: Watch) -> Table:
     """Molecules a second with a net of EDM's size, on two threads; ``padded`` are the peer's seconds a molecule."""
-    n = 16 if quick else 64
+    n = 8 if quick else 32
     rows: list[list[Cell]] = []
     model = edm_model()
     of_size = model.of_size(MEAN_SIZE)
@@ -268,7 +268,7 @@ def _rate(padded: float, *, quick: bool, watch: Watch) -> Table:
             walk(of_size.denoiser(None, n), x, rng, solver="multistep2", steps=WALK)
             wall, cpu = time.perf_counter() - start, time.process_time() - used
         rows.append([f"ours, {WALK} steps", threads, n / wall, cpu / n])
-    rows.append(["peer, 1000 steps, computed from its call", 1, 1 / (1000 * padded), 1000 * padded])
+    rows.append(["peer, 1000 steps, computed from its call", 1, f"{1 / (1000 * padded):.4f}", 1000 * padded])
     return Table(
         f"Sampling molecules of {MEAN_SIZE} atoms, net of EDM's size",
         ["what", "threads", "molecules / s", "CPU-s / molecule"],
