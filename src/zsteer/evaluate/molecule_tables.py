@@ -170,7 +170,7 @@ def _contacts(rows: Mapping[str, _Row]) -> Table:
         charged.append(f"{name} {by_charge[0]}/{by_charge[1]}/{by_charge[2]}")
     columns = ["set", "recovered", "different", "failed", "clashing", "compact", "n valid"]
     notes = [
-        f"of the valid among the first {PROFILED:,}: is it what DetermineBonds reads out of the coordinates",
+        f"of the valid among {PROFILED:,} at random: is it what DetermineBonds reads out of the coordinates",
         "DetermineBonds fails on real molecules as well: see data",
         f"recovered at charge 0/-1/+1: {', '.join(charged)}",
         "clashing: heavy atoms more than three bonds apart, within 0.7 of the sum of their van der Waals radii",
@@ -193,7 +193,7 @@ def _geometry(rows: Mapping[str, _Row], known: Molecules) -> Table:
     notes = [
         "W_1 to the known molecules, mean over kinds weighted by their share in the reference",
         "kinds of bonds: elements and order; of angles: centre and number of neighbours; of torsions: central bond",
-        f"the first {GEOMETRY:,} molecules, valid or not; kinds that the reference lacks are in no distance",
+        f"{GEOMETRY:,} molecules at random, valid or not; kinds that the reference lacks are in no distance",
         "50 bootstrap draws, laid around the figure: drawing again adds to a distance",
     ]
     return Table("Geometry: distance to the reference", columns, cells, notes)
@@ -239,7 +239,7 @@ def _groups(rows: Mapping[str, _Row]) -> Table:
         cells.append([group, *[plain(float(share[k]), n[name]) for name, share in shares.items()]])
     apart = {name: float(np.abs(share - shares["data"]).mean()) for name, share in shares.items()}
     cells.append(["mean difference to data", *[plain(value, n[name]) for name, value in apart.items()]])
-    notes = [f"share of the valid molecules among the first {PROFILED:,} that have the group"]
+    notes = [f"share of the valid molecules among {PROFILED:,} at random that have the group"]
     return Table("Functional groups", ["group", *shares], cells, notes)
 
 
@@ -256,7 +256,7 @@ def _properties(rows: Mapping[str, _Row], known: _Known) -> Table:
         cells.append([name, *each, int(row.found.valid.sum())])
     notes = [
         "W_1 to the known molecules in standard deviations of these; 1 is as far as a shift by one deviation",
-        f"valid molecules among the first {PROFILED:,}; qed, sas, logp of the graph; asphericity, rg of the geometry",
+        f"valid molecules among {PROFILED:,} at random; qed, sas, logp of the graph; asphericity, rg of the geometry",
     ]
     return Table("Property drift", ["set", *VALUES, "n valid"], cells, notes)
 

@@ -34,9 +34,9 @@ class Sets:
     """Samples and what they are read beside.
 
     Args:
-        rows: the three sets, by name.
+        rows: the three sets, by name, each in random order.
         draws: of the bootstrap, for each row.
-        known: the part of the reference that a model may have seen.
+        known: the part of the reference that a model may have seen, in random order.
         notes: how the sets came about.
     """
 
@@ -53,7 +53,7 @@ class Sets:
             samples: to be judged.
             reference: real molecules; those of ``split`` train are the known ones, or a random half.
             rng: streams, of which the first is used.
-            most: molecules of each row, for protocols that take seconds for each; the first samples are taken.
+            most: molecules of each row, for protocols that take seconds for each.
 
         Raises:
             InputError: if there are fewer than 10 samples, or of either part of the reference.
@@ -65,8 +65,12 @@ class Sets:
             if count < FEWEST:
                 raise InputError(f"expected at least {FEWEST} {what}, got {count}; give more molecules")
         if most is not None and len(own) > most:
-            notes = [*notes, f"{most} of {len(own):,} samples are asked: each takes seconds"]
-            own = own.take(slice(0, most))
+            notes = [*notes, f"{most} of {len(own):,} samples are asked, chosen at random: each takes seconds"]
+        # Files are often sorted by size, and some tables ask the first molecules of a set only.
+        own, known = (
+            part.take(one.permutation(what, len(part))[0, : most if part is own else None].numpy())
+            for what, part in (("samples", own), ("known", known))
+        )
         n = min(len(own), len(held))
         data = held.take(one.permutation("held out", len(held))[0, :n].numpy())
         mixed = shuffled(data, Streams.of(rng.seed, n).child("shuffled molecules"))

@@ -64,7 +64,7 @@ class Verdicts:
 
     def take(self, index: NDArray[np.int64]) -> "Verdicts":
         """Those of some molecules."""
-        mols, reasons = ([one[int(i)] for i in index] for one in (self.mols, self.reasons))
+        mols, reasons = [self.mols[int(i)] for i in index], [self.reasons[int(i)] for i in index]
         return Verdicts(mols, reasons, self.connected[index], self.paired[index], self.smiles[index])
 
     def keys(self) -> NDArray[Any]:
