@@ -14,7 +14,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
     {
         "kernel": "zsteer.recipes.molecules.bench.kernel:tables",
         "cost": "zsteer.recipes.molecules.bench.cost:tables",
-        "evaluator": "zsteer.recipes.molecules.bench.evaluator:tables",
+        "evaluator": "zsteer.recipes.molecules.bench.evaluator:evaluator",
         "quality": "zsteer.recipes.molecules.bench.quality:tables",
         "conditions": "zsteer.recipes.molecules.bench.conditions:tables",
     }
