@@ -175,7 +175,7 @@ def test_convert_says_that_bonds_are_missing(tmp_path, drugs, capsys):
     "name, content, match",
     [
         ("a.sdf.gz", b"\x1f\x8b\x08broken", "not a whole gzip file"),
-        ("a.sdf", b"caf\xe9\n", "record 1: not UTF-8"),
+        ("a.sdf", b"na\xefve\n", "record 1: not UTF-8"),
         ("a.xyz", b"", "empty"),
         ("a.tar", b"nothing", "not a whole tar"),
         ("dsgdb9nsd.tar", b"nothing", "copy the archive again"),
