@@ -7,10 +7,12 @@ from tests.chains import CONDITIONS, VARIANTS, chains, small
 import zsteer
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Conditional, Denoiser, Noise
-from zsteer.core.rng import Streams
-from zsteer.errors import InputError
+from zsteer.core.rng import Streams, initialised
+from zsteer.errors import InputError, SettingsError
 from zsteer.models.edm import property_named
 from zsteer.models.edm_states import parts_of, states_of
+from zsteer.models.noisy_property import NoisyProperty
+from zsteer.steer.guide import ByClassifier
 from zsteer.train.sized import BySize
 
 
@@ -110,6 +112,44 @@ def test_a_molecule_that_the_model_does_not_know_is_refused():
         model.losses(x.with_fields(z=z), "denoiser", Streams.of(0, 2))
     with pytest.raises(InputError, match="mask"):
         model.losses(Batch(dict(x.fields)), "denoiser", Streams.of(0, 2))
+
+
+def regressor():
+    with initialised(0):
+        model = NoisyProperty(small(again=False, **CONDITIONS).settings)
+    for weight in model.parameters():
+        weight.data.add_(0.05 * Streams.of(0, 1).normal("stir", tuple(weight.shape))[0])
+    return model.eval()
+
+
+def test_properties_of_noisy_molecules_keep_the_contracts():
+    verdicts = {v.name: v.state for v in zsteer.check(regressor(), chains())}
+    assert "failed" not in verdicts.values()
+    with pytest.raises(SettingsError, match="property"):
+        NoisyProperty(small(again=False).settings)
+
+
+def test_a_noisy_property_guides_and_measures(seed):
+    judge, model, rng = regressor(), small(**CONDITIONS), Streams.of(seed, 3)
+    judge.fits(model.settings)
+    with pytest.raises(InputError, match="scale"):
+        judge.fits(small(scale=0.5).settings)
+    sized = model.of_size(4)
+    x, t = sized.noise.prior(sized.like(3, rng), rng), torch.full((3,), 0.3)
+    measure = judge.measure(4, "mu")
+    mean, log_var = judge.believed(x, t, 4)
+    there = judge.log_prob(4, "mu", 2.0 + mean[:, 0])(x, t)
+    # At the mean only the variance is left of the log-density.
+    assert torch.allclose(there, -0.5 * log_var[:, 0], atol=1e-4)
+    guided = ByClassifier(sized.denoiser(None, 3), judge.log_prob(4, "mu", 4.0), mode="score")
+    plain, moved = (one.predict(x, t).x0.detach() for one in (sized.denoiser(None, 3), guided))
+    step = moved - plain
+    with torch.enable_grad():
+        at = x.clone().requires_grad_(True)
+        judge.log_prob(4, "mu", 4.0)(at, t).sum().backward()
+    # Guidance moves the prediction uphill.
+    assert float((step * at.grad).sum()) > 0
+    assert measure(plain).shape == (3,)
 
 
 def test_an_epoch_shows_every_molecule_once():

@@ -25,6 +25,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "gan": "zsteer.models.gan:Gan",
         "image-classifier": "zsteer.models.image_classifier:ImageClassifier",
         "noisy-classifier": "zsteer.models.noisy_classifier:NoisyClassifier",
+        "noisy-property": "zsteer.models.noisy_property:NoisyProperty",
         "multinomial": "zsteer.models.multinomial:MultinomialDiffusion",
         "rbm": "zsteer.models.rbm:RBM",
         "rbm-ratings": "zsteer.models.rbm_cf:RatingRBM",

@@ -32,7 +32,7 @@ from zsteer.models.edm_bound import Likely
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import TIMES, VALUES, EDMSettings, net_of, noise_of
 from zsteer.models.edm_sizes import SizePrior
-from zsteer.models.edm_states import atoms_of, states_of
+from zsteer.models.edm_states import atoms_of, sizes_of, states_of
 from zsteer.nets.pairs import pairs
 from zsteer.nets.precision import bfloat16_pays
 from zsteer.nets.unet import time_features
@@ -117,17 +117,14 @@ class EDM(Likely, Pretrained, nn.Module):
     def _by_size(
         self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: tuple[Tensor, Tensor], *, again: bool = True
     ) -> Mapping[str, Float[Tensor, " b"]]:
-        if x.mask is None:
-            raise InputError("expected molecules with a mask of their atoms; encode them with their space")
-        sizes = x.mask.sum(1)
+        groups = sizes_of(x)
+        if len(groups) == 1:
+            return self._losses((x, groups[0][0]), t, rng, shown, again=again)
         found: dict[str, Tensor] = {}
-        for size in sizes.unique().tolist():
-            rows = (sizes == size).nonzero()[:, 0]
-            if len(rows) == len(sizes):
-                return self._losses((x, size), t, rng, shown, again=again)
+        for size, rows in groups:
             own = (shown[0][rows], shown[1][rows])
             for name, value in self._losses((x.take(rows), size), t[rows], rng.take(rows), own, again=again).items():
-                found.setdefault(name, value.new_zeros(len(sizes)))
+                found.setdefault(name, value.new_zeros(len(x)))
                 found[name] = found[name].index_add(0, rows, value)
         return found
 

@@ -13,7 +13,19 @@ from zsteer.maths.geometry import centre
 from zsteer.models.edm_settings import EDMSettings
 from zsteer.noise.product import Product
 
-__all__ = ["atoms_of", "molecules_of", "parts_of", "states_of"]
+__all__ = ["atoms_of", "molecules_of", "parts_of", "sizes_of", "states_of"]
+
+
+def sizes_of(x: Batch) -> list[tuple[int, Int[Tensor, " m"]]]:
+    """Numbers of atoms in a batch, and the rows that have each.
+
+    Raises:
+        InputError: if the batch has no mask.
+    """
+    if x.mask is None:
+        raise InputError("expected molecules with a mask of their atoms; encode them with their space")
+    sizes = x.mask.sum(1)
+    return [(size, (sizes == size).nonzero()[:, 0]) for size in sizes.unique().tolist()]
 
 
 def _kinds(settings: EDMSettings, x: Batch, size: int) -> Int[Tensor, "b n"]:

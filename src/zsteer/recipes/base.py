@@ -34,6 +34,7 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "edm": "zsteer.recipes.molecules.settings:EquivariantDiffusion",
         "gan": "zsteer.recipes.gan.settings:PlainGan",
         "image-features": "zsteer.recipes.autoencoders.settings:Features",
+        "molecule-properties": "zsteer.recipes.molecules.settings:NoisyPropertyRecipe",
         "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusion",
         "rbm": "zsteer.recipes.rbm.settings:Machine",
         "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",

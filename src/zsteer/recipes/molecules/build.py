@@ -3,7 +3,7 @@
 Training from a prepared container (``.npz``) imports neither RDKit nor anything else beyond torch and numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from zsteer.domains.molecules.dense import dense
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.edm import EDM, property_named
 from zsteer.models.edm_settings import BONDS, EDMSettings
+from zsteer.models.edm_states import states_of
+from zsteer.models.noisy_property import NoisyProperty
 from zsteer.nets.precision import bfloat16_pays
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.molecules import settings as recipes
@@ -26,7 +28,7 @@ from zsteer.recipes.molecules.sets import MoleculeData, load_molecules
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.sized import BySize
 
-__all__ = ["USUAL", "edm", "groups_of", "kinds_of", "molecules"]
+__all__ = ["USUAL", "edm", "groups_of", "kinds_of", "molecules", "properties"]
 
 USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
 """Properties that ``auto`` conditions on, where the set has them."""
@@ -47,6 +49,8 @@ HELD = 1000
 """Held-out molecules behind the figures of a card."""
 NEAR = 0.1
 """Time at which a loss tells how far a training is: above 0.3 it hardly moves after the first minutes."""
+TOLD = (0.02, 0.2, 0.4)
+"""Times at which the card of a model of properties says how nearly they are told."""
 LIMITS = (
     "It knows molecules like those of its training set, as single conformers of their force field; nothing of "
     "synthesis, toxicity or activity. Not for clinical use."
@@ -102,7 +106,7 @@ def _unit(train: Molecules) -> float:
     return float(np.sqrt(np.square(train.xyz - middle[owner]).mean()))
 
 
-def _model(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[str, Any]) -> EDM:
+def _settings(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[str, Any]) -> EDMSettings:
     names = _properties(recipe.properties, data)
     shared: dict[str, Any] = {
         "properties": names,
@@ -110,15 +114,30 @@ def _model(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[str,
         "largest": int(data.train.sizes.max()),
         **_standards(data.train, names),
     }
+    return settings_from(EDMSettings, {**shared, **values}, where=recipe.name)
+
+
+def _model(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[str, Any]) -> EDM:
+    settings = _settings(recipe, data, values)
+    names = settings.properties
     with initialised(recipe.seed):
-        model = EDM(settings_from(EDMSettings, {**shared, **values}, where=recipe.name))
+        model = EDM(settings)
     table = np.stack([data.train.properties[name] for name in names], 1) if names else np.zeros((len(data.train), 0))
     model.sizes.learn(torch.from_numpy(data.train.sizes), model.standard(torch.from_numpy(table)))
     return model
 
 
+Measured = Callable[[Any, Molecules, int], dict[str, Any]]
+"""(model, held-out molecules, seed) -> figures."""
+
+
 def _experiment(
-    recipe: recipes.MoleculeRecipe, data: MoleculeData, model: EDM, chosen: dict[str, Any], device: torch.device
+    recipe: recipes.MoleculeRecipe,
+    data: MoleculeData,
+    model: EDM | NoisyProperty,
+    chosen: dict[str, Any],
+    device: torch.device,
+    measured: Measured,
 ) -> Experiment:
     steps = chosen["steps"]
     optim = Optim(lr=chosen["lr"], betas=(0.9, 0.98), clip=2.0, warmup=min(150, steps // 10), decay="cosine")
@@ -131,19 +150,42 @@ def _experiment(
     )
 
     def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, EDM):
-            raise SettingsError("the recipes of molecules train an EDM")
+        if not isinstance(trained, EDM | NoisyProperty):
+            raise SettingsError("the recipes of molecules train an EDM, or properties of noisy molecules")
         trained.eval().to("cpu")
-        trained.origin = Origin(data=data.origin, metrics=_figures(trained, data.held, recipe.seed), limits=LIMITS)
+        trained.origin = Origin(data=data.origin, metrics=measured(trained, data.held, recipe.seed), limits=LIMITS)
         return trained
 
     return Experiment(model.to(device), BySize(groups_of(data.train), chosen["batch"]), plan, finish)
 
 
+def _held_out(held: Molecules) -> Molecules:
+    return held.take(Streams.of(0, 1).child("held out").permutation("rows", len(held))[0][:HELD].numpy())
+
+
+@torch.no_grad()
+def _correlations(model: NoisyProperty, held: Molecules, seed: int) -> dict[str, Any]:
+    """How nearly properties of held-out molecules are told at a few times: correlation with the true value."""
+    chosen, told = _held_out(held), dict[str, Any]()
+    s = model.settings
+    for time in TOLD:
+        pairs: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in s.properties}
+        for group in groups_of(chosen):
+            size, n = group["z"].shape[1], len(group)
+            noise, t = model.noise_of(size), torch.full((n,), time)
+            x0 = states_of(s, noise, group, size, like=next(model.parameters()))
+            mean, _ = model.believed(noise.corrupt(x0, t, Streams.of(seed, n).child(f"told {size}")), t, size)
+            for k, name in enumerate(s.properties):
+                pairs[name][0].extend(mean[:, k].tolist())
+                pairs[name][1].extend(group[name].tolist())
+        told |= {f"{name}_r_at_{time:g}": round(float(np.corrcoef(*pair)[0, 1]), 4) for name, pair in pairs.items()}
+    return {"test_molecules": len(chosen), **told}
+
+
 @torch.no_grad()
 def _figures(model: EDM, held: Molecules, seed: int) -> dict[str, Any]:
     """Losses of held-out molecules at one early time, where all later progress is."""
-    chosen = held.take(Streams.of(0, 1).child("held out").permutation("rows", len(held))[0][:HELD].numpy())
+    chosen = _held_out(held)
     found: dict[str, list[float]] = {}
     for group in groups_of(chosen):
         rng = Streams.of(seed, len(group)).child(f"held {group['z'].shape[1]}")
@@ -153,8 +195,10 @@ def _figures(model: EDM, held: Molecules, seed: int) -> dict[str, Any]:
     return told | {f"{name}_at_{NEAR:g}": round(float(np.mean(value)), 5) for name, value in found.items()}
 
 
-def molecules(recipe: recipes.MoleculeDiffusion, folder: Path | None, device: torch.device) -> Experiment:
-    """Molecules with their bonds."""
+def _bonded(
+    recipe: recipes.MoleculeDiffusion | recipes.NoisyPropertyRecipe, folder: Path | None
+) -> tuple[MoleculeData, dict[str, Any], dict[str, Any]]:
+    """A set with bonds, what the size dial says, and the settings that follow from both."""
     data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
     if data.train.bond_offsets is None:
         raise InputError(f"{recipe.dataset} has no bonds; take the recipe edm, or a set with bonds (.sdf, .smi, .npz)")
@@ -167,11 +211,27 @@ def molecules(recipe: recipes.MoleculeDiffusion, folder: Path | None, device: to
         "bonds": BONDS if aromatic else BONDS[:4],
         "hydrogens": recipe.hydrogens,
         "unit": _unit(data.train),
-        "features": recipe.features,
-        "again": recipe.again,
         **{name: getattr(recipe, name) or chosen[name] for name in ("width", "pair_width", "layers")},
     }
-    return _experiment(recipe, data, _model(recipe, data, values), chosen, device)
+    return data, chosen, values
+
+
+def molecules(recipe: recipes.MoleculeDiffusion, folder: Path | None, device: torch.device) -> Experiment:
+    """Molecules with their bonds."""
+    data, chosen, values = _bonded(recipe, folder)
+    model = _model(recipe, data, {**values, "features": recipe.features, "again": recipe.again})
+    return _experiment(recipe, data, model, chosen, device, _figures)
+
+
+def properties(recipe: recipes.NoisyPropertyRecipe, folder: Path | None, device: torch.device) -> Experiment:
+    """Properties of noisy molecules."""
+    data, chosen, values = _bonded(recipe, folder)
+    # A quarter of the steps will do: there is one answer to learn and no spread of them.
+    chosen = {**chosen, "steps": recipe.steps or max(1, chosen["steps"] // 4)}
+    settings = _settings(recipe, data, {**values, "again": False, "early": 1.5})
+    with initialised(recipe.seed):
+        model = NoisyProperty(settings)
+    return _experiment(recipe, data, model, chosen, device, _correlations)
 
 
 def edm(recipe: recipes.EquivariantDiffusion, folder: Path | None, device: torch.device) -> Experiment:
@@ -200,4 +260,4 @@ def edm(recipe: recipes.EquivariantDiffusion, folder: Path | None, device: torch
     found = [SYMBOLS[kind[0]] for kind in values["kinds"]]
     if len(found) < 2:
         raise InputError(f"expected at least two elements, got {', '.join(found)}")
-    return _experiment(recipe, data, _model(recipe, data, values), chosen, device)
+    return _experiment(recipe, data, _model(recipe, data, values), chosen, device, _figures)

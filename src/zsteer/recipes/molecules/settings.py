@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zsteer.recipes.base import Recipe
 
-__all__ = ["EquivariantDiffusion", "MoleculeDiffusion", "MoleculeKnobs", "MoleculeRecipe"]
+__all__ = ["EquivariantDiffusion", "MoleculeDiffusion", "MoleculeKnobs", "MoleculeRecipe", "NoisyPropertyRecipe"]
 
 
 class MoleculeRecipe(Recipe):
@@ -43,6 +43,22 @@ class MoleculeDiffusion(MoleculeRecipe):
     )
     pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
     again: bool = Field(default=True, description="self-conditioning: the net is shown what it said before")
+
+
+class NoisyPropertyRecipe(MoleculeRecipe):
+    """Properties of noisy molecules: the guide of a model that the recipe ``molecules`` made of the same set."""
+
+    name: ClassVar[str] = "molecule-properties"
+    summary: ClassVar[str] = "properties of noisy molecules: a guide towards values"
+    builder: ClassVar[str] = "zsteer.recipes.molecules.build:properties"
+
+    hydrogens: Literal["implicit", "explicit"] = Field(
+        default="implicit", description="hydrogens follow from the bonds, or are atoms of the model"
+    )
+    bonds: Literal["kekulised", "aromatic"] = Field(
+        default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
+    )
+    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
 
 
 class EquivariantDiffusion(MoleculeRecipe):
