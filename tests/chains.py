@@ -11,7 +11,7 @@ KINDS = ((6, 0, 0), (7, 0, 0), (7, 1, 0), (8, 0, 0))
 NAMES = ("mu_debye", "logp")
 
 
-def chains(sizes=(4, 5, 5, 3, 4, 6), *, seed=0, aromatic=False, kinds=KINDS, names=NAMES):
+def chains(sizes=(4, 5, 5, 1, 4, 6), *, seed=0, aromatic=False, kinds=KINDS, names=NAMES):
     """Chains of the given sizes, padded to the largest, with properties."""
     rng, n = Streams.of(seed, len(sizes)).child("chains"), max(sizes)
     mask = torch.arange(n) < torch.tensor(sizes)[:, None]
@@ -43,7 +43,7 @@ def small(**values):
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.add_(0.05 * rng.normal(name, tuple(weight.shape))[0].to(weight.dtype))
-    model.sizes.count.zero_()[2:6] = torch.tensor([2.0, 3.0, 3.0, 1.0])
+    model.sizes.count.zero_()[:6] = torch.tensor([1.0, 0.0, 1.0, 3.0, 3.0, 1.0])
     return model.eval()
 
 

@@ -225,14 +225,16 @@ class EDM(Likely, Pretrained, nn.Module):
             if not s.numbers:
                 return {"xyz": move, "kinds": out}
             return {"xyz": move, "kinds": out[..., :-1], "numbers": out[..., -1:]}
-        h, e, others = [at["kinds"]], [at.get("bonds", x_t.new_zeros(len(x_t), pairs(size), 0))], ()
+        # One atom has no pairs, and its state no part for them.
+        none = x_t.new_zeros(len(x_t), pairs(size), len(s.bonds))
+        h, e, others = [at["kinds"]], [at.get("bonds", none)], ()
         if s.again:
             if before is None:
                 before = {name: torch.zeros_like(value) for name, value in at.items()}
                 before["asked"] = x_t.new_zeros(len(x_t))
             context = torch.cat([context[:, :-1], before["asked"][:, None].to(context.dtype)], 1)
             h.append(before["kinds"])
-            e += [before["bonds"]] if "bonds" in at else []
+            e.append(before.get("bonds", none))
             others = (before["xyz"],)
         kinds, bonds, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others)
         return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})

@@ -122,7 +122,7 @@ class NoisyProperty(Pretrained, nn.Module):
         """
         parts = self.noise_of(size).split(x_t)
         context = torch.cat([time_features(t, TIMES), torch.full_like(t, size / self.settings.largest)[:, None]], 1)
-        bonds = parts.get("bonds", x_t.new_zeros(len(x_t), pairs(size), 0))
+        bonds = parts.get("bonds", x_t.new_zeros(len(x_t), pairs(size), len(self.settings.bonds)))
         atoms, _, _ = self.net(parts["kinds"], bonds, parts["xyz"], context)
         pooled = torch.cat([atoms.mean(1), atoms.sum(1) / self.settings.largest**0.5, context], 1)
         mean, log_var = at_least_single(self.head(pooled)).chunk(2, 1)
