@@ -40,7 +40,7 @@ from zsteer.noise.product import Product
 
 __all__ = ["CALLS", "Likely", "Reading", "bound", "readings_of"]
 
-CALLS = 50
+CALLS = 20
 """Network calls of a likelihood, where none are asked for."""
 
 
