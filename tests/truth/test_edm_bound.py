@@ -16,7 +16,7 @@ from zsteer.maths.geometry import rotation
 from zsteer.maths.schedules import Schedule
 from zsteer.models import bound as plain
 from zsteer.models.edm import EDM
-from zsteer.models.edm_bound import Reading, bound, readings_of
+from zsteer.models.edm_bound import Reading, bound
 from zsteer.models.edm_settings import EDMSettings
 from zsteer.nets.egnn import EGNN, EGNNSettings
 from zsteer.noise.centred import Centred
@@ -47,6 +47,24 @@ def test_what_the_steps_leave_falls_with_their_number(seed):
     """With the posterior's variance, EDM's, the bound lies above, and twice the steps leave half or less."""
     few, many = (over(seed, steps=steps, gap=1e-3, variance="posterior") for steps in (30, 60))
     assert 0 < many[0] < 0.6 * few[0] + 5 * (few[1] + many[1])
+
+
+@pytest.mark.parametrize("kernel", ["uniform", "absorbing"])
+def test_categorical_parts_have_their_own_terms(kernel, seed):
+    """Kinds that are independent of all else: the bound is that of the rest and the exact -log p of the kinds."""
+    n = 400
+    toy = Molecule(product(kernel=kernel, steps=30, variance="forward"))
+    rest = Molecule(product(kinds=False, steps=30, variance="forward"))
+    x = rest.noise.split(rest.data(n, seed))
+    u = Streams.of(seed, n).uniform("kinds", (4,), dtype=torch.float64)
+    index = (u[..., None] > toy.log_kinds().exp().cumsum(0)[:-1]).sum(-1)
+    kinds = torch.eye(toy.noise.part("kinds").noise.states, dtype=torch.float64)[index]
+    found = bound(toy, toy.noise.join({**x, "kinds": kinds}), Streams.of(seed, n), readings=DENSITIES)
+    alone = bound(rest, rest.noise.join(x), Streams.of(seed, n), readings=DENSITIES)
+    assert found.dims == alone.dims + 4
+    each = found.total - alone.total + (kinds[..., :3] * toy.log_kinds()).sum((1, 2))
+    # The exact denoiser of independent positions: every term is an expectation that one draw estimates without bias.
+    assert abs(float(each.mean())) < 5 * float(each.std()) / math.sqrt(n) + 1e-6
 
 
 def test_strata_have_the_expectation_of_the_whole_sum(seed):
@@ -234,13 +252,9 @@ def test_densities_are_per_angstrom():
 
 def test_what_has_no_bound_says_so():
     toy = Molecule(product(steps=5))
-    with pytest.raises(CapabilityError, match="kinds Categorical"):
-        bound(toy, toy.like(2), Streams.of(0, 2), readings=DENSITIES)
     with pytest.raises(InputError, match="none for charge, positions"):
         bound(Molecule(product(kinds=False)), torch.zeros(2, 20).double(), Streams.of(0, 2), readings={})
     with pytest.raises(CapabilityError, match="several parts"):
         bound(replace(toy, noise=Gaussian(Schedule(), 5)), toy.like(2), Streams.of(0, 2), readings=DENSITIES)
     with pytest.raises(InputError, match="6 and 5"), initialised(0):
         EDM(SETTINGS).bound_of(molecules(0), Streams.of(0, 5))
-    with pytest.raises(CapabilityError, match="features=categorical"):
-        readings_of(EDMSettings(kinds=((1, 0, 0), (6, 0, 0)), features="categorical"))

@@ -6,8 +6,9 @@ Every term is the sum over the parts of the noise, coordinates in the (n - 1) 3 
 a schedule that has noise at t = 0 (EDM's) z_0 is not yet the data: L_0 is asked there, and all T terms stand between.
 Without, the first step of the chain is L_0.
 
-What is not a density is a probability: of a whole number the integral of the normal over half a unit to both sides, of
-a one-hot row that of each category around 1, normalised over the categories. EDM reads both from the state itself.
+A part with categorical noise has the terms of multinomial diffusion. What else is not a density is a probability: of a
+whole number the integral of the normal over half a unit to both sides, of a one-hot row that of each category around 1,
+normalised over the categories. EDM reads both from the state itself.
 
 Source: Hoogeboom, Satorras, Vignac, Welling, "Equivariant diffusion for molecule generation in 3D", 2022, section 3.2
 and appendix A.
@@ -26,18 +27,20 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Denoiser, Noise, Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError
+from zsteer.maths import categorical
 from zsteer.maths.diffusion import log_normal_mass
 from zsteer.models.bound import Bound, between, far, strata
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import EDMSettings
 from zsteer.models.edm_states import states_of
+from zsteer.noise.categorical import Categorical
 from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
 
 __all__ = ["CALLS", "Likely", "Reading", "bound", "readings_of"]
 
-CALLS = 50
+CALLS = 20
 """Network calls of a likelihood, where none are asked for."""
 
 
@@ -57,17 +60,11 @@ class Reading:
 
 
 def readings_of(settings: EDMSettings) -> dict[str, Reading]:
-    """How the parts of a model of molecules are read: coordinates per angstrom, kinds, atomic numbers and bonds.
-
-    Raises:
-        CapabilityError: if kinds and bonds have categorical noise.
-    """
-    if settings.features != "gaussian":
-        raise CapabilityError("this bound is for Gaussian noise on all parts; the model has features=categorical")
-    found = {
-        "xyz": Reading(scale=1 / settings.unit),
-        "kinds": Reading("one-hot", settings.scale, 1 / len(settings.kinds)),
-    }
+    """How the Gaussian parts of a model of molecules are read: coordinates per angstrom, kinds, numbers and bonds."""
+    found = {"xyz": Reading(scale=1 / settings.unit)}
+    if settings.features == "categorical":
+        return found
+    found["kinds"] = Reading("one-hot", settings.scale, 1 / len(settings.kinds))
     if settings.numbers:
         found["numbers"] = Reading("integer", settings.numbers)
     if settings.bonds:
@@ -75,23 +72,23 @@ def readings_of(settings: EDMSettings) -> dict[str, Reading]:
     return found
 
 
-def _gaussian(noise: Noise) -> tuple[Product, dict[str, Gaussian]]:
-    """The noise, and that of each part.
+def _parts(noise: Noise) -> tuple[Product, dict[str, Gaussian | Categorical]]:
+    """The noise, and that of each part; parts without numbers are left out.
 
     Raises:
-        CapabilityError: if a part has another noise.
+        CapabilityError: if a part has a noise of another kind.
     """
     if not isinstance(noise, Product):
         raise CapabilityError(f"this bound is for noise of several parts, the model has {type(noise).__name__}")
-    found = {part.name: part.noise for part in noise.parts if isinstance(part.noise, Gaussian)}
-    if len(found) < len(noise.parts):
+    found = {p.name: p.noise for p in noise.parts if p.size and isinstance(p.noise, (Gaussian, Categorical))}
+    if len(found) < sum(part.size > 0 for part in noise.parts):
         kinds = ", ".join(f"{part.name} {type(part.noise).__name__}" for part in noise.parts)
-        raise CapabilityError(f"this bound is for parts that all have Gaussian noise, got {kinds}")
+        raise CapabilityError(f"this bound is for parts with Gaussian or categorical noise, got {kinds}")
     return noise, found
 
 
 def _near(
-    noise: Gaussian, reading: Reading, x0: Float[Tensor, "b ..."], at: tuple[Tensor, Tensor, Tensor]
+    noise: Gaussian | Categorical, reading: Reading, x0: Float[Tensor, "b ..."], at: tuple[Tensor, Tensor, Tensor]
 ) -> Float[Tensor, " b"]:
     """-log p(x_0 | z) of one part. [nats]
 
@@ -99,9 +96,12 @@ def _near(
         noise: of the part.
         reading: of the part.
         x0: data.
-        at: the state, the prediction of x_0, and the squared signal there.
+        at: the state, the prediction of x_0, and the time of each sample.
     """
-    z, said, abar = at
+    z, said, t = at
+    if isinstance(noise, Categorical):
+        return -(noise.of_data(said).log_softmax(-1) * x0).flatten(1).sum(1)
+    abar = noise.abar(t, z)
     variance = (1 - abar) / abar
     if reading.kind == "density":
         free = noise.free(x0) if isinstance(noise, Centred) else x0[0].numel()
@@ -113,6 +113,36 @@ def _near(
         return -log_normal_mass(values.round() - mean, log_std, 0.5).flatten(1).sum(1)
     log_p = log_normal_mass(1 - mean, log_std, 0.5).log_softmax(-1)
     return -(log_p * values.round()).flatten(1).sum(1)
+
+
+def _between(
+    noise: Gaussian | Categorical,
+    pair: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
+    said: Float[Tensor, "b ..."],
+    times: tuple[Float[Tensor, " b"], Float[Tensor, " b"]],
+) -> Float[Tensor, " b"]:
+    """KL(q(x_s | x_t, x_0) || p(x_s | x_t)) of one part; see ``models.bound.between``. [nats]"""
+    if isinstance(noise, Gaussian):
+        return between(noise, pair, Prediction(said), times)
+    (x0, x_t), (t, s) = pair, times
+    at = (noise.abar(t, x_t), noise.abar(s, x_t), noise.rest(x_t))
+    known, told = categorical.posterior(x_t, x0, *at), categorical.reverse(x_t, noise.of_data(said), *at)
+    return categorical.kl(known, told).flatten(1).sum(1)
+
+
+def _far(noise: Gaussian | Categorical, x0: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+    """L_T of one part. [nats]"""
+    if isinstance(noise, Gaussian):
+        return far(noise, x0)
+    last = categorical.marginal(x0, noise.shares(1.0, 0.0)[0], noise.rest(x0))
+    return categorical.kl(last, noise.log_prior(x0)).flatten(1).sum(1)
+
+
+def _free(noise: Gaussian | Categorical, x0: Float[Tensor, "b ..."]) -> int:
+    """Free numbers of one part: one for each row of a categorical one."""
+    if isinstance(noise, Centred):
+        return noise.free(x0)
+    return x0[0].numel() if isinstance(noise, Gaussian) else x0[0, ..., 0].numel()
 
 
 @torch.no_grad()
@@ -127,19 +157,19 @@ def bound(
     """Bound -log p(x_0 | N) from above, for things of one size.
 
     Args:
-        denoiser: the model, bound to the conditions of these samples; its noise is a product of Gaussian parts.
+        denoiser: the model, bound to the conditions of these samples; its noise is a product of parts.
         x0: data as flat states.
         rng: one stream for each sample.
-        readings: how each part is read.
+        readings: how each part with Gaussian noise is read.
         calls: network calls; every term of the sum when None.
 
     Raises:
-        CapabilityError: if a part has another noise than a Gaussian one.
+        CapabilityError: if a part has another noise than a Gaussian or a categorical one.
         InputError: if a part has no reading.
         SettingsError: if ``calls`` is more than the terms.
     """
-    noise, own = _gaussian(denoiser.noise)
-    if missing := set(own) - set(readings):
+    noise, own = _parts(denoiser.noise)
+    if missing := {name for name, one in own.items() if isinstance(one, Gaussian)} - set(readings):
         raise InputError(f"expected a reading of each part, none for {', '.join(sorted(missing))}")
     whole = noise.split(x0.double())
     start = torch.zeros(1, dtype=torch.float64)
@@ -156,18 +186,15 @@ def bound(
         said = noise.split(denoiser.predict(z.to(x0.dtype), t.to(x0.dtype)).x0.double())
         states = noise.split(z)
         if k == 0:
-            abar = {name: one.abar(t, states[name]) for name, one in own.items()}
-            each = [_near(own[n], readings[n], whole[n], (states[n], said[n], abar[n])) for n in own]
+            each = [_near(own[n], readings.get(n, Reading()), whole[n], (states[n], said[n], t)) for n in own]
         else:
             times = (t, (at - 1).double() / noise.steps)
-            each = [between(own[n], (whole[n], states[n]), Prediction(said[n]), times) for n in own]
+            each = [_between(own[n], (whole[n], states[n]), said[n], times) for n in own]
         found.append(torch.stack(each).sum(0))
         places.append(at)
     sizes = torch.tensor([high - low + 1 for low, high in runs], device=x0.device)
-    last = torch.stack([far(own[name], whole[name]) for name in own]).sum(0)
-    dims = sum(
-        one.free(whole[name]) if isinstance(one, Centred) else whole[name][0].numel() for name, one in own.items()
-    )
+    last = torch.stack([_far(own[name], whole[name]) for name in own]).sum(0)
+    dims = sum(_free(one, whole[name]) for name, one in own.items())
     return Bound(last, torch.stack(found, 1), torch.stack(places, 1), sizes, dims)
 
 
@@ -194,7 +221,6 @@ class Likely:
             calls: network calls for each size; every term of the sum when None.
 
         Raises:
-            CapabilityError: if kinds and bonds have categorical noise.
             InputError: if the batch has no mask, not as many streams, or holds what the model does not know.
         """
         if x.mask is None or not len(x) or len(rng) != len(x):
