@@ -163,6 +163,15 @@ def test_half_precision_is_near_and_keeps_coordinates_in_single(fused):
     assert float(torch.cosine_similarity(one, other, 0)) > 0.99
 
 
+def test_inference_mode_leaves_nothing_behind():
+    """Room that is used again must not be that of another mode."""
+    made, (h, x) = net(), points(6)
+    wanted = gradients(made, h, x)
+    with torch.inference_mode():
+        made(*points(40))
+    assert worst(wanted, gradients(made, h, x)) == 0.0
+
+
 def test_points_that_meet_have_finite_gradients():
     h, x = points(4)
     x[:, 1] = x[:, 0]

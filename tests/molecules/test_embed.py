@@ -8,7 +8,7 @@ import pytest
 
 from zsteer.cli.main import main
 from zsteer.domains.molecules.checks import Counts, Problem, summary
-from zsteer.domains.molecules.chemistry import graphs_of
+from zsteer.domains.molecules.chemistry import graphs_of, parse_smiles, record_of, whole_record, with_hydrogens
 from zsteer.domains.molecules.embed import Limits, embed, embed_one, serial
 from zsteer.domains.molecules.prepared import about, open_prepared
 from zsteer.domains.molecules.smiles import Row, choose, read_smiles, split_of
@@ -55,7 +55,7 @@ def test_a_row_does_not_depend_on_the_others(tmp_path):
 
 
 BROKEN = {
-    "salt": ("CC(=O)[O-].[Na+]", "unknown element"),
+    "salt": ("CC(=O)[O-].[Na+]", "several fragments"),
     "salt of ammonium": ("CC(=O)[O-].[NH4+]", "several fragments"),
     "methyl": ("[CH3]", "radical"),
     "open": ("C1CC", "not a SMILES"),
@@ -115,12 +115,19 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
         embed(rows(), Limits(seed=3), tmp_path / "work")
 
 
-def test_a_worker_that_dies_is_reported_with_its_rows(tmp_path):
-    def dead(tasks):
-        yield 0, "the worker died (exit code -9), 3 times; given up"
+def test_a_row_that_takes_its_worker_down_costs_itself_alone(tmp_path):
+    def run(tasks):
+        for number, (path, part, limits) in enumerate(tasks):
+            if any(row.name == "caffeine" for row in part):
+                yield number, "the worker died (exit code -11), 3 times; given up"
+            else:
+                yield from ((number, status) for _, status in serial([(path, part, limits)]))
 
-    with pytest.raises(InputError, match=r"rows 2 to 6: the worker died.*is kept"):
-        embed(rows(), Limits(), tmp_path / "work", run=dead)
+    with pytest.raises(InputError, match=r"record 3 .caffeine.: takes the program down: .*exit code -11"):
+        embed(rows(), Limits(), tmp_path / "work", run=run)
+    found = embed(rows(), Limits(), tmp_path / "work", run=run, skip_invalid=True)
+    assert list(found.molecules.names) == ["aspirin", "ibuprofen", "paracetamol", "glycine"]
+    assert [one.record for one in found.problems] == [3]
 
 
 def test_a_molecule_without_a_force_field_is_a_problem():
@@ -159,6 +166,7 @@ def test_lists_by_ending(tmp_path):
 
 BAD_LISTS = {
     "no column": ("a.csv", "a,b\n1,2\n", "row 1: expected a column called smiles, got a, b"),
+    "semicolons": ("a.csv", "smiles;b\nC;2\n", "got smiles;b; save it with commas"),
     "short row": ("a.csv", "smiles,b\nC,1\nC\n", "row 3: expected 2 columns, got 1"),
     "only a header": ("a.csv", "smiles\n", "no row"),
     "empty": ("a.smi", "", "empty"),
@@ -198,6 +206,12 @@ def test_a_pool_gives_the_same_molecules(tmp_path):
         code = main(["convert", str(tmp_path / "a.smi"), str(tmp_path / f"{workers}.npz"), "--workers", workers])
         assert code == 0
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+@pytest.mark.parametrize("smiles", [*DRUGS.values(), "[2H]C([2H])O", "C[C@H](N)[C@@H]1CC1", "[NH4+]", "c1cc[nH]c1"])
+def test_hydrogens_are_appended_as_rdkit_appends_them(smiles):
+    mol = parse_smiles(smiles)
+    assert whole_record(mol) == record_of(with_hydrogens(mol))
 
 
 def test_aromatic_flags_are_those_of_the_smiles_not_of_the_force_field(tmp_path):

@@ -203,7 +203,7 @@ BREAKS = {
         "unreadable record: line 4 promises",
     ),
     "no counts": (lambda text: text.replace("V2000", "").replace(" 21 21", " ab cd"), "unreadable record"),
-    "not a number": (nan, "unreadable record|coordinates are not numbers"),
+    "not a number": (nan, "coordinates are not numbers: atom 3"),
     "flat": (flat, "2-D depiction"),
     "element": (lambda text: text.replace(" C   0", " Xx  0", 1), "unknown element|unreadable record"),
     "no hydrogens": (no_hydrogens, "missing hydrogens: 8 of them"),

@@ -163,6 +163,33 @@ def test_bonds_from_the_geometry_alone(tmp_path, drugs):
     assert [graph(found.take([i])) for i in range(5)] == [graph(drugs.take([i]).heavy()) for i in range(5)]
 
 
+def test_convert_says_that_bonds_are_missing(tmp_path, drugs, capsys):
+    write_molecules(tmp_path / "a.xyz", drugs)
+    assert main(["convert", str(tmp_path / "a.xyz"), str(tmp_path / "a.npz")]) == 0
+    assert "bonds are not known, so none were written" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "a.xyz"), str(tmp_path / "b.sdf"), "--perceive", "--json"]) == 0
+    assert '"molecules": 5' in capsys.readouterr().out and len(read_molecules(tmp_path / "b.sdf")) == 5
+
+
+@pytest.mark.parametrize(
+    "name, content, match",
+    [
+        ("a.sdf.gz", b"\x1f\x8b\x08broken", "not a whole gzip file"),
+        ("a.sdf", b"caf\xe9\n", "record 1: not UTF-8"),
+        ("a.xyz", b"", "empty"),
+        ("a.tar", b"nothing", "not a whole tar"),
+        ("dsgdb9nsd.tar", b"nothing", "copy the archive again"),
+        ("folder", None, "no pair of a ligand"),
+    ],
+)
+def test_files_that_are_no_files_of_their_kind(tmp_path, name, content, match):
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match=match) as caught:
+        read_molecules(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_cannot_be_perceived_is_counted(drugs):
     torn = drugs.take([4])
     torn = type(torn)(torn.z, torn.xyz * np.float32(1.6), torn.offsets, torn.charge, torn.hydrogens)

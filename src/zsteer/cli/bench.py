@@ -22,8 +22,8 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, loop (the training loop), segments (the
-    lecture's two segments), tcr (receptor engineering).
+    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, loop (the training loop), molecules,
+    segments (the lecture's two segments), tcr (receptor engineering).
     """
 
     quick: bool = False
@@ -33,8 +33,11 @@ class Bench:
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
-    """One part of classical (autoencoders, distances, gan, ratings, rbm) or diffusion (speed, peers, quality, latency,
-    guidance, properties, truth, likelihood, inversion, multinomial); written to NAME-PART.json."""
+    """One part of classical (autoencoders, distances, gan, ratings, rbm), diffusion (speed, peers, quality, latency,
+    guidance, properties, truth, likelihood, inversion, multinomial) or molecules (kernel, cost, evaluator, quality,
+    conditions); written to NAME-PART.json."""
+    peer: Path | None = None
+    """Folder with a checkout of ehoogeboom/e3_diffusion_for_molecules (molecules --part kernel); its code is run."""
     out: Path = Path("benchmarks/results")
     """Folder for NAME.json."""
     threads: int | None = None
@@ -62,7 +65,11 @@ def run(arguments: Sequence[str]) -> int:
         if name != "loop":
             data = command.data or (Path(os.environ["ZSTEER_DATA"]) if os.environ.get("ZSTEER_DATA") else None)
             options |= {"data": data, "watch": progress.update}
-        if name in {"tcr", "diffusion"}:
+        if name == "molecules":
+            options["peer"] = command.peer
+        elif command.peer is not None:
+            raise SettingsError(f"the topic {name} takes no --peer; leave it away")
+        if name in {"tcr", "diffusion", "molecules"}:
             options["models"] = command.models
         elif command.models is not None:
             raise SettingsError(f"the topic {name} takes no --models; leave it away")

@@ -11,6 +11,9 @@ from zsteer.errors import SettingsError
 
 __all__ = ["run"]
 
+_LARGE = 5_000_000
+"""Bytes of a file whose reading is announced."""
+
 
 @dataclass(frozen=True)
 class Convert:
@@ -71,14 +74,26 @@ def run(arguments: Sequence[str]) -> int:
         splits=command.splits,
     )
     work = goal.with_name(f".{goal.name}.parts")
-    found = read(source, how, embedder=_embedder(command, work))
+    _announce(source, quiet=command.json)
+    found = read(source, how, embedder=_embedder(command, str(source), work))
     lines = [*found.counts.lines(), *summary(found.problems)]
     lost = write_molecules(
         goal, found.molecules, hydrogens=not command.heavy, overwrite=command.overwrite, notes=[source.name, *lines]
     )
     shutil.rmtree(work, ignore_errors=True)
+    if found.molecules.bond_offsets is None and not goal.name.lower().endswith((".xyz", ".extxyz", ".xyz.gz")):
+        lines.append("bonds are not known, so none were written; --perceive finds them")
     _report(command, [source.name, *lines, *summary(lost)], goal, found.molecules)
     return 0
+
+
+def _announce(source: Path, *, quiet: bool) -> None:
+    """Say that a large file is being read; nobody knows how long that takes before its end."""
+    from zsteer.cli.show import Progress
+
+    if source.is_file() and source.stat().st_size > _LARGE:
+        with Progress("convert", quiet=quiet) as progress:
+            progress.update({"doing": f"reading {source}"})
 
 
 def _report(command: Convert, lines: Sequence[str], goal: Path, molecules: Any) -> None:
@@ -97,7 +112,7 @@ def _report(command: Convert, lines: Sequence[str], goal: Path, molecules: Any) 
     print(f"{goal}: {len(molecules):,} molecules, {len(molecules.z):,} atoms, content {said['digest'][:12]}")
 
 
-def _embedder(command: Convert, work: Path) -> Callable[[Sequence[Any]], Any]:
+def _embedder(command: Convert, called: str, work: Path) -> Callable[[Sequence[Any]], Any]:
     """What makes geometries: this process, or a pool of workers that outlives the crash of one."""
 
     def made(rows: Sequence[Any]) -> Any:
@@ -112,6 +127,7 @@ def _embedder(command: Convert, work: Path) -> Callable[[Sequence[Any]], Any]:
                 rows,
                 limits,
                 work,
+                called=called,
                 skip_invalid=command.skip_invalid,
                 run=serial if count == 1 else _pooled(count),
                 watch=progress.update,

@@ -66,6 +66,7 @@ class EDM(Likely, Pretrained, nn.Module):
         self.settings = settings
         self.net = net_of(settings)
         self.sizes = SizePrior(settings.largest, len(settings.properties))
+        self._noises: dict[int, Product] = {}
 
     def players(self) -> Mapping[str, list[nn.Parameter]]:
         """One player owns all weights."""
@@ -82,7 +83,9 @@ class EDM(Likely, Pretrained, nn.Module):
         """
         if not 1 <= size <= self.settings.largest:
             raise InputError(f"expected a size of 1 ... {self.settings.largest} atoms, got {size}")
-        return noise_of(self.settings, size)
+        if size not in self._noises:
+            self._noises[size] = noise_of(self.settings, size)
+        return self._noises[size]
 
     # --- training
 

@@ -16,7 +16,7 @@ and appendix A.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -30,7 +30,6 @@ from zsteer.maths.diffusion import log_normal_mass
 from zsteer.models.bound import Bound, between, far, strata
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import EDMSettings
-from zsteer.models.edm_sizes import SizePrior
 from zsteer.models.edm_states import states_of
 from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian
@@ -175,8 +174,8 @@ def bound(
 class Likely:
     """Likelihood of a model of molecules; a mixin that reads its settings, its sizes and the model of one size."""
 
-    settings: EDMSettings
-    sizes: SizePrior
+    settings: Any
+    sizes: Any
     bound: Literal["lower"] = "lower"
 
     def of_size(self, size: int) -> OfSize:
@@ -203,14 +202,15 @@ class Likely:
                 f"expected molecules with a mask of their atoms and a stream for each, got {len(x)} and {len(rng)}; "
                 f"encode them with their space"
             )
-        readings, sizes = readings_of(self.settings), x.mask.sum(1)
+        settings: EDMSettings = self.settings
+        readings, sizes = readings_of(settings), x.mask.sum(1)
         cost = -self.sizes.log_p({}, len(x)).gather(1, (sizes - 1).clamp(min=0)[:, None])[:, 0]
         pieces: list[Bound] = []
         order: list[Tensor] = []
         for size in sizes.unique().tolist():
             rows = (sizes == size).nonzero()[:, 0]
             model = self.of_size(size)
-            states = states_of(self.settings, model.noise, x.take(rows), size, like=model.like(1, rng))
+            states = states_of(settings, model.noise, x.take(rows), size, like=model.like(1, rng))
             own = rng.take(rows.to(rng.ids.device))
             piece = bound(model.bound({}, len(rows)), states, own, readings=readings, calls=calls)
             dims = torch.full((len(rows),), int(piece.dims), device=states.device)

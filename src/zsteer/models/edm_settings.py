@@ -4,7 +4,6 @@ The lecture's EDM is ``target=eps, net=egnn`` without bonds: noise on coordinate
 bonds the net works on pairs of atoms and says directly what x_0 is (``target=x0, net=pairs``).
 """
 
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -103,7 +102,6 @@ def context_of(settings: EDMSettings) -> int:
     return TIMES + 1 + len(settings.properties) * (VALUES + 1) + int(settings.again)
 
 
-@lru_cache(maxsize=512)
 def noise_of(settings: EDMSettings, size: int) -> Product:
     """The noise of molecules of one size: on centred coordinates, on kinds, and on bonds."""
     curve = Schedule(settings.schedule, gap=settings.gap)

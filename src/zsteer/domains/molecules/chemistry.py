@@ -29,6 +29,7 @@ __all__ = [
     "sanitised",
     "smiles_of",
     "to_rdkit",
+    "whole_record",
     "with_hydrogens",
 ]
 
@@ -132,6 +133,22 @@ def record_of(mol: Mol, **about: Any) -> Record:
         bonds=bonds,
         **about,
     )
+
+
+def whole_record(mol: Mol, **about: Any) -> Record:
+    """The record of ``with_hydrogens(mol)`` without coordinates, in half the time: hydrogens stand behind the atoms.
+
+    Args:
+        mol: sanitised.
+        about: as for :func:`record_of`.
+    """
+    one = record_of(mol, **about)
+    z, bonds = list(one.z), list(one.bonds or ())
+    for i, count in enumerate(one.hydrogens):
+        bonds += [(i, len(z) + k, 1, False) for k in range(count)]
+        z += [1] * count
+    zeros = [0] * (len(z) - len(one.z))
+    return replace(one, z=z, charge=[*one.charge, *zeros], hydrogens=[0] * len(z), bonds=bonds, xyz=None)
 
 
 def _kekulised(mol: Mol) -> Mol:
@@ -254,7 +271,7 @@ def graphs_of(smiles: NDArray[Any], z: NDArray[np.uint8], offsets: NDArray[np.in
         mol = parse_smiles(text)
         if isinstance(mol, str):
             raise InputError(f"molecule {row + 1}: {text!r} is no usable SMILES: {mol}")
-        one = record_of(with_hydrogens(mol))
+        one = whole_record(mol)
         given = z[offsets[row] : offsets[row + 1]].tolist()
         if one.z != given:
             symbols = " ".join(SYMBOLS[k] for k in given)

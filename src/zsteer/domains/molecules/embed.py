@@ -22,7 +22,7 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from zsteer.core.files import new_file
 from zsteer.domains.molecules.checks import Counts, Problem, raise_first
-from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, record_of, with_hydrogens
+from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, whole_record, with_hydrogens
 from zsteer.domains.molecules.container import ELEMENTS, SYMBOLS, Molecules
 from zsteer.domains.molecules.descriptors import graph_values, shape_values
 from zsteer.domains.molecules.prepared import about, open_prepared, save_prepared
@@ -62,6 +62,9 @@ class Limits:
             raise InputError(f"expected symbols of elements and at least one heavy atom, got {self}")
 
 
+_Task = tuple[str, Sequence[Row], Limits]
+
+
 @dataclass(frozen=True)
 class Embedded:
     """Molecules made from SMILES.
@@ -84,12 +87,12 @@ def screen(row: Row, limits: Limits) -> Mol | Problem | None:
         kind, _, detail = mol.partition(": ")
         return Problem(row.row, kind, f"{row.smiles!r} {detail}".strip(), row.name)
     atoms = list(mol.GetAtoms())
+    if len(Chem.GetMolFrags(mol)) > 1:
+        return Problem(row.row, "several fragments", f"{row.smiles}; a salt? keep its main part", row.name)
     unknown = sorted({atom.GetAtomicNum() for atom in atoms} - {ELEMENTS[symbol] for symbol in limits.elements})
     if unknown:
         symbols = " ".join(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown)
         return Problem(row.row, "unknown element", f"{symbols} in {row.smiles}", row.name)
-    if len(Chem.GetMolFrags(mol)) > 1:
-        return Problem(row.row, "several fragments", f"{row.smiles}; a salt? keep its main part", row.name)
     if any(atom.GetNumRadicalElectrons() for atom in atoms):
         return Problem(row.row, "radical", row.smiles, row.name)
     return mol if sum(atom.GetAtomicNum() > 1 for atom in atoms) <= limits.max_heavy else None
@@ -121,12 +124,12 @@ def embed_one(row: Row, limits: Limits) -> Record | Problem:
     values = {**row.values, **graph_values(parsed), **shape_values(mol)}
     part = row.split or split_of(Chem.MolToSmiles(parsed))
     named = row.name or f"row-{row.row}"
-    one = record_of(with_hydrogens(parsed), smiles=row.smiles, name=named, split=part, properties=values)
+    one = whole_record(parsed, smiles=row.smiles, name=named, split=part, properties=values)
     xyz = mol.GetConformer().GetPositions()
     return replace(one, xyz=xyz - xyz.mean(0))
 
 
-def embed_part(task: tuple[str, Sequence[Row], Limits]) -> None:
+def embed_part(task: _Task) -> None:
     """Embed the rows of one part and write it; the task is (path, rows, limits). Runs in a worker."""
     path, rows, limits = task
     found = [embed_one(row, limits) for row in rows]
@@ -147,6 +150,7 @@ def embed(
     limits: Limits,
     work: Path,
     *,
+    called: str = "the list",
     skip_invalid: bool = False,
     run: Runner = serial,
     watch: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -157,6 +161,7 @@ def embed(
         rows: the list.
         limits: which molecules are taken, and the seed.
         work: folder for the parts; one that is there already is gone on with. The caller removes it in the end.
+        called: what the list is called in messages: its file.
         skip_invalid: leave out rows that cannot be used.
         run: what runs the parts.
         watch: is told ``step`` of ``steps`` rows.
@@ -166,29 +171,44 @@ def embed(
             or if nothing is left.
     """
     usable, problems, counts = _screened(rows, limits)
-    raise_first("the list", problems, skip_invalid=skip_invalid)
+    raise_first(called, problems, skip_invalid=skip_invalid)
     parts = [usable[start : start + PART] for start in range(0, len(usable), PART)]
     _plan(work, usable, limits)
     tasks = [(str(work / f"part-{number:06d}.npz"), part, limits) for number, part in enumerate(parts)]
-    open_tasks = [task for task in tasks if not Path(task[0]).is_file()]
-    done = sum(len(task[1]) for task in tasks) - sum(len(task[1]) for task in open_tasks)
-    for number, status in run(open_tasks):
+    broken: list[_Task] = []
+    done = sum(len(part) for path, part, _ in tasks if Path(path).is_file())
+    for task, status in _worked(tasks, run):
         if status != "ok":
-            first, last = open_tasks[number][1][0].row, open_tasks[number][1][-1].row
-            raise InputError(f"rows {first} to {last}: {status}; what is done is kept in {work}")
-        done += len(open_tasks[number][1])
+            broken.append(task)
+        done += len(task[1])
         watch({"step": done, "steps": len(usable)})
-    failed = [Problem(**json.loads(line)) for task in tasks for line in about(task[0])["notes"]]
+    # One row can take its worker down with it; alone, it takes down nothing else.
+    alone = [
+        (f"{path.removesuffix('.npz')}-{row.row:09d}.npz", [row], limits) for path, part, _ in broken for row in part
+    ]
+    crashed = [(task[1][0], status) for task, status in _worked(alone, run) if status != "ok"]
+    failed = [Problem(row.row, "takes the program down", f"{row.smiles}: {why}", row.name) for row, why in crashed]
+    files = [task[0] for task in (*tasks, *alone) if Path(task[0]).is_file()]
+    failed += [Problem(**json.loads(line)) for path in files for line in about(path)["notes"]]
+    failed.sort(key=lambda one: one.record)
     if failed and not skip_invalid:
         raise InputError(
-            f"{failed[0].line}; {len(failed):,} such records in all (pass --skip-invalid to leave them out; "
+            f"{called}: {failed[0].line}; {len(failed):,} such records in all (pass --skip-invalid to leave them out; "
             f"what is done is kept in {work})"
         )
-    made = [part for task in tasks if len(part := open_prepared(task[0]))]
+    # Joining one part copies it, so that its file is closed: thousands of parts are more than a process may open.
+    made = [Molecules.cat([part]) for path in sorted(files) if len(part := open_prepared(path))]
     if not made:
-        raise InputError(f"no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
+        raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
     molecules = Molecules.cat(_alike(made))
     return Embedded(molecules, problems + failed, counts.then("a geometry was found", len(molecules)))
+
+
+def _worked(tasks: Sequence[_Task], run: Runner) -> Iterator[tuple[_Task, str]]:
+    """Run the tasks whose part is not there yet."""
+    waiting = [task for task in tasks if not Path(task[0]).is_file()]
+    for number, status in run(waiting):
+        yield waiting[number], status
 
 
 def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Problem], Counts]:

@@ -245,7 +245,7 @@ def _list(path: Path, how: Reading, embedder: Embedder | None) -> Loaded:
     if embedder is None:
         with tempfile.TemporaryDirectory() as folder:
             limits = Limits(max_heavy=how.max_heavy, seed=how.seed)
-            made = embed(chosen, limits, Path(folder) / "parts", skip_invalid=how.skip_invalid)
+            made = embed(chosen, limits, Path(folder) / "parts", called=str(path), skip_invalid=how.skip_invalid)
             # The parts are views of files that go away with the folder; joining them made copies.
     else:
         made = embedder(chosen)

@@ -16,7 +16,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDetermineBonds
 
 from zsteer.domains.molecules.checks import Problem
-from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, record_of, with_hydrogens
+from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, record_of, whole_record
 from zsteer.domains.molecules.container import Molecules
 
 __all__ = ["Fitted", "fitted", "perceived"]
@@ -97,7 +97,7 @@ def fitted(smiles: str, z: Sequence[int], xyz: NDArray[np.floating]) -> Fitted |
     mol = parse_smiles(smiles)
     if isinstance(mol, str):
         return None
-    one = record_of(with_hydrogens(mol))
+    one = whole_record(mol)
     bonds = one.bonds or ()
     if sorted(one.z) != sorted(z):
         return None

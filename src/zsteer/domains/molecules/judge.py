@@ -67,15 +67,15 @@ def graph_fault(mol: Mol, elements: Container[int] | None = None) -> Fault | Non
     numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
     if not numbers:
         return Fault("no atoms")
+    pieces = len(Chem.GetMolFrags(mol))
+    if pieces > 1:
+        return Fault("several fragments", f"{pieces} pieces; a salt or solvent? keep its main part")
     known = range(1, len(SYMBOLS)) if elements is None else elements
     unknown = sorted({z for z in numbers if z not in known})
     if unknown:
         return Fault(
             "unknown element", " ".join(SYMBOLS[z] if 0 < z < len(SYMBOLS) else f"number {z}" for z in unknown)
         )
-    pieces = len(Chem.GetMolFrags(mol))
-    if pieces > 1:
-        return Fault("several fragments", f"{pieces} pieces; a salt or solvent? keep its main part")
     reason = sanitised(mol)
     if reason:
         return Fault("chemistry", reason)

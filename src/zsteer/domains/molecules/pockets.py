@@ -129,7 +129,8 @@ def read_complexes(path: Path, *, radius: float = 10.0, skip_invalid: bool = Fal
                 with tarfile.open(path) as archive:
                     archive.extractall(folder, filter="data")
             except (OSError, EOFError, tarfile.TarError) as error:
-                raise InputError(f"{path}: not a whole tar ({error}); copy it again") from None
+                why = str(error).split("\n", 1)[0]  # tarfile tells of every compression that it tried
+                raise InputError(f"{path}: not a whole tar ({why}); copy it again") from None
             return _read(Path(folder), path, radius, skip_invalid=skip_invalid)
     if not path.is_dir():
         raise InputError(f"{path}: there is no such folder")

@@ -168,7 +168,8 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
                 if match and content:
                     yield int(match.group(1)), content.read().decode("utf-8")
     except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}; copy the archive again") from None
+        why = str(error).split("\n", 1)[0]  # tarfile tells of every compression that it tried
+        raise InputError(f"{path}: cannot be read: {why}; copy the archive again") from None
 
 
 def record_of_text(text: str) -> Record:

@@ -102,7 +102,7 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
         return Fault("truncated record", "there is no M  END")
     mol: Any = Chem.MolFromMolBlock(block + end + "\n", sanitize=False, removeHs=False)
     if mol is None:
-        return Fault("unreadable record", _why(block))
+        return _why(block)
     if any(one.HasQuery() for one in (*mol.GetAtoms(), *mol.GetBonds())):
         mol = _without_queries(mol)
         if mol is None:
@@ -148,19 +148,28 @@ def _without_queries(mol: Mol) -> Mol | None:
     return plain.GetMol()
 
 
-def _why(block: str) -> str:
-    """The likeliest reason why RDKit cannot read a record, from its counts line."""
+def _why(block: str) -> Fault:
+    """The likeliest reason why RDKit cannot read a record, from its counts line and coordinates."""
     lines = block.split("\n")
     counts = lines[3] if len(lines) > 3 else ""
     if "V3000" in counts:
-        return "the V3000 block is not whole"
+        return Fault("unreadable record", "the V3000 block is not whole")
     try:
         atoms, bonds = int(counts[:3]), int(counts[3:6])
     except ValueError:
-        return f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
-    if len(lines) - 4 < atoms + bonds:
-        return f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
-    return "an atom or bond line is not as the format says"
+        told = f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
+        return Fault("unreadable record", told)
+    if len(lines) - 5 < atoms + bonds:
+        told = f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
+        return Fault("unreadable record", told)
+    for row, line in enumerate(lines[4 : 4 + atoms], 1):
+        try:
+            good = all(math.isfinite(float(line[start : start + 10])) for start in (0, 10, 20))
+        except ValueError:
+            good = False
+        if not good:
+            return Fault("coordinates are not numbers", f"atom {row}: {line[:30].strip()!r}")
+    return Fault("unreadable record", "an atom or bond line is not as the format says")
 
 
 def _tags(text: str) -> dict[str, str]:
@@ -210,7 +219,7 @@ def settle_hydrogens(
         if heavy or not atoms_somewhere or not open_valences:
             good.append((one.number, one.record))
         elif checked:
-            detail = f"{open_valences} of them; pass --heavy to count them, or add them"
+            detail = f"{open_valences} of them; count them (zsteer convert --heavy), or add them"
             problems.append(Problem(one.number, "missing hydrogens", detail, one.record.name))
         else:
             good.append((one.number, replace(one.record, hydrogens=list(one.stated))))

@@ -102,7 +102,8 @@ def _table(path: Path, text: str) -> list[Row]:
     folded = [name.lower() for name in header]
     place = next((folded.index(name) for name in COLUMNS if name in folded), None)
     if place is None:
-        raise InputError(f"{path}: row 1: expected a column called smiles, got {', '.join(header)}")
+        hint = "; save it with commas as .csv" if len(header) == 1 and any(word in header[0] for word in ";\t") else ""
+        raise InputError(f"{path}: row 1: expected a column called smiles, got {', '.join(header)}{hint}")
     named = next((folded.index(name) for name in _NAMES if name in folded), None)
     split = folded.index("split") if "split" in folded else None
     others = [i for i in range(len(header)) if i not in {place, named, split}]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BENCHMARKS", "IN_PARTS", "benchmark"]
 
-IN_PARTS = ("classical", "diffusion")
+IN_PARTS = ("classical", "diffusion", "molecules")
 """Benchmarks of which one part can be run."""
 
 BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -26,6 +26,10 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "diffusion of images and sequences: cost, quality, guidance, likelihood, inversion, with peers",
         ),
         "loop": ("zsteer.recipes.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
+        "molecules": (
+            "zsteer.recipes.bench.molecules:bench",
+            "molecules: the network beside its peer, cost, evaluator, quality against steps, conditions",
+        ),
         "segments": ("zsteer.recipes.distances.demo:bench", "the lecture's two segments in every distance"),
         "tcr": ("zsteer.recipes.tcr.bench:bench", "the lecture's table of receptor engineering, with a judge"),
     }

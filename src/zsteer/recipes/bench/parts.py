@@ -30,7 +30,14 @@ class Parts:
     parts: Mapping[str, str]
 
     def run(
-        self, *, quick: bool, data: Path | None, part: str | None, watch: Watch | None, models: Path | None = None
+        self,
+        *,
+        quick: bool,
+        data: Path | None,
+        part: str | None,
+        watch: Watch | None,
+        models: Path | None = None,
+        peer: Path | None = None,
     ) -> Report:
         """Run one part, or all.
 
@@ -40,23 +47,32 @@ class Parts:
             part: one of the parts; all of them when None.
             watch: called with progress.
             models: folder with trained models, for the part that takes some.
+            peer: folder with a peer's repository, for the part that takes one.
 
         Raises:
-            InputError: if there is no data folder.
-            SettingsError: if there is no such part, or the part takes no models.
+            InputError: if there is no data folder, and a part reads it.
+            SettingsError: if there is no such part, or the part takes no models or no peer.
         """
-        if data is None:
-            raise InputError(f"zsteer bench {self.topic} needs the data folder: pass --data FOLDER or set ZSTEER_DATA")
         if part is not None and part not in self.parts:
             raise SettingsError(nearest(part, self.parts, what="part"))
         tables: list[Table] = []
         for name in self.parts if part is None else [part]:
             function = self._tables(name)
-            options: dict[str, Any] = {"data": data, "quick": quick, "watch": watch or _quiet}
-            if models is not None:
-                if "models" not in signature(function).parameters:
-                    raise SettingsError(f"part {name} of bench {self.topic} takes no --models; leave it away")
-                options["models"] = models
+            options: dict[str, Any] = {"quick": quick, "watch": watch or _quiet}
+            taken = signature(function).parameters
+            if "data" in taken:
+                if data is None:
+                    raise InputError(
+                        f"zsteer bench {self.topic} needs the data folder: pass --data FOLDER or set ZSTEER_DATA"
+                    )
+                options["data"] = data
+            for flag, value in (("models", models), ("peer", peer)):
+                if value is None:
+                    continue
+                if flag in taken:
+                    options[flag] = value
+                elif part is not None:
+                    raise SettingsError(f"part {name} of bench {self.topic} takes no --{flag}; leave it away")
             tables += function(**options)
         return Report(self.title, [], tables)
 

@@ -49,7 +49,7 @@ def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid
     Args:
         name: of a set of the data folder, or a file.
         folder: the data folder, or None.
-        largest: molecules with more atoms (hydrogens counted where they are atoms) are left out, and counted.
+        largest: molecules with more heavy atoms are left out, and counted.
         skip_invalid: go on without molecules that cannot be used.
 
     Raises:
@@ -73,7 +73,8 @@ def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid
             raise InputError(nearest(name, SETS, what="dataset") + "; or a file (.npz .sdf .smi .csv .xyz)")
         whole = load(name, folder)
         origin |= {"source": SETS[name].source, "licence": SETS[name].licence}
-    fits = whole.sizes <= largest
+    owner = np.repeat(np.arange(len(whole)), whole.sizes)
+    fits = np.bincount(owner[whole.z != 1], minlength=len(whole)) <= largest
     whole_count, whole = len(whole), whole if bool(fits.all()) else whole.take(fits)
     split = _split(whole)
     train, held = whole.take(split == "train"), whole.take(split == "test")

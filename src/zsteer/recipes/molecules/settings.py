@@ -19,7 +19,7 @@ class MoleculeRecipe(Recipe):
     properties: str = Field(
         default="auto", description="properties to condition on, as mu,logp; auto: all of the usual ones; none"
     )
-    largest: int = Field(default=60, ge=2, description="molecules with more atoms are left out, and counted")
+    largest: int = Field(default=60, ge=2, description="molecules with more heavy atoms are left out, and counted")
     width: int | None = Field(default=None, ge=2, description="features of an atom; by the size dial when absent")
     layers: int | None = Field(default=None, ge=1, description="layers of the net; by the size dial when absent")
     skip_invalid: bool = Field(default=False, description="leave out molecules that cannot be used, and count them")
