@@ -181,6 +181,9 @@ def test_strain_sees_moved_atoms():
     assert (near.energy < 8).all()  # MMFF's minimum is not GFN2's
     assert (far.energy > near.energy + 5).all()
     assert (heavy.energy < near.energy + 0.5).all()  # hydrogens relax first
+    assert heavy.heavy == pytest.approx(heavy.energy)  # nothing is left of them to relax
+    assert (far.heavy < far.energy - 1).all()  # moved hydrogens carry a part of it
+    assert (near.heavy <= near.energy + 1e-6).all()
     assert not far.failed.any()
     assert "GFN2-xTB" in far.configuration
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from zsteer.domains.molecules.metrics.busters import busted
 from zsteer.domains.molecules.metrics.graph import verdicts
-from zsteer.domains.molecules.metrics.strain import Strain, strain
+from zsteer.domains.molecules.metrics.strain import strain
 from zsteer.evaluate.molecules import Sets, percent, plain
 from zsteer.evaluate.report import Cell, Interval, Report, Table
 
@@ -44,29 +44,28 @@ def strained(sets: Sets, *, title: str) -> Report:
     for name, one in said.items():
         draws = sets.draws[name]
         there = np.flatnonzero(np.isfinite(one.energy))
-        median = _median(one, there, draws.only(there).counts)
+        medians = [_median(value[there], draws.only(there).counts) for value in (one.energy, one.heavy)]
         means = [draws.mean(value) for value in (one.bond, one.angle, one.torsion, one.rmsd)]
-        rows.append([name, median, *means, int(one.failed.sum()), len(there)])
-    columns = ["set", "strain [kcal/mol]", "bonds [angstrom]", "angles [degree]", "torsions [degree]"]
+        rows.append([name, *medians, *means, int(one.failed.sum()), len(there)])
+    columns = ["set", "strain [kcal/mol]", "of heavy atoms", "bonds [angstrom]", "angles [degree]", "torsions [degree]"]
     columns += ["RMSD [angstrom]", "failed", "n valid"]
     notes = [
         said["samples"].configuration,
         "of valid molecules: median energy given up on the way to the nearest minimum, mean absolute changes",
-        "RMSD: of heavy atoms, after alignment",
+        "of heavy atoms: the same after all hydrogens were relaxed alone; RMSD: of heavy atoms, after alignment",
         "counted hydrogens are placed by RDKit and relaxed first, with the heavy atoms where they are",
         "failed: no self-consistent field or no minimum within 300 steps",
     ]
     table = Table("Strain by GFN2-xTB", columns, rows, notes)
-    told = "; ".join(f"{row[0]}: {row[1]}" for row in rows)
+    told = "; ".join(f"{row[0]}: {row[1]}, of heavy atoms {row[2]}" for row in rows)
     facts = {"protocol": "strain", "configuration": said["samples"].configuration}
     return Report(title, [f"Median strain [kcal/mol]: {told}.", *sets.how], [table], facts=facts)
 
 
-def _median(one: Strain, there: NDArray[np.int64], counts: NDArray[np.float32]) -> Interval:
+def _median(energy: NDArray[np.float64], counts: NDArray[np.float32]) -> Interval:
     """Median with its bootstrap interval."""
-    if not len(there):
+    if not len(energy):
         return plain(float("nan"), 0)
-    energy = one.energy[there]
     again = [np.median(np.repeat(energy, count.astype(np.int64))) for count in counts if count.sum()]
     low, high = np.quantile(np.array(again), [0.025, 0.975])
-    return Interval(float(np.median(energy)), float(low), float(high), len(there))
+    return Interval(float(np.median(energy)), float(low), float(high), len(energy))

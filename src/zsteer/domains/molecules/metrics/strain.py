@@ -4,7 +4,8 @@ r"""Strain by GFN2-xTB: how much energy a molecule gives up, and how far it move
 
 with x^* the nearest minimum of the energy from the generated geometry x (L-BFGS on the gradient of tblite). Counted
 hydrogens are placed by RDKit and relaxed alone before, with the heavy atoms where the model put them, so that what is
-measured belongs to the model.
+measured belongs to the model. Beside it stands what is left when all hydrogens are relaxed first: molecules whose
+hydrogens were placed by rules carry much of their strain in these.
 
 Source: Bannwarth, Ehlert, Grimme, "GFN2-xTB", J. Chem. Theory Comput. 2019.
 """
@@ -44,6 +45,7 @@ class Strain:
 
     Args:
         energy: given up. [kcal/mol]
+        heavy: given up after all hydrogens were relaxed alone: what the heavy atoms carry. [kcal/mol]
         bond: mean absolute change of bond lengths. [angstrom]
         angle: of angles. [degree]
         torsion: of absolute torsions. [degree]
@@ -53,6 +55,7 @@ class Strain:
     """
 
     energy: NDArray[np.float64]
+    heavy: NDArray[np.float64]
     bond: NDArray[np.float64]
     angle: NDArray[np.float64]
     torsion: NDArray[np.float64]
@@ -109,7 +112,7 @@ def strain(found: Verdicts) -> Strain:
     """
     tblite = _package("strain by GFN2-xTB")
     n = len(found.mols)
-    values = np.full((5, n), np.nan)
+    values = np.full((6, n), np.nan)
     failed = np.zeros(n, bool)
     good = found.valid
     for i, mol in enumerate(found.mols):
@@ -125,7 +128,7 @@ def strain(found: Verdicts) -> Strain:
 
 
 def _one(tblite: Any, molecule: Molecules, placed: NDArray[np.bool_]) -> list[float]:
-    """Energy given up and the four changes.
+    """Energy given up, that of the heavy atoms, and the four changes.
 
     Args:
         tblite: the package.
@@ -134,14 +137,17 @@ def _one(tblite: Any, molecule: Molecules, placed: NDArray[np.bool_]) -> list[fl
     """
     calculator, start = _started(tblite, molecule, placed)
     before = _energy(calculator, start)[0]
-    end, after = _relaxed(calculator, start, np.ones(len(start), bool))
+    light = molecule.z == 1
+    middle, between = _relaxed(calculator, start, light) if (light & ~placed).any() else (start, before)
+    end, after = _relaxed(calculator, middle, np.ones(len(start), bool))
     pair = [_at(molecule, x * BOHR) for x in (start, end)]
     changes = [
         float(np.abs(measure(pair[0]).values - measure(pair[1]).values).mean()) if len(measure(pair[0]).values) else 0.0
         for measure in (bond_lengths, angles, torsions)
     ]
     heavy = molecule.z > 1
-    return [(before - after) * HARTREE, *changes, _rmsd(start[heavy] * BOHR, end[heavy] * BOHR)]
+    given = [(before - after) * HARTREE, (between - after) * HARTREE]
+    return [*given, *changes, _rmsd(start[heavy] * BOHR, end[heavy] * BOHR)]
 
 
 def _started(tblite: Any, molecule: Molecules, placed: NDArray[np.bool_]) -> tuple[Any, NDArray[np.float64]]:
