@@ -1,29 +1,33 @@
 """What a user is offered for a model of molecules: sample, steer, read and write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from zsteer.core import catalog
+from zsteer.core.artifact import read_artifact
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules import files
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.errors import InputError
-from zsteer.models.edm import EDM
+from zsteer.models.edm import EDM, property_named
 from zsteer.models.edm_denoiser import OfSize
-from zsteer.recipes.diffusion.sampling import Guide
+from zsteer.models.noisy_property import NoisyProperty
+from zsteer.recipes.diffusion.sampling import Guide, Sampling
 from zsteer.recipes.molecules.keep import kept_atoms, known_of
-from zsteer.recipes.molecules.sampling import Guides, generated, taken, unguided, walked_by_size
+from zsteer.recipes.molecules.sampling import WALK, Guides, generated, taken, unguided, walked_by_size
 from zsteer.recipes.molecules.settings import MoleculeKnobs
 from zsteer.recipes.molecules.shapes import SHAPES, measure_of
 from zsteer.recipes.vectors.kit import SamplesOnly
-from zsteer.steer.guide import ToValue
+from zsteer.sample.solvers import solver_named
+from zsteer.steer.guide import ByClassifier, ToValue
 from zsteer.steer.keep import KeepAtoms
 
 __all__ = ["TRIES", "MoleculeDesigns", "MoleculeKit", "formula"]
@@ -107,7 +111,31 @@ class MoleculeKit(SamplesOnly):
             given: values of properties, ``atoms`` for their size, ``tries`` for each, and words about the walk.
             rng: one stream for each.
         """
-        return self._designs(n, given, rng)
+        words = {name.replace("-", "_"): value for name, value in given.items()}
+        name = words.pop("guide", None)
+        if name is None:
+            return self._designs(n, words, rng)
+        sampling, conditions = Sampling.of({**WALK, **words, "guide": name})
+        for word in ("guide_scale", "guide_mode"):
+            words.pop(word, None)
+        judge = noisy_property(str(name), self.model)
+        wanted = self.model.wanted({k: v for k, v in conditions.items() if k not in {"atoms", "tries"}}, n)
+        if not wanted:
+            raise InputError("guide=MODEL pulls towards properties, and none is given; add one, as logp=1.5")
+        mode = sampling.guide_mode or ("mean" if solver_named(sampling.solver).stochastic else "score")
+
+        def guides(model: OfSize, rows: Tensor) -> list[Guide]:
+            return [
+                _by_classifier(judge, model, self._plain(k, v[rows]), sampling.guide_scale, mode)
+                for k, v in wanted.items()
+            ]
+
+        return self._designs(n, words, rng, guides)
+
+    def _plain(self, k: int, value: Tensor) -> tuple[str, Tensor]:
+        """Name of a property, and values in its own unit."""
+        s = self.model.settings
+        return s.properties[k], value * s.stds[k] + s.means[k]
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> MoleculeDesigns:
         """Molecules towards values of properties, new ones or around what is kept of given ones.
@@ -136,8 +164,18 @@ class MoleculeKit(SamplesOnly):
         if learned:
             given |= {**learned, "scale": given.get("scale", knobs.scale)}
 
-        def guides(model: OfSize) -> list[Guide]:
-            return [_towards(model, name, value, knobs) for name, value in shapes.items()]
+        judge = noisy_property(knobs.guide, self.model) if knobs.guide else None
+
+        def guides(model: OfSize, rows: Tensor) -> list[Guide]:
+            del rows
+            pulls = [_towards(measure_of(model, name), name, value, knobs) for name, value in shapes.items()]
+            if judge is not None:
+                own = self.model.settings
+                for name, value in learned.items():
+                    k = own.properties.index(property_named(name, own.properties))
+                    near = knobs.model_copy(update={"tolerance": knobs.closeness * own.stds[k]})
+                    pulls.append(_towards(judge.measure(model.size, name), name, value, near))
+            return pulls
 
         if start is None:
             return self._designs(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), guides)
@@ -153,13 +191,13 @@ class MoleculeKit(SamplesOnly):
         pieces: list[MoleculeDesigns] = []
         for i, known in enumerate(kept):
 
-            def around(model: OfSize, known: Mapping[str, Tensor] = known) -> list[Guide]:
+            def around(model: OfSize, rows: Tensor, known: Mapping[str, Tensor] = known) -> list[Guide]:
                 def keep(inner: Denoiser, piece: slice) -> Denoiser:
                     del piece
                     return KeepAtoms(inner, known)
 
                 # A shape is that of the whole, and what pulls at it may bend the fragment: it is laid in again.
-                return [keep, *guides(model), keep]
+                return [keep, *guides(model, rows), keep]
 
             streams = Streams.of(rng.seed, budget.top, start=i * budget.top, device=self.device)
             words = {"atoms": int(heavy.sizes[i]), **given}
@@ -207,8 +245,33 @@ def _whole(name: str, value: object) -> int:
     return found
 
 
-def _towards(model: OfSize, name: str, value: object, knobs: MoleculeKnobs) -> Guide:
-    measure = measure_of(model, name)
+def noisy_property(name: str, model: EDM) -> NoisyProperty:
+    """The guide of a name or folder, which must read the model's states.
+
+    Raises:
+        InputError: if it is another kind of model, or reads other molecules.
+    """
+    folder = catalog.resolve(name)
+    artifact = read_artifact(folder)
+    if artifact.kind != NoisyProperty.kind:
+        raise InputError(f"guide={name}: expected a model of kind {NoisyProperty.kind}, got {artifact.kind}")
+    found: NoisyProperty = NoisyProperty.from_artifact(artifact, where=str(folder))
+    found.fits(model.settings)
+    return found.to(next(model.parameters()).device).eval()
+
+
+def _by_classifier(
+    judge: NoisyProperty, model: OfSize, asked: tuple[str, Tensor], scale: float, mode: Literal["score", "mean"]
+) -> Guide:
+    name, value = asked
+
+    def guide(inner: Denoiser, piece: slice) -> Denoiser:
+        return ByClassifier(inner, judge.log_prob(model.size, name, value[piece]), scale, mode)
+
+    return guide
+
+
+def _towards(measure: Callable[[Tensor], Tensor], name: str, value: object, knobs: MoleculeKnobs) -> Guide:
     try:
         wanted = float(str(value))
     except ValueError:

@@ -13,7 +13,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.molecules.complete import completed
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.dense import ragged
-from zsteer.errors import CapabilityError, InputError
+from zsteer.errors import InputError
 from zsteer.models.edm import EDM
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_states import atoms_of
@@ -24,13 +24,13 @@ __all__ = ["WALK", "Guides", "generated", "taken", "unguided", "walked_by_size"]
 WALK: Mapping[str, object] = {"solver": "sde2", "steps": 50, "spacing": "early"}
 """The walk where none is asked for: it draws at every step, which mends what it did wrong before."""
 
-Guides = Callable[[OfSize], list[Guide]]
-"""Guides of the molecules of one size."""
+Guides = Callable[[OfSize, Tensor], list[Guide]]
+"""Guides of the molecules of one size, whose rows among all are given."""
 
 
-def unguided(model: OfSize) -> list[Guide]:
+def unguided(model: OfSize, rows: Tensor) -> list[Guide]:
     """No guides."""
-    del model
+    del model, rows
     return []
 
 
@@ -50,13 +50,10 @@ def walked_by_size(
         The molecules, padded to the largest, and facts about the walk.
 
     Raises:
-        CapabilityError: if a classifier is named as a guide.
         InputError: if a condition does not exist.
     """
     words = {**WALK, **{name.replace("-", "_"): value for name, value in given.items()}}
-    sampling, conditions = Sampling.of(words)
-    if sampling.guide is not None:
-        raise CapabilityError("guide=MODEL is for images; molecules take property=value with scale")
+    _, conditions = Sampling.of(words)
     atoms = conditions.pop("atoms", None)
     wanted = model.wanted(conditions, n)
     _warn(model, wanted)
@@ -70,7 +67,7 @@ def walked_by_size(
         of_size = model.of_size(size)
         own = {name: taken(value, rows, n) for name, value in conditions.items()}
         streams = rng.take(rows.to(rng.ids.device))
-        made, facts = walked(of_size, len(rows), {**spoken, **own}, streams, guides=guides(of_size))
+        made, facts = walked(of_size, len(rows), {**spoken, **own}, streams, guides=guides(of_size, rows))
         found.append(made.to("cpu"))
         order.append(rows)
     return atoms_of(found, torch.cat(order)), facts
