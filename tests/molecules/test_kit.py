@@ -54,7 +54,7 @@ def test_conditions_may_differ_between_samples_and_sizes_may_be_given():
     )
     assert x.mask is not None
     assert x.mask.sum(1).tolist() == [5] * 4
-    assert facts["solver"] == "ancestral"
+    assert facts["solver"] == "sde2"
     with pytest.warns(UserWarning, match="outside of the training set"):
         walked_by_size(small(**CONDITIONS), 2, {"steps": 2, "mu": 9.0}, Streams.of(0, 2))
 
