@@ -1,33 +1,30 @@
 """What a user is offered for a model of molecules: sample, steer, read and write."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules import files
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.errors import InputError
-from zsteer.models.edm import EDM, property_named
+from zsteer.models.edm import EDM
 from zsteer.models.edm_denoiser import OfSize
-from zsteer.models.noisy_property import NoisyProperty
 from zsteer.recipes.diffusion.sampling import Guide, Sampling
+from zsteer.recipes.molecules.guides import by_properties, joined, noisy_property, of_some, to_shape
 from zsteer.recipes.molecules.keep import kept_atoms, known_of
 from zsteer.recipes.molecules.sampling import WALK, Guides, generated, taken, unguided, walked_by_size
 from zsteer.recipes.molecules.settings import MoleculeKnobs
-from zsteer.recipes.molecules.shapes import SHAPES, measure_of
+from zsteer.recipes.molecules.shapes import SHAPES
 from zsteer.recipes.vectors.kit import SamplesOnly
 from zsteer.sample.solvers import solver_named
-from zsteer.steer.guide import ByClassifier, ToValue
 from zsteer.steer.keep import KeepAtoms
 
 __all__ = ["TRIES", "MoleculeDesigns", "MoleculeKit", "formula"]
@@ -123,19 +120,7 @@ class MoleculeKit(SamplesOnly):
         if not wanted:
             raise InputError("guide=MODEL pulls towards properties, and none is given; add one, as logp=1.5")
         mode = sampling.guide_mode or ("mean" if solver_named(sampling.solver).stochastic else "score")
-
-        def guides(model: OfSize, rows: Tensor) -> list[Guide]:
-            return [
-                _by_classifier(judge, model, self._plain(k, v[rows]), sampling.guide_scale, mode)
-                for k, v in wanted.items()
-            ]
-
-        return self._designs(n, words, rng, guides)
-
-    def _plain(self, k: int, value: Tensor) -> tuple[str, Tensor]:
-        """Name of a property, and values in its own unit."""
-        s = self.model.settings
-        return s.properties[k], value * s.stds[k] + s.means[k]
+        return self._designs(n, words, rng, by_properties(judge, self.model, wanted, sampling.guide_scale, mode))
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> MoleculeDesigns:
         """Molecules towards values of properties, new ones or around what is kept of given ones.
@@ -164,22 +149,19 @@ class MoleculeKit(SamplesOnly):
         if learned:
             given |= {**learned, "scale": given.get("scale", knobs.scale)}
 
-        judge = noisy_property(knobs.guide, self.model) if knobs.guide else None
-
-        def guides(model: OfSize, rows: Tensor) -> list[Guide]:
+        def guides(of_size: OfSize, rows: Tensor) -> list[Guide]:
             del rows
-            pulls = [_towards(measure_of(model, name), name, value, knobs) for name, value in shapes.items()]
-            if judge is not None:
-                own = self.model.settings
-                for name, value in learned.items():
-                    k = own.properties.index(property_named(name, own.properties))
-                    near = knobs.model_copy(update={"tolerance": knobs.closeness * own.stds[k]})
-                    pulls.append(_towards(judge.measure(model.size, name), name, value, near))
-            return pulls
+            return [to_shape(of_size, name, value, knobs) for name, value in shapes.items()]
 
+        pulls: Guides = guides
+        if knobs.guide:
+            judge = noisy_property(knobs.guide, self.model)
+            # At x_t, where it was trained: pulled through x_0-hat it leaves what the model takes for molecules.
+            wanted = self.model.wanted(learned, 1)
+            pulls = joined(guides, by_properties(judge, self.model, wanted, knobs.strength, "score"))
         if start is None:
-            return self._designs(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), guides)
-        return self._around(start, (goal, budget), given, rng, guides)
+            return self._designs(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), pulls)
+        return self._around(start, (goal, budget), given, rng, pulls)
 
     def _around(
         self, start: Any, asked: tuple[Goal, Budget], given: Mapping[str, object], rng: Streams, guides: Guides
@@ -222,7 +204,7 @@ class MoleculeKit(SamplesOnly):
             rows = torch.tensor(bad)
             own = {name: taken(value, rows, n) for name, value in words.items()}
             streams = rng.take(rows.to(rng.ids.device)).child(f"try {attempt}")
-            fresh, why = generated(walked_by_size(self.model, len(bad), own, streams, guides)[0])
+            fresh, why = generated(walked_by_size(self.model, len(bad), own, streams, of_some(guides, rows))[0])
             place = list(range(n))
             for k, i in enumerate(bad):
                 place[i], reasons[i] = n + k, why[k]
@@ -243,45 +225,3 @@ def _whole(name: str, value: object) -> int:
     if found < 1:
         raise InputError(f"{name} takes a whole number of at least 1, got {value!r}")
     return found
-
-
-def noisy_property(name: str, model: EDM) -> NoisyProperty:
-    """The guide of a name or folder, which must read the model's states.
-
-    Raises:
-        InputError: if it is another kind of model, or reads other molecules.
-    """
-    folder = catalog.resolve(name)
-    artifact = read_artifact(folder)
-    if artifact.kind != NoisyProperty.kind:
-        raise InputError(f"guide={name}: expected a model of kind {NoisyProperty.kind}, got {artifact.kind}")
-    found: NoisyProperty = NoisyProperty.from_artifact(artifact, where=str(folder))
-    found.fits(model.settings)
-    return found.to(next(model.parameters()).device).eval()
-
-
-def _by_classifier(
-    judge: NoisyProperty, model: OfSize, asked: tuple[str, Tensor], scale: float, mode: Literal["score", "mean"]
-) -> Guide:
-    name, value = asked
-
-    def guide(inner: Denoiser, piece: slice) -> Denoiser:
-        return ByClassifier(inner, judge.log_prob(model.size, name, value[piece]), scale, mode)
-
-    return guide
-
-
-def _towards(measure: Callable[[Tensor], Tensor], name: str, value: object, knobs: MoleculeKnobs) -> Guide:
-    try:
-        wanted = float(str(value))
-    except ValueError:
-        raise InputError(f"--toward {name} takes a number, got {value!r}") from None
-    if not knobs.strength:
-        return lambda inner, _: inner
-    tolerance = knobs.tolerance / knobs.strength**0.5
-
-    def guide(inner: Denoiser, piece: slice) -> Denoiser:
-        del piece
-        return ToValue(inner, measure, wanted, tolerance)
-
-    return guide

@@ -81,7 +81,6 @@ class MoleculeKnobs(BaseModel):
     steps: int = Field(default=50, ge=1, description="steps of the walk")
     solver: str = Field(default="sde2", description="sde2, ancestral, ddim, multistep2, multistep3 or heun")
     scale: float = Field(default=2.0, ge=0, description="classifier-free guidance towards properties that were learned")
-    guide: str = Field(default="", description="a model of noisy properties, which pulls to learned properties as well")
-    closeness: float = Field(default=0.1, gt=0, description="how near the guide pulls, in deviations of the data")
+    guide: str = Field(default="", description="a model of noisy properties, as qm9-properties: classifier guidance")
     strength: float = Field(default=1.0, ge=0, description="of the pull towards a value")
     tolerance: float = Field(default=0.02, gt=0, description="how near a geometric property should come to its value")

@@ -27,8 +27,10 @@ from zsteer.domains.molecules.metrics.graph import Verdicts, verdicts
 from zsteer.domains.molecules.metrics.strain import dipoles, installed
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.edm import EDM
+from zsteer.models.noisy_property import NoisyProperty
 from zsteer.recipes.molecules.bench.quality import model_named
-from zsteer.recipes.molecules.sampling import generated, walked_by_size
+from zsteer.recipes.molecules.guides import by_properties, noisy_property
+from zsteer.recipes.molecules.sampling import generated, unguided, walked_by_size
 from zsteer.recipes.molecules.sets import load_molecules
 from zsteer.train.threads import threads_of
 
@@ -36,6 +38,8 @@ __all__ = ["ladder", "measured", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 SCALES = (1.0, 2.0, 3.0)
+STRENGTHS = (1.0, 2.0)
+"""Of classifier guidance, beside the condition."""
 JUDGED = ("asphericity", "qed", "sas", "logp", "mu_debye")
 """Properties that can be measured on what came out; the dipole where tblite is installed."""
 COSTLY = 200
@@ -71,7 +75,9 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         models: artifact or run folder of another model.
     """
     model = model_named(models, "qm9-edm")
-    return [ladder(model, "qm9-gfn2", data, 100 if quick else 500, watch=watch, scales=(1.0,) if quick else SCALES)]
+    judge = noisy_property("qm9-properties", model) if models is None else None
+    n, scales = (100, (1.0,)) if quick else (500, SCALES)
+    return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge)]
 
 
 def _row(name: str, rung: str, target: NDArray[np.float64], got: NDArray[np.float64], base: float) -> list[Cell]:
@@ -84,7 +90,14 @@ def _row(name: str, rung: str, target: NDArray[np.float64], got: NDArray[np.floa
 
 
 def ladder(
-    model: EDM, dataset: str, data: Path | None, n: int, *, watch: Watch, scales: Sequence[float] = SCALES
+    model: EDM,
+    dataset: str,
+    data: Path | None,
+    n: int,
+    *,
+    watch: Watch,
+    scales: Sequence[float] = SCALES,
+    judge: NoisyProperty | None = None,
 ) -> Table:
     """All rungs for all properties.
 
@@ -95,6 +108,7 @@ def ladder(
         n: targets of each property.
         watch: called with progress.
         scales: strengths of classifier-free guidance; 1 is none.
+        judge: noisy properties for classifier guidance; none when None.
     """
     rows: list[list[Cell]] = []
     with threads_of(1):
@@ -111,7 +125,7 @@ def ladder(
             watch({"doing": f"{name}, {m} targets"})
             wanted = held.take(slice(0, m))
             rungs = [("size-shuffle", measured(blind.first(m), name)), ("atoms", _by_size(sets.train, wanted, name))]
-            rows += _rungs(model, name, wanted, rungs, scales)
+            rows += _rungs((model, judge), name, wanted, rungs, scales)
     columns = ["property", "rung", "MAE", "se", "r", "of shuffled", "valid %", "n"]
     notes = NOTES if installed() else (*NOTES, "no dipole: tblite is not installed (pip install 'zsteer[qm]')")
     return Table(f"Conditions on properties, {dataset}, {n} targets of held-out molecules", columns, rows, notes)
@@ -122,14 +136,20 @@ NOTES = (
     "judges do not know the model: RDKit's QED, SAS and Crippen logP of the graph, asphericity of the geometry",
     "asphericity is mass-weighted, hydrogens placed by RDKit; sizes are drawn given the value, but in size-shuffle",
     f"the dipole by GFN2-xTB at the generated geometry, counted hydrogens placed and relaxed alone; {COSTLY} targets",
-    "walks: ancestral, 50 steps; scale: classifier-free guidance",
+    "walks: sde2, 50 steps; scale: classifier-free guidance",
+    "guided: the condition, and classifier guidance (mode mean) by noisy properties trained apart, at that strength",
 )
 
 
 def _rungs(
-    model: EDM, name: str, wanted: Molecules, rungs: Sequence[tuple[str, NDArray[np.float64]]], scales: Sequence[float]
+    models: tuple[EDM, NoisyProperty | None],
+    name: str,
+    wanted: Molecules,
+    rungs: Sequence[tuple[str, NDArray[np.float64]]],
+    scales: Sequence[float],
 ) -> list[list[Cell]]:
     """The ladder of one property: the baselines, the model by strength of guidance, the judge's own error."""
+    model, judge = models
     m, target = len(wanted), wanted.properties[name]
     order = Streams.of(1, 1).permutation("shuffled", m)[0].numpy()
     found = [measured(_made(model, m, {name: target.tolist(), "scale": scale}), name) for scale in scales]
@@ -138,11 +158,18 @@ def _rungs(
     rows = [_row(name, "shuffled", target[order], found[0], base)]
     rows += [_row(name, rung, target, got, base) for rung, got in rungs]
     rows += [_row(name, f"model, scale {scale:g}", target, got, base) for scale, got in zip(scales, found, strict=True)]
+    guides = [] if judge is None else [(judge, strength) for strength in STRENGTHS]
+    for guide in guides:
+        got = measured(_made(model, m, {name: target.tolist()}, guide), name)
+        rows.append(_row(name, f"model, guided {guide[1]:g}", target, got, base))
     return [*rows, _row(name, "data", target, measured(verdicts(wanted), name), base)]
 
 
-def _made(model: EDM, n: int, given: dict[str, Any]) -> Verdicts:
-    x, _ = walked_by_size(model, n, given, Streams.of(2, n))
+def _made(model: EDM, n: int, given: dict[str, Any], guided: tuple[NoisyProperty, float] | None = None) -> Verdicts:
+    guides = unguided
+    if guided is not None:
+        guides = by_properties(guided[0], model, model.wanted(given, n), guided[1], "mean")
+    x, _ = walked_by_size(model, n, given, Streams.of(2, n), guides)
     return verdicts(generated(x)[0])
 
 
