@@ -62,9 +62,13 @@ def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid
         origin["name"] = path.stem
     elif path.suffix:
         # RDKit reads everything else, and is asked for only here.
-        from zsteer.domains.molecules.files import read_molecules
+        from zsteer.domains.molecules.checks import summary
+        from zsteer.domains.molecules.files import Reading, read
 
-        whole = read_molecules(path, skip_invalid=skip_invalid)
+        loaded = read(path, Reading(skip_invalid=skip_invalid))
+        whole = loaded.molecules
+        if loaded.problems:
+            origin["left_out"] = "; ".join(summary(loaded.problems))
         origin["name"] = path.name
     else:
         from zsteer.domains.molecules.data import SETS, load

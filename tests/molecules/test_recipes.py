@@ -1,0 +1,80 @@
+"""The recipes of molecules on a small set of one's own: trained, sampled, and without RDKit where they may be."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom
+
+import zsteer
+from zsteer import api
+from zsteer.domains.molecules.chemistry import from_rdkit
+from zsteer.domains.molecules.descriptors import graph_values, shape_values
+from zsteer.domains.molecules.prepared import save_prepared
+from zsteer.errors import InputError
+
+SMALL = ("CCO", "CCN", "CC=O", "C1CC1", "CC#N", "CCC", "CCF", "COC", "CNC", "C=CO", "OCCO", "NCCO", "CC(C)O", "C1CCC1")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A prepared container of small molecules with hydrogens, properties and a split."""
+    mols = []
+    for k, smiles in enumerate(SMALL):
+        mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+        assert rdDistGeom.EmbedMolecule(mol, randomSeed=k + 1) == 0
+        mols.append(mol)
+    values = [graph_values(Chem.RemoveHs(mol)) | shape_values(mol) for mol in mols]
+    table = {name: np.array([value[name] for value in values]) for name in ("logp", "asphericity")}
+    split = np.array(["test" if k % 4 == 3 else "train" for k in range(len(mols))])
+    path = tmp_path_factory.mktemp("molecules") / "small.npz"
+    save_prepared(path, replace(from_rdkit(mols), split=split).with_properties(**table))
+    return path
+
+
+@pytest.mark.parametrize("recipe", ["molecules", "molecule-properties", "edm"])
+def test_a_recipe_trains_on_a_set_of_ones_own(recipe, prepared, tmp_path):
+    keys = {"dataset": str(prepared), "size": "xs", "steps": 3, "batch": 4, "width": 16, "layers": 1}
+    made = zsteer.fit(recipe, out=tmp_path / "run", **keys)
+    origin = json.loads((tmp_path / "run" / "artifact" / "config.json").read_text())["origin"]
+    assert origin["data"]["name"] == "small"
+    assert origin["data"]["train"] == 11 and origin["data"]["test"] == 3 and len(origin["data"]["sha256"]) == 64
+    assert origin["metrics"]["test_molecules"] == 3
+    if recipe == "molecules":
+        assert made.model.settings.properties == ("asphericity", "logp")
+        designs = made.sample(3, given={"logp": 0.5, "steps": 2, "tries": 1}, seed=1)
+        assert len(designs) == 3
+    if recipe == "edm":
+        assert made.model.settings.net == "egnn"
+        assert made.sample(2, given={"steps": 2}, seed=1).lines[0].endswith("the model makes none")
+
+
+def test_training_from_a_prepared_set_imports_no_rdkit(prepared, tmp_path):
+    code = (
+        "import sys, zsteer; "
+        f"zsteer.fit('molecules', out={str(tmp_path / 'run')!r}, dataset={str(prepared)!r}, size='xs', steps=2); "
+        "found = [name for name in ('rdkit', 'scipy', 'lightgbm') if name in sys.modules]; print(found); "
+        "sys.exit(bool(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_set_that_cannot_be_learned_is_refused(prepared, tmp_path):
+    with pytest.raises(InputError, match="dataset"):
+        zsteer.fit("molecules", out=tmp_path / "a", dataset="qm10")
+    with pytest.raises(InputError, match="property"):
+        zsteer.fit("molecules", out=tmp_path / "b", dataset=str(prepared), properties="weight")
+    with pytest.raises(InputError, match="too few"):
+        zsteer.fit("molecules", out=tmp_path / "c", dataset=str(prepared), largest=2)
+
+
+def test_the_shipped_model_makes_molecules_and_its_guide_reads_them():
+    made = api.load("qm9-edm").sample(6, given={"logp": 1.0, "guide": "qm9-properties", "steps": 10}, seed=3)
+    assert len(made) == 6
+    # Six molecules, ten steps, five tries each: all fail with a probability far below one in a million.
+    assert any(not reason for reason in made.reasons)
