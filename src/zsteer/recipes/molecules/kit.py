@@ -145,9 +145,14 @@ class MoleculeKit(SamplesOnly):
         given: dict[str, object] = {"solver": knobs.solver, "steps": knobs.steps, **goal.given}
         shapes = {name: value for name, value in goal.toward.items() if name in SHAPES}
         learned = {name: value for name, value in goal.toward.items() if name not in SHAPES}
+        known = {name.rsplit("_", 1)[0] for name in self.model.settings.properties} | set(
+            self.model.settings.properties
+        )
+        # A shape that the model has learned is asked for as well as pulled to.
+        given |= {**learned, **{name: value for name, value in shapes.items() if name in known}}
         self.model.wanted(learned, 1)
-        if learned:
-            given |= {**learned, "scale": given.get("scale", knobs.scale)}
+        if learned and "scale" not in given and not knobs.guide:
+            given["scale"] = knobs.scale
 
         def guides(of_size: OfSize, rows: Tensor) -> list[Guide]:
             del rows

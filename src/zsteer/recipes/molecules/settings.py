@@ -83,4 +83,4 @@ class MoleculeKnobs(BaseModel):
     scale: float = Field(default=2.0, ge=0, description="classifier-free guidance towards properties that were learned")
     guide: str = Field(default="", description="a model of noisy properties, as qm9-properties: classifier guidance")
     strength: float = Field(default=1.0, ge=0, description="of the pull towards a value")
-    tolerance: float = Field(default=0.02, gt=0, description="how near a geometric property should come to its value")
+    tolerance: float = Field(default=0.05, gt=0, description="how near a geometric property should come to its value")
