@@ -7,6 +7,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdMolDescriptors
 from tests.chains import CONDITIONS, small
 
+from zsteer.cli.main import main
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import from_rdkit
@@ -160,3 +161,17 @@ def test_what_cannot_be_kept_is_refused(keep, words):
     molecules, _ = embedded(DRUGS[:1])
     with pytest.raises(InputError, match=words):
         kept_atoms(molecules, 0, keep)
+
+
+def test_the_number_of_steps_may_be_chosen():
+    x, facts = walked_by_size(small(**CONDITIONS), 12, {"steps": "auto", "solver": "ddim"}, Streams.of(0, 12))
+    assert len(x) == 12
+    assert isinstance(facts["steps"], int) and "spread" in facts["error"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_value_outside_of_the_training_set_is_a_note_on_the_command_line(capsys):
+    assert main(["sample", "qm9-edm", "-n", "1", "--given", "mu=20", "--given", "steps=2", "--given", "tries=1"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("zsteer: note: mu_debye is asked for outside of the training set (0.00773 ... 8.8)")
+    assert said.count("\n") == 1

@@ -5,6 +5,7 @@ Nothing heavy is imported here; ``--help``, ``recipes`` and most errors never im
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -45,6 +46,14 @@ examples:
 """
 
 
+def _noted(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *place: object, **more: object
+) -> None:
+    """A warning as one line, without the line of code that gave it."""
+    del category, filename, lineno, place, more
+    print(f"zsteer: note: {message}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line.
 
@@ -58,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
     try:
-        return _run(given)
+        with warnings.catch_warnings():
+            warnings.showwarning = _noted
+            return _run(given)
     except ZsteerError as error:
         if debug:
             raise

@@ -195,9 +195,7 @@ def _figures(model: EDM, held: Molecules, seed: int) -> dict[str, Any]:
     return told | {f"{name}_at_{NEAR:g}": round(float(np.mean(value)), 5) for name, value in found.items()}
 
 
-def _bonded(
-    recipe: recipes.MoleculeDiffusion | recipes.NoisyPropertyRecipe, folder: Path | None
-) -> tuple[MoleculeData, dict[str, Any], dict[str, Any]]:
+def _bonded(recipe: recipes.BondedRecipe, folder: Path | None) -> tuple[MoleculeData, dict[str, Any], dict[str, Any]]:
     """A set with bonds, what the size dial says, and the settings that follow from both."""
     data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
     if data.train.bond_offsets is None:

@@ -62,12 +62,16 @@ def walked_by_size(
     found: list[Batch] = []
     order: list[Tensor] = []
     facts: dict[str, Any] = {}
-    for size in sizes.unique().tolist():
+    # The most frequent size first: where the number of steps is chosen (auto), it is chosen there, for all.
+    often, counts = sizes.unique(return_counts=True)
+    for size in often[counts.argsort(descending=True, stable=True)].tolist():
         rows = (sizes == size).nonzero()[:, 0].cpu()
         of_size = model.of_size(size)
         own = {name: taken(value, rows, n) for name, value in conditions.items()}
         streams = rng.take(rows.to(rng.ids.device))
-        made, facts = walked(of_size, len(rows), {**spoken, **own}, streams, guides=guides(of_size, rows))
+        made, told = walked(of_size, len(rows), {**spoken, **own}, streams, guides=guides(of_size, rows))
+        facts = facts or told
+        spoken["steps"] = facts["steps"]
         found.append(made.to("cpu"))
         order.append(rows)
     return atoms_of(found, torch.cat(order)), facts

@@ -6,7 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from zsteer.recipes.base import Recipe
 
-__all__ = ["EquivariantDiffusion", "MoleculeDiffusion", "MoleculeKnobs", "MoleculeRecipe", "NoisyPropertyRecipe"]
+__all__ = [
+    "BondedRecipe",
+    "EquivariantDiffusion",
+    "MoleculeDiffusion",
+    "MoleculeKnobs",
+    "MoleculeRecipe",
+    "NoisyPropertyRecipe",
+]
 
 
 class MoleculeRecipe(Recipe):
@@ -25,40 +32,37 @@ class MoleculeRecipe(Recipe):
     skip_invalid: bool = Field(default=False, description="leave out molecules that cannot be used, and count them")
 
 
-class MoleculeDiffusion(MoleculeRecipe):
+class BondedRecipe(MoleculeRecipe):
+    """Keys of the models that know bonds."""
+
+    hydrogens: Literal["implicit", "explicit"] = Field(
+        default="implicit", description="hydrogens follow from the bonds, or are atoms of the model"
+    )
+    bonds: Literal["kekulised", "aromatic"] = Field(
+        default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
+    )
+    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
+
+
+class MoleculeDiffusion(BondedRecipe):
     """Diffusion of molecules with their bonds; a net on pairs of atoms says what x_0 is."""
 
     name: ClassVar[str] = "molecules"
     summary: ClassVar[str] = "3D molecules with bonds, from noise; conditions on properties"
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:molecules"
 
-    hydrogens: Literal["implicit", "explicit"] = Field(
-        default="implicit", description="hydrogens follow from the bonds, or are atoms of the model"
-    )
-    bonds: Literal["kekulised", "aromatic"] = Field(
-        default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
-    )
     features: Literal["gaussian", "categorical"] = Field(
         default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
     )
-    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
     again: bool = Field(default=True, description="self-conditioning: the net is shown what it said before")
 
 
-class NoisyPropertyRecipe(MoleculeRecipe):
+class NoisyPropertyRecipe(BondedRecipe):
     """Properties of noisy molecules: the guide of a model that the recipe ``molecules`` made of the same set."""
 
     name: ClassVar[str] = "molecule-properties"
     summary: ClassVar[str] = "properties of noisy molecules: a guide towards values"
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:properties"
-
-    hydrogens: Literal["implicit", "explicit"] = Field(
-        default="implicit", description="hydrogens follow from the bonds, or are atoms of the model"
-    )
-    bonds: Literal["kekulised", "aromatic"] = Field(
-        default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
-    )
-    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
 
 
 class EquivariantDiffusion(MoleculeRecipe):
