@@ -127,7 +127,7 @@ def test_a_table_that_cannot_be_learnt_from_is_one_line(zsteer, folder, text, hi
         ),
         (["train", "image-features", "--dataset", "ring-8", "--out", "new"], "images with classes"),
         (["sample", "vae", "--given", "noise=maybe"], "yes or no"),
-        (["bench", "classical", "--part", "autoencoder"], "data folder"),
+        (["bench", "classical", "--part", "autoencoders"], "data folder"),
         (["bench", "loop", "--part", "x"], "no parts"),
     ],
 )
