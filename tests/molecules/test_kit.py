@@ -139,6 +139,7 @@ def test_molecules_are_made_around_what_is_kept():
     [
         (Goal(toward={"mu": "2"}, keep={"scaffold": "murcko"}), "belong together"),
         (Goal(toward={"weight": "2"}), "property"),
+        (Goal(toward={"mu": "2"}, given={"guide": "qm9-properties"}), "--guide MODEL"),
         (Goal(toward={"asphericity": "much"}), "number"),
     ],
 )

@@ -40,7 +40,7 @@ from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
 from zsteer.sample.solvers import walk
 
-__all__ = ["EDM", "property_named"]
+__all__ = ["EDM", "property_named", "short_names"]
 
 KINDS_WEIGHT, BONDS_WEIGHT = 0.3, 0.5
 """Weights of the cross-entropies: of the kinds as a mean over atoms, of the bonds as their sum over the atoms."""
@@ -66,7 +66,6 @@ class EDM(Likely, Pretrained, nn.Module):
         self.settings = settings
         self.net = net_of(settings)
         self.sizes = SizePrior(settings.largest, len(settings.properties))
-        self._noises: dict[int, Product] = {}
 
     def players(self) -> Mapping[str, list[nn.Parameter]]:
         """One player owns all weights."""
@@ -83,9 +82,7 @@ class EDM(Likely, Pretrained, nn.Module):
         """
         if not 1 <= size <= self.settings.largest:
             raise InputError(f"expected a size of 1 ... {self.settings.largest} atoms, got {size}")
-        if size not in self._noises:
-            self._noises[size] = noise_of(self.settings, size)
-        return self._noises[size]
+        return noise_of(self.settings, size)
 
     # --- training
 
@@ -372,14 +369,17 @@ def property_named(name: str, known: Sequence[str]) -> str:
     Raises:
         InputError: if there is none, or the name could mean several.
     """
-    plain = name.replace("-", "_")
+    plain, short = name.replace("-", "_"), short_names(known)
     if plain in known:
         return plain
-    found = [full for full in known if full.rsplit("_", 1)[0] == plain]
-    if len(found) == 1:
-        return found[0]
+    if plain in short:
+        return short[plain]
     if not known:
         raise InputError(f"{name} is no condition: the model was trained without properties")
-    raise InputError(
-        nearest(name, [full.rsplit("_", 1)[0] if "_" in full else full for full in known], what="property")
-    )
+    raise InputError(nearest(name, short, what="property"))
+
+
+def short_names(known: Sequence[str]) -> dict[str, str]:
+    """Properties by what stands before their unit; those that would share a name keep their own."""
+    short = [full.rsplit("_", 1)[0] for full in known]
+    return {name if short.count(name) == 1 else full: full for name, full in zip(short, known, strict=True)}

@@ -17,7 +17,7 @@ and appendix A.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -32,7 +32,8 @@ from zsteer.maths.diffusion import log_normal_mass
 from zsteer.models.bound import Bound, between, far, strata
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.models.edm_settings import EDMSettings
-from zsteer.models.edm_states import states_of
+from zsteer.models.edm_sizes import SizePrior
+from zsteer.models.edm_states import sizes_of, states_of
 from zsteer.noise.categorical import Categorical
 from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian
@@ -198,19 +199,24 @@ def bound(
     return Bound(last, torch.stack(found, 1), torch.stack(places, 1), sizes, dims)
 
 
-class Likely:
-    """Likelihood of a model of molecules; a mixin that reads its settings, its sizes and the model of one size."""
+@runtime_checkable
+class _OfSizes(Protocol):
+    """What a likelihood reads of a model of molecules."""
 
-    settings: Any
-    sizes: Any
+    settings: EDMSettings
+    sizes: SizePrior
+
+    def of_size(self, size: int) -> OfSize: ...
+    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound: ...
+
+
+class Likely:
+    """Likelihood of a model of molecules: a mixin for models that have settings, sizes and models of one size."""
+
     bound: Literal["lower"] = "lower"
 
-    def of_size(self, size: int) -> OfSize:
-        """The model of molecules of one size."""
-        raise NotImplementedError
-
     @torch.no_grad()
-    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
+    def bound_of(self: _OfSizes, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
         """Bound -log p(x) of molecules of any sizes, what their size costs included.
 
         Coordinates count per angstrom, in the (n - 1) 3 dimensions that a molecule without centre has.
@@ -228,13 +234,12 @@ class Likely:
                 f"expected molecules with a mask of their atoms and a stream for each, got {len(x)} and {len(rng)}; "
                 f"encode them with their space"
             )
-        settings: EDMSettings = self.settings
+        settings = self.settings
         readings, sizes = readings_of(settings), x.mask.sum(1)
         cost = -self.sizes.log_p({}, len(x)).gather(1, (sizes - 1).clamp(min=0)[:, None])[:, 0]
         pieces: list[Bound] = []
         order: list[Tensor] = []
-        for size in sizes.unique().tolist():
-            rows = (sizes == size).nonzero()[:, 0]
+        for size, rows in sizes_of(x):
             model = self.of_size(size)
             states = states_of(settings, model.noise, x.take(rows), size, like=model.like(1, rng))
             own = rng.take(rows.to(rng.ids.device))
@@ -244,11 +249,11 @@ class Likely:
             order.append(rows)
         return _ordered(Bound.cat(pieces), torch.cat(order).argsort())
 
-    def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
+    def log_prob(self: _OfSizes, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
         """Minus the variational bound, estimated from ``CALLS`` strata of times. [nats]"""
         return -self.bound_of(x, rng, calls=min(CALLS, self.settings.steps)).total.float()
 
-    def likelihood_notes(self) -> list[str]:
+    def likelihood_notes(self: _OfSizes) -> list[str]:
         """How ``log_prob`` comes about, for a report."""
         calls = min(CALLS, self.settings.steps)
         return [

@@ -63,7 +63,6 @@ class EDMSettings(Settings):
     properties: tuple[str, ...] = Field(default=(), description="properties that it can be conditioned on")
     means: tuple[float, ...] = Field(default=(), description="mean of each property in the training set")
     stds: tuple[float, ...] = Field(default=(), description="standard deviation of each property")
-    units: tuple[str, ...] = Field(default=(), description="unit of each property, for reports")
     ranges: tuple[tuple[float, float], ...] = Field(
         default=(), description="range of each property that 99.8 % of the training set lies in"
     )

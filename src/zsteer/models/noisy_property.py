@@ -72,7 +72,6 @@ class NoisyProperty(Pretrained, nn.Module):
         self.head = nn.Sequential(
             nn.Linear(2 * wide + TIMES + 1, wide), nn.SiLU(), nn.Linear(wide, 2 * len(s.properties))
         )
-        self._noises: dict[int, Product] = {}
 
     def players(self) -> Mapping[str, list[nn.Parameter]]:
         """One player owns all weights."""
@@ -83,9 +82,7 @@ class NoisyProperty(Pretrained, nn.Module):
 
     def noise_of(self, size: int) -> Product:
         """The noise of molecules of one size."""
-        if size not in self._noises:
-            self._noises[size] = noise_of(self.settings, size)
-        return self._noises[size]
+        return noise_of(self.settings, size)
 
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
         """Minus the log-density of the known properties at one time for each molecule. [nats, without constant]

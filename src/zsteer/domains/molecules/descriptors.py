@@ -6,7 +6,7 @@ see the geometry with its hydrogens, weighted by mass. These are RDKit's own def
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ from rdkit.Chem import QED, Crippen, rdMolDescriptors
 from zsteer.domains.molecules.chemistry import Mol
 from zsteer.errors import MissingExtraError
 
-__all__ = ["GRAPH", "SHAPE", "UNITS", "graph_values", "sas", "shape_values"]
+__all__ = ["GRAPH", "SHAPE", "graph_values", "sas", "shape_values"]
 
 GRAPH = ("qed", "sas", "logp")
 """Values of the graph."""
 SHAPE = ("asphericity", "npr1", "npr2", "rg_A")
 """Values of the geometry."""
-UNITS: Mapping[str, str] = {"rg_A": "angstrom", "mu_debye": "debye", "homo_eV": "eV", "lumo_eV": "eV", "gap_eV": "eV"}
-"""Units of the values that have one."""
 
 
 @cache

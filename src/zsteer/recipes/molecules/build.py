@@ -32,7 +32,6 @@ __all__ = ["USUAL", "edm", "groups_of", "kinds_of", "molecules", "properties"]
 
 USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
 """Properties that ``auto`` conditions on, where the set has them."""
-UNITS = {"mu_debye": "D", "homo_eV": "eV", "lumo_eV": "eV", "gap_eV": "eV", "rg_A": "angstrom"}
 PAIR_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 400, "batch": 64, "lr": 1e-3, "width": 64, "pair_width": 48, "layers": 3},
     "s": {"steps": 30_000, "batch": 64, "lr": 1e-3, "width": 128, "pair_width": 96, "layers": 6},
@@ -110,7 +109,6 @@ def _settings(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[s
     names = _properties(recipe.properties, data)
     shared: dict[str, Any] = {
         "properties": names,
-        "units": tuple(UNITS.get(name, "") for name in names),
         "largest": int(data.train.sizes.max()),
         **_standards(data.train, names),
     }

@@ -15,7 +15,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.molecules import files
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.errors import InputError
-from zsteer.models.edm import EDM
+from zsteer.models.edm import EDM, short_names
 from zsteer.models.edm_denoiser import OfSize
 from zsteer.recipes.diffusion.sampling import Guide, Sampling
 from zsteer.recipes.molecules.guides import by_properties, joined, noisy_property, of_some, to_shape
@@ -145,12 +145,10 @@ class MoleculeKit(SamplesOnly):
         given: dict[str, object] = {"solver": knobs.solver, "steps": knobs.steps, **goal.given}
         shapes = {name: value for name, value in goal.toward.items() if name in SHAPES}
         learned = {name: value for name, value in goal.toward.items() if name not in SHAPES}
-        known = {name.rsplit("_", 1)[0] for name in self.model.settings.properties} | set(
-            self.model.settings.properties
-        )
+        wanted = self.model.wanted(learned, 1)
         # A shape that the model has learned is asked for as well as pulled to.
+        known = short_names(self.model.settings.properties)
         given |= {**learned, **{name: value for name, value in shapes.items() if name in known}}
-        self.model.wanted(learned, 1)
         if learned and "scale" not in given and not knobs.guide:
             given["scale"] = knobs.scale
 
@@ -162,7 +160,6 @@ class MoleculeKit(SamplesOnly):
         if knobs.guide:
             judge = noisy_property(knobs.guide, self.model)
             # At x_t, where it was trained: pulled through x_0-hat it leaves what the model takes for molecules.
-            wanted = self.model.wanted(learned, 1)
             pulls = joined(guides, by_properties(judge, self.model, wanted, knobs.strength, "score"))
         if start is None:
             return self._designs(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), pulls)

@@ -53,7 +53,9 @@ def walked_by_size(
         InputError: if a condition does not exist.
     """
     words = {**WALK, **{name.replace("-", "_"): value for name, value in given.items()}}
-    _, conditions = Sampling.of(words)
+    sampling, conditions = Sampling.of(words)
+    if sampling.guide is not None:
+        raise InputError("guide=MODEL among the conditions belongs to sampling; zsteer steer takes it as --guide MODEL")
     atoms = conditions.pop("atoms", None)
     wanted = model.wanted(conditions, n)
     _warn(model, wanted)

@@ -130,10 +130,11 @@ def steps_table(
             x, _ = walked_by_size(model, n, {"solver": solver, "steps": steps, "spacing": spacing}, Streams.of(1, n))
             spent = time.process_time() - started
             made, _ = generated(x)
-            cells = _figures(made, verdicts(made), known, lengths)
-            drift = ring_drift(rings(verdicts(made)), real, int(verdicts(made).valid.sum()), len(held))
+            found = verdicts(made)
+            cells = _figures(made, found, known, lengths)
+            drift = ring_drift(rings(found), real, int(found.valid.sum()), len(held))
             asked = solver == "sde2" and steps in {20, 50}
-            costly = costly_cells(made, verdicts(made)) if asked else ["", ""]
+            costly = costly_cells(made, found) if asked else ["", ""]
             rows.append([f"{solver}, {spacing}", steps, n, *cells, drift, *costly, 1000 * spent / n])
         figures = _figures(held, truth, known, lengths)
         rows.append(["data (held out)", "", len(held), *figures, 0.0, *costly_cells(held, truth), ""])
