@@ -58,4 +58,4 @@ def test_what_a_part_does_not_take_is_refused(tmp_path):
         bench(part="kernels", quick=True)
     with pytest.raises(InputError, match="--data FOLDER"):
         bench(part="quality", quick=True)
-    assert set(PARTS) == {"kernel", "cost", "evaluator", "quality", "conditions"}
+    assert set(PARTS) == {"kernel", "cost", "evaluator", "quality", "drugs", "conditions"}

@@ -35,7 +35,7 @@ class Bench:
     part: str | None = None
     """One part of classical (autoencoders, distances, gan, ratings, rbm), diffusion (speed, peers, quality, latency,
     guidance, properties, truth, likelihood, inversion, multinomial) or molecules (kernel, cost, evaluator, quality,
-    conditions); written to NAME-PART.json."""
+    drugs, conditions); written to NAME-PART.json."""
     peer: Path | None = None
     """Folder with a checkout of ehoogeboom/e3_diffusion_for_molecules (molecules --part kernel); its code is run."""
     out: Path = Path("benchmarks/results")

@@ -24,6 +24,7 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import linear, silu
 
 from zsteer.errors import SettingsError
 from zsteer.nets.precision import at_least_single
@@ -131,11 +132,14 @@ class _Layer(nn.Module):
         normal = self.norm(h)
         both, _ = _matrices(h.shape[1], h.dtype, h.device)
         ends = both @ self.of_atom(normal)
-        z = torch.nn.functional.silu(self.of_pair(torch.cat([self.pair_norm(e), near], -1)) + ends[..., :thin] + shift)
-        out = self.out(z)
-        gathered = both.T @ (out[..., thin : 2 * thin] * ends[..., thin:]) / h.shape[1] ** 0.5
+        z = silu(self.of_pair(torch.cat([self.pair_norm(e), near], -1)) + ends[..., :thin] + shift)
+        # The force is read apart: a product with one column more than whole registers hold takes half as long again.
+        weight, bias = self.out.weight, self.out.bias
+        change, message = linear(z, weight[:-1], bias[:-1]).chunk(2, -1)
+        force = linear(z, weight[-1:], bias[-1:])[..., 0]
+        gathered = both.T @ (message * ends[..., thin:]) / h.shape[1] ** 0.5
         h = h + self.mlp(torch.cat([normal * (1 + scale) + move, gathered], -1))
-        return h, e + out[..., :thin], out[..., -1]
+        return h, e + change, force
 
 
 class PairNet(nn.Module):
@@ -185,7 +189,7 @@ class PairNet(nn.Module):
             Features of atoms, features of pairs, and how far each atom has moved; the moves sum to zero.
         """
         start, (_, difference) = x, _matrices(x.shape[1], x.dtype, x.device)
-        c = torch.nn.functional.silu(self.context(context))
+        c = silu(self.context(context))
         h = self.atoms_in(h)
         e = self.pairs_in(e if self.settings.pairs else e.new_zeros(e.shape[:2], dtype=torch.long))
         fixed = [self._near(other, difference)[0] for other in others]

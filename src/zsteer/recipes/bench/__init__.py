@@ -28,7 +28,7 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "loop": ("zsteer.recipes.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
         "molecules": (
             "zsteer.recipes.bench.molecules:bench",
-            "molecules: the network beside its peer, cost, evaluator, quality against steps, conditions",
+            "molecules: the network beside its peer, cost, evaluator, quality of small and drug-like ones, conditions",
         ),
         "segments": ("zsteer.recipes.distances.demo:bench", "the lecture's two segments in every distance"),
         "tcr": ("zsteer.recipes.tcr.bench:bench", "the lecture's table of receptor engineering, with a judge"),

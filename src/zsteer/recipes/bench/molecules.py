@@ -1,4 +1,4 @@
-"""``zsteer bench molecules``: the network, its cost, the evaluator, quality against steps and conditions."""
+"""``zsteer bench molecules``: the network, its cost, the evaluator, quality of small and drug-like ones, conditions."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +16,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "cost": "zsteer.recipes.molecules.bench.cost:tables",
         "evaluator": "zsteer.recipes.molecules.bench.evaluator:evaluator",
         "quality": "zsteer.recipes.molecules.bench.quality:tables",
+        "drugs": "zsteer.recipes.molecules.bench.drugs:tables",
         "conditions": "zsteer.recipes.molecules.bench.conditions:tables",
     }
 )

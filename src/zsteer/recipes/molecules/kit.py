@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
@@ -17,10 +18,12 @@ from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.errors import InputError
 from zsteer.models.edm import EDM, short_names
 from zsteer.models.edm_denoiser import OfSize
+from zsteer.models.noisy_property import NoisyProperty
 from zsteer.recipes.diffusion.sampling import Guide, Sampling
+from zsteer.recipes.molecules.drawn import Distance, by_definition, by_guide, drawn
 from zsteer.recipes.molecules.guides import by_properties, joined, noisy_property, of_some, to_shape
 from zsteer.recipes.molecules.keep import kept_atoms, known_of
-from zsteer.recipes.molecules.sampling import WALK, Guides, generated, taken, unguided, walked_by_size
+from zsteer.recipes.molecules.sampling import WALK, Guides, taken, unguided, walked_by_size
 from zsteer.recipes.molecules.settings import MoleculeKnobs
 from zsteer.recipes.molecules.shapes import SHAPES
 from zsteer.recipes.vectors.kit import SamplesOnly
@@ -31,6 +34,8 @@ __all__ = ["TRIES", "MoleculeDesigns", "MoleculeKit", "formula"]
 
 TRIES = 5
 """Walks for each molecule at most, until one is valid; the share that was valid at the first is told beside."""
+OWN_WORDS = ("atoms", "tries", "candidates")
+"""Words of ``--given`` that are neither properties nor about the walk."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ class MoleculeKit(SamplesOnly):
 
         Args:
             n: how many.
-            given: values of properties, ``atoms`` for their size, ``tries`` for each, and words about the walk.
+            given: values of properties, ``atoms`` for their size, ``tries`` for each, ``candidates`` of which the
+                nearest is kept, and words about the walk.
             rng: one stream for each.
         """
         words = {name.replace("-", "_"): value for name, value in given.items()}
@@ -116,11 +122,12 @@ class MoleculeKit(SamplesOnly):
         for word in ("guide_scale", "guide_mode"):
             words.pop(word, None)
         judge = noisy_property(str(name), self.model)
-        wanted = self.model.wanted({k: v for k, v in conditions.items() if k not in {"atoms", "tries"}}, n)
+        wanted = self.model.wanted({k: v for k, v in conditions.items() if k not in OWN_WORDS}, n)
         if not wanted:
             raise InputError("guide=MODEL pulls towards properties, and none is given; add one, as logp=1.5")
         mode = sampling.guide_mode or ("mean" if solver_named(sampling.solver).stochastic else "score")
-        return self._designs(n, words, rng, by_properties(judge, self.model, wanted, sampling.guide_scale, mode))
+        pulls = by_properties(judge, self.model, wanted, sampling.guide_scale, mode)
+        return self._designs(n, words, rng, pulls, judge)
 
     def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> MoleculeDesigns:
         """Molecules towards values of properties, new ones or around what is kept of given ones.
@@ -156,20 +163,26 @@ class MoleculeKit(SamplesOnly):
             del rows
             return [to_shape(of_size, name, value, knobs) for name, value in shapes.items()]
 
-        pulls: Guides = guides
+        pulls, judge = guides, None
         if knobs.guide:
             judge = noisy_property(knobs.guide, self.model)
             # At x_t, where it was trained: pulled through x_0-hat it leaves what the model takes for molecules.
             pulls = joined(guides, by_properties(judge, self.model, wanted, knobs.strength, "score"))
         if start is None:
-            return self._designs(knobs.number, given, Streams.of(rng.seed, knobs.number, device=self.device), pulls)
-        return self._around(start, (goal, budget), given, rng, pulls)
+            streams = Streams.of(rng.seed, knobs.number, device=self.device)
+            return self._designs(knobs.number, given, streams, pulls, judge)
+        return self._around(start, (goal, budget), given, rng, (pulls, judge))
 
     def _around(
-        self, start: Any, asked: tuple[Goal, Budget], given: Mapping[str, object], rng: Streams, guides: Guides
+        self,
+        start: Any,
+        asked: tuple[Goal, Budget],
+        given: Mapping[str, object],
+        rng: Streams,
+        pulled: tuple[Guides, NoisyProperty | None],
     ) -> MoleculeDesigns:
         """New molecules around what is kept of each start."""
-        goal, budget = asked
+        (goal, budget), (guides, judge) = asked, pulled
         heavy = start.heavy() if self.model.settings.hydrogens == "implicit" and bool((start.z == 1).any()) else start
         kept = [known_of(self.model, heavy, i, kept_atoms(heavy, i, goal.keep)) for i in range(len(heavy))]
         pieces: list[MoleculeDesigns] = []
@@ -185,34 +198,51 @@ class MoleculeKit(SamplesOnly):
 
             streams = Streams.of(rng.seed, budget.top, start=i * budget.top, device=self.device)
             words = {"atoms": int(heavy.sizes[i]), **given}
-            pieces.append(self._designs(budget.top, words, streams, around))
+            pieces.append(self._designs(budget.top, words, streams, around, judge))
         joined = Molecules.cat([piece.molecules for piece in pieces])
         reasons = [reason for piece in pieces for reason in piece.reasons]
         return MoleculeDesigns(
             joined, reasons, {"kept": str(dict(goal.keep)), **pieces[-1].facts, "valid": _share(reasons)}
         )
 
-    def _designs(self, n: int, given: Mapping[str, object], rng: Streams, guides: Guides = unguided) -> MoleculeDesigns:
-        """Walk, and walk again for those that are not valid."""
+    def _designs(
+        self,
+        n: int,
+        given: Mapping[str, object],
+        rng: Streams,
+        guides: Guides = unguided,
+        judge: NoisyProperty | None = None,
+    ) -> MoleculeDesigns:
+        """Walk, and walk again for those that are not valid, or to keep the nearest of several."""
         words = dict(given)
         tries = _whole("tries", words.pop("tries", TRIES if self.model.settings.bonds else 1))
-        made, facts = walked_by_size(self.model, n, words, rng, guides)
-        molecules, reasons = generated(made)
-        told = {**facts, "valid": _share(reasons)}
-        for attempt in range(1, tries):
-            bad = [i for i, reason in enumerate(reasons) if reason]
-            if not bad:
-                break
-            rows = torch.tensor(bad)
+        candidates = _whole("candidates", words.pop("candidates", 1))
+        distance = self._distance(words, n, judge) if candidates > 1 else None
+
+        def walk(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
             own = {name: taken(value, rows, n) for name, value in words.items()}
-            streams = rng.take(rows.to(rng.ids.device)).child(f"try {attempt}")
-            fresh, why = generated(walked_by_size(self.model, len(bad), own, streams, of_some(guides, rows))[0])
-            place = list(range(n))
-            for k, i in enumerate(bad):
-                place[i], reasons[i] = n + k, why[k]
-            molecules = Molecules.cat([molecules, fresh]).take(place)
-            told["valid"] = f"{told['valid'].split(';')[0]}; {_share(reasons)} after {attempt + 1} tries"
-        return MoleculeDesigns(molecules, reasons, told)
+            return walked_by_size(self.model, len(rows), own, streams, of_some(guides, rows))
+
+        bonded = bool(self.model.settings.bonds)
+        found = drawn(walk, rng, tries=tries, candidates=candidates, distance=distance, bonded=bonded)
+        told: dict[str, Any] = {**found.facts, "valid": f"{found.first:.3f}"}
+        if found.walks > 1:
+            told["valid"] += f"; {_share(found.reasons)} after {found.walks} tries"
+        if candidates > 1:
+            by = "the definitions" if judge is None else "the guide"
+            told["candidates"] = f"the nearest of {candidates} by {by}"
+        return MoleculeDesigns(found.molecules, found.reasons, told)
+
+    def _distance(self, words: Mapping[str, object], n: int, judge: NoisyProperty | None) -> Distance | None:
+        """How far molecules are from the values that are asked for; None where none is."""
+        _, conditions = Sampling.of(words)
+        conditions.pop("atoms", None)
+        s = self.model.settings
+        wanted = self.model.wanted(conditions, n)
+        asked = {s.properties[k]: value * s.stds[k] + s.means[k] for k, value in wanted.items()}
+        if not asked:
+            return None
+        return by_definition(self.model, asked) if judge is None else by_guide(judge, self.model, asked)
 
 
 def _share(reasons: Sequence[str]) -> str:

@@ -121,15 +121,19 @@ def taken(value: object, rows: Int[Tensor, " m"], n: int) -> object:
     return value
 
 
-def generated(x: Batch) -> tuple[Molecules, list[str]]:
+def generated(x: Batch, *, bonded: bool = True) -> tuple[Molecules, list[str]]:
     """A batch that a model made, as molecules with hydrogens counted and SMILES, and what does not hold of each.
 
     Molecules in several pieces, or whose valences do not hold, have a reason and no SMILES.
+
+    Args:
+        x: what a walk ended at.
+        bonded: whether the model makes bonds; where it does not, nothing holds and nothing has SMILES.
     """
     if x.mask is None:
         raise InputError("expected molecules with a mask of their atoms")
     arrays = {name: value.cpu().numpy() for name, value in x.fields.items()}
     molecules = ragged(arrays, x.mask.cpu().numpy())
-    if not len(molecules.bonds):
+    if not bonded:
         return molecules, ["no bonds: the model makes none"] * len(molecules)
     return completed(molecules)

@@ -1,1 +1,1 @@
-"""The benchmark of molecules, part by part: kernel, cost, evaluator, quality against steps, conditions."""
+"""The benchmark of molecules, part by part."""

@@ -17,52 +17,34 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
-from zsteer.domains.molecules.chemistry import with_hydrogens
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.descriptors import graph_values, shape_values
-from zsteer.domains.molecules.metrics.chemist import folded
 from zsteer.domains.molecules.metrics.graph import Verdicts, verdicts
-from zsteer.domains.molecules.metrics.strain import dipoles, installed
+from zsteer.domains.molecules.metrics.strain import installed
+from zsteer.domains.molecules.metrics.values import values_of
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.edm import EDM
 from zsteer.models.noisy_property import NoisyProperty
 from zsteer.recipes.molecules.bench.quality import model_named
-from zsteer.recipes.molecules.guides import by_properties, noisy_property
-from zsteer.recipes.molecules.sampling import generated, unguided, walked_by_size
+from zsteer.recipes.molecules.drawn import by_guide, drawn
+from zsteer.recipes.molecules.guides import by_properties, noisy_property, of_some
+from zsteer.recipes.molecules.sampling import taken, unguided, walked_by_size
 from zsteer.recipes.molecules.sets import load_molecules
 from zsteer.train.threads import threads_of
 
-__all__ = ["ladder", "measured", "tables"]
+__all__ = ["ladder", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 SCALES = (1.0, 2.0, 3.0)
-STRENGTHS = (1.0, 2.0)
-"""Of classifier guidance, beside the condition."""
+GUIDED = ((1.0, 1), (2.0, 1), (1.0, 4), (1.0, 16))
+"""Strength of classifier guidance beside the condition, and walks of which the guide keeps the nearest."""
 JUDGED = ("asphericity", "qed", "sas", "logp", "mu_debye")
 """Properties that can be measured on what came out; the dipole where tblite is installed."""
 COSTLY = 200
 """Targets of the dipole, which takes a third of a second a molecule."""
-
-
-def measured(found: Verdicts, name: str) -> NDArray[np.float64]:
-    """A property of each valid molecule, NaN for the others.
-
-    Hydrogens are placed by RDKit for shapes, and relaxed besides for the dipole.
-    """
-    if name == "mu_debye":
-        return dipoles(found)
-    values = np.full(len(found.mols), np.nan)
-    good = found.valid
-    for i, mol in enumerate(found.mols):
-        if mol is None or not good[i]:
-            continue
-        if name in {"qed", "sas", "logp"}:
-            values[i] = graph_values(folded(mol))[name]
-        elif mol.GetNumHeavyAtoms() > 1:
-            values[i] = shape_values(with_hydrogens(mol))[name]
-    return values
 
 
 def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None) -> Sequence[Table]:
@@ -124,7 +106,7 @@ def ladder(
             m = min(n, COSTLY) if name == "mu_debye" else n
             watch({"doing": f"{name}, {m} targets"})
             wanted = held.take(slice(0, m))
-            rungs = [("size-shuffle", measured(blind.first(m), name)), ("atoms", _by_size(sets.train, wanted, name))]
+            rungs = [("size-shuffle", values_of(blind.first(m), name)), ("atoms", _by_size(sets.train, wanted, name))]
             rows += _rungs((model, judge), name, wanted, rungs, scales)
     columns = ["property", "rung", "MAE", "se", "r", "of shuffled", "valid %", "n"]
     notes = NOTES if installed() else (*NOTES, "no dipole: tblite is not installed (pip install 'zsteer[qm]')")
@@ -138,6 +120,7 @@ NOTES = (
     f"the dipole by GFN2-xTB at the generated geometry, counted hydrogens placed and relaxed alone; {COSTLY} targets",
     "walks: sde2, 50 steps; scale: classifier-free guidance",
     "guided: the condition, and classifier guidance (mode mean) by noisy properties trained apart, at that strength",
+    "nearest of k: of k such walks the valid molecule that the guide, not the judge, holds to be nearest",
 )
 
 
@@ -152,25 +135,37 @@ def _rungs(
     model, judge = models
     m, target = len(wanted), wanted.properties[name]
     order = Streams.of(1, 1).permutation("shuffled", m)[0].numpy()
-    found = [measured(_made(model, m, {name: target.tolist(), "scale": scale}), name) for scale in scales]
+    found = [values_of(_made(model, m, {name: target.tolist(), "scale": scale}), name) for scale in scales]
     there = np.isfinite(found[0])
     base = float(np.abs(found[0] - target[order])[there].mean()) if there.any() else float("nan")
     rows = [_row(name, "shuffled", target[order], found[0], base)]
     rows += [_row(name, rung, target, got, base) for rung, got in rungs]
     rows += [_row(name, f"model, scale {scale:g}", target, got, base) for scale, got in zip(scales, found, strict=True)]
-    guides = [] if judge is None else [(judge, strength) for strength in STRENGTHS]
-    for guide in guides:
-        got = measured(_made(model, m, {name: target.tolist()}, guide), name)
-        rows.append(_row(name, f"model, guided {guide[1]:g}", target, got, base))
-    return [*rows, _row(name, "data", target, measured(verdicts(wanted), name), base)]
+    for strength, candidates in GUIDED if judge is not None else ():
+        got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
+        most = f", nearest of {candidates}" if candidates > 1 else ""
+        rows.append(_row(name, f"model, guided {strength:g}{most}", target, got, base))
+    return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
 
 
-def _made(model: EDM, n: int, given: dict[str, Any], guided: tuple[NoisyProperty, float] | None = None) -> Verdicts:
-    guides = unguided
+def _made(
+    model: EDM,
+    n: int,
+    given: dict[str, Any],
+    guided: tuple[NoisyProperty, float] | None = None,
+    candidates: int = 1,
+) -> Verdicts:
+    guides, distance = unguided, None
     if guided is not None:
-        guides = by_properties(guided[0], model, model.wanted(given, n), guided[1], "mean")
-    x, _ = walked_by_size(model, n, given, Streams.of(2, n), guides)
-    return verdicts(generated(x)[0])
+        judge, strength = guided
+        guides = by_properties(judge, model, model.wanted(given, n), strength, "mean")
+        distance = by_guide(judge, model, {name: torch.tensor(value) for name, value in given.items()})
+
+    def walk(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
+        own = {name: taken(value, rows, n) for name, value in given.items()}
+        return walked_by_size(model, len(rows), own, streams, of_some(guides, rows))
+
+    return verdicts(drawn(walk, Streams.of(2, n), candidates=candidates, distance=distance).molecules)
 
 
 def _by_size(train: Molecules, held: Molecules, name: str) -> NDArray[np.float64]:
