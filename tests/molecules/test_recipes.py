@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
@@ -14,8 +15,8 @@ import zsteer
 from zsteer import api
 from zsteer.domains.molecules.chemistry import from_rdkit
 from zsteer.domains.molecules.descriptors import graph_values, shape_values
-from zsteer.domains.molecules.prepared import save_prepared
-from zsteer.errors import InputError
+from zsteer.domains.molecules.prepared import open_prepared, save_prepared
+from zsteer.errors import InputError, SettingsError
 
 SMALL = ("CCO", "CCN", "CC=O", "C1CC1", "CC#N", "CCC", "CCF", "COC", "CNC", "C=CO", "OCCO", "NCCO", "CC(C)O", "C1CCC1")
 
@@ -51,6 +52,32 @@ def test_a_recipe_trains_on_a_set_of_ones_own(recipe, prepared, tmp_path):
     if recipe == "edm":
         assert made.model.settings.net == "egnn"
         assert made.sample(2, given={"steps": 2}, seed=1).lines[0].endswith("the model makes none")
+
+
+def test_a_model_is_gone_on_from_with_a_set_of_ones_own(prepared, tmp_path):
+    whole = open_prepared(prepared)
+    ethers = whole.take(np.array([k for k, name in enumerate(SMALL) if "F" not in name]))
+    path = tmp_path / "ethers.npz"
+    save_prepared(path, replace(ethers, properties={"logp": ethers.properties["logp"]}))
+    first = zsteer.load("qm9-edm").model
+    keys = {"dataset": str(path), "size": "xs", "start": "qm9-edm", "lr": 1e-7, "batch": 4, "steps": 2}
+    model = zsteer.fit("molecules", out=tmp_path / "run", **keys).model
+    # Settings and weights are those of the start (two steps at a rate of nothing), sizes those of the set.
+    assert model.settings == first.settings
+    for name, weight in first.net.state_dict().items():
+        assert torch.allclose(model.net.state_dict()[name], weight, atol=1e-6), name
+    train = ethers.heavy().take(ethers.split == "train")
+    assert model.sizes.count.tolist() == np.bincount(train.sizes, minlength=10)[1:].tolist()
+    with pytest.raises(SettingsError, match="width"):
+        zsteer.fit("molecules", out=tmp_path / "b", **{**keys, "width": 64})
+    with pytest.raises(InputError, match="no model of molecules"):
+        zsteer.fit("molecules", out=tmp_path / "c", **{**keys, "start": "fashion-ddpm"})
+    salty = tmp_path / "charged.npz"
+    mols = [Chem.AddHs(Chem.MolFromSmiles(word)) for word in ("C[N+](C)(C)C", "CC", "CCC", "CCCC")]
+    assert all(rdDistGeom.EmbedMolecule(mol, randomSeed=1) == 0 for mol in mols)
+    save_prepared(salty, replace(from_rdkit(mols), split=np.array(["train"] * 3 + ["test"])))
+    with pytest.raises(InputError, match=r"does not know: N with charge \+1"):
+        zsteer.fit("molecules", out=tmp_path / "d", **{**keys, "dataset": str(salty)})
 
 
 def test_training_from_a_prepared_set_imports_no_rdkit(prepared, tmp_path):

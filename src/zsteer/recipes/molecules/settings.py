@@ -55,6 +55,9 @@ class MoleculeDiffusion(BondedRecipe):
         default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
     )
     again: bool = Field(default=True, description="self-conditioning: the net is shown what it said before")
+    start: str | None = Field(
+        default=None, description="model to go on from, by name or folder (as zinc-edm): its net, atoms and properties"
+    )
 
 
 class NoisyPropertyRecipe(BondedRecipe):

@@ -156,7 +156,7 @@ def steps_table(
             started = time.process_time()
             x, _ = walked_by_size(model, n, {"solver": solver, "steps": steps, "spacing": spacing}, Streams.of(1, n))
             spent = time.process_time() - started
-            made, _ = generated(x)
+            made, _ = generated(x, bonded=bool(model.settings.bonds))
             found = verdicts(made)
             cells = _figures(made, found, known, lengths)
             drift = ring_drift(rings(found), real, int(found.valid.sum()), len(beside.held))
