@@ -279,7 +279,7 @@ def properties(recipe: recipes.NoisyPropertyRecipe, folder: Path | None, device:
     data, chosen, values = _bonded(recipe, folder)
     # A quarter of the steps will do: there is one answer to learn and no spread of them.
     chosen = {**chosen, "steps": recipe.steps or max(1, chosen["steps"] // 4)}
-    settings = _settings(recipe, data, {**values, "again": False, "early": 1.5})
+    settings = _settings(recipe, data, {**values, "again": False, "early": 2.0})
     with initialised(recipe.seed):
         model = NoisyProperty(settings)
     return _experiment(recipe, data, model, chosen, device, _correlations)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.prepared import is_prepared, open_prepared
+from zsteer.domains.molecules.prepared import about, is_prepared, open_prepared
 from zsteer.errors import InputError, nearest
 
 __all__ = ["MoleculeData", "load_molecules"]
@@ -60,6 +60,8 @@ def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid
     if path.suffix == ".npz" and is_prepared(path):
         whole = open_prepared(path)
         origin["name"] = path.stem
+        if about(path)["notes"]:
+            origin["made_from"] = "; ".join(about(path)["notes"])
     elif path.suffix:
         # RDKit reads everything else, and is asked for only here.
         from zsteer.domains.molecules.checks import summary

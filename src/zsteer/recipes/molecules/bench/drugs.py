@@ -15,7 +15,7 @@ from zsteer.errors import InputError
 from zsteer.evaluate.report import Table
 from zsteer.recipes.molecules.bench.quality import Beside, model_named, steps_table
 
-__all__ = ["tables"]
+__all__ = ["beside_list", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 FILE = "molecules/zinc250k_smiles.csv.gz"
@@ -41,22 +41,27 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         watch: called with progress.
         models: artifact or run folder of another model.
     """
+    path = data / FILE
+    if not path.is_file():
+        raise InputError(f"there is no {FILE} in {data}; put the list of ZINC-250k there")
     model = model_named(models, "zinc-edm")
-    beside = _beside(data, 100 if quick else HELD, watch)
+    beside = beside_list(path, 100 if quick else HELD, watch=watch)
     return [
         steps_table(model, beside, (50, 50) if quick else (500, 200), watch=watch, quick=quick, walks=WALKS),
     ]
 
 
-def _beside(data: Path, count: int, watch: Watch) -> Beside:
-    """Names of the whole list, and geometries of some molecules of its test part.
+def beside_list(path: Path, count: int, *, watch: Watch) -> Beside:
+    """Names of a whole list, and geometries of some molecules of its test part.
 
     Parts follow from the hash of the canonical SMILES, so that no model of any subset was trained on them.
+
+    Args:
+        path: a list of SMILES.
+        count: molecules that get a geometry.
+        watch: called with progress.
     """
-    path = data / FILE
-    if not path.is_file():
-        raise InputError(f"there is no {FILE} in {data}; put the list of ZINC-250k there")
-    watch({"doing": "names of ZINC-250k"})
+    watch({"doing": f"names of {path.name}"})
     rows = read_smiles(path)
     held, names = [], set[str]()
     for row in rows:
@@ -73,4 +78,4 @@ def _beside(data: Path, count: int, watch: Watch) -> Beside:
     with TemporaryDirectory() as folder:
         made = embed(chosen, Limits(), Path(folder), called=path.name, skip_invalid=True).molecules
     # Relaxing one drug-like molecule takes half a minute.
-    return Beside("ZINC-250k", np.array(sorted(names)), made.heavy(), strained=0)
+    return Beside(path.name, np.array(sorted(names)), made.heavy(), strained=0)
