@@ -7,6 +7,7 @@ import time
 import pytest
 
 from zsteer.cli.main import COMMANDS, main
+from zsteer.cli.show import Progress
 
 
 def run(capsys, *words):
@@ -135,3 +136,15 @@ def test_debug_shows_the_traceback(capsys):
 
     with pytest.raises(ZsteerError):
         main(["train", "tcr-dwea", "--debug"])
+
+
+def test_what_is_left_of_a_run_that_goes_on_is_told_by_its_own_steps(capsys, monkeypatch):
+    clock = iter([0.0, 100.0, 200.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = Progress("training")
+    # Nine thousand steps were done before; a hundred take a hundred seconds.
+    progress.update({"step": 9000, "steps": 10_000})
+    progress.update({"step": 9100, "steps": 10_000})
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("training 9000/10000") and "left" not in first
+    assert "900 s left" in second

@@ -19,6 +19,7 @@ class Progress:
     def __init__(self, title: str, *, quiet: bool = False) -> None:
         self.title, self.quiet = title, quiet
         self.started = self.last = time.monotonic()
+        self.first: tuple[float, int] | None = None
         self.bar: Any = None
         self.task: Any = None
 
@@ -33,6 +34,8 @@ class Progress:
         if "doing" in record:  # a part of the work begins whose length nobody knows
             print(f"{self.title}: {record['doing']}", file=sys.stderr)
             return
+        # A run that goes on did its first steps in another session: time is taken from the first record here.
+        self.first = self.first or (now, record["step"])
         if now - self.started < 2.0:
             return
         figures = "  ".join(
@@ -44,9 +47,9 @@ class Progress:
             self._draw(record, figures)
         elif now - self.last >= 10.0:
             self.last = now
-            rate = (now - self.started) / max(record["step"], 1)
-            left = rate * (record["steps"] - record["step"])
-            print(f"{self.title} {record['step']}/{record['steps']}  {left:.0f} s left  {figures}", file=sys.stderr)
+            since, done = self.first[0], record["step"] - self.first[1]
+            left = f"  {(now - since) / done * (record['steps'] - record['step']):.0f} s left" if done > 0 else ""
+            print(f"{self.title} {record['step']}/{record['steps']}{left}  {figures}", file=sys.stderr)
 
     def _draw(self, record: dict[str, Any], figures: str) -> None:
         from rich.console import Console
@@ -63,7 +66,7 @@ class Progress:
                 transient=True,
             )
             self.bar.start()
-            self.task = self.bar.add_task(self.title, total=record["steps"], figures="")
+            self.task = self.bar.add_task(self.title, total=record["steps"], completed=record["step"], figures="")
         self.bar.update(self.task, completed=record["step"], figures=figures)
 
     def __exit__(

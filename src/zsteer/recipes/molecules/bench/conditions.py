@@ -38,9 +38,9 @@ from zsteer.train.threads import threads_of
 __all__ = ["ladder", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
-SCALES = (1.0, 2.0, 3.0)
-GUIDED = ((1.0, 1), (2.0, 1), (1.0, 4), (1.0, 16))
-"""Strength of classifier guidance beside the condition, and walks of which the guide keeps the nearest."""
+SCALES = (1.0, 2.0)
+GUIDED = (("guided 1", 1.0, 1), ("nearest of 8 by the guide", 0.0, 8))
+"""What the guide does beside the condition: name, strength of its pull, and walks of which it keeps the nearest."""
 JUDGED = ("asphericity", "qed", "sas", "logp", "mu_debye")
 """Properties that can be measured on what came out; the dipole where tblite is installed."""
 COSTLY = 200
@@ -120,7 +120,7 @@ NOTES = (
     f"the dipole by GFN2-xTB at the generated geometry, counted hydrogens placed and relaxed alone; {COSTLY} targets",
     "walks: sde2, 50 steps; scale: classifier-free guidance",
     "guided: the condition, and classifier guidance (mode mean) by noisy properties trained apart, at that strength",
-    "nearest of k: of k such walks the valid molecule that the guide, not the judge, holds to be nearest",
+    "nearest of 8: of eight walks with the condition the valid molecule that the guide, not the judge, finds nearest",
 )
 
 
@@ -141,10 +141,9 @@ def _rungs(
     rows = [_row(name, "shuffled", target[order], found[0], base)]
     rows += [_row(name, rung, target, got, base) for rung, got in rungs]
     rows += [_row(name, f"model, scale {scale:g}", target, got, base) for scale, got in zip(scales, found, strict=True)]
-    for strength, candidates in GUIDED if judge is not None else ():
+    for rung, strength, candidates in GUIDED if judge is not None else ():
         got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
-        most = f", nearest of {candidates}" if candidates > 1 else ""
-        rows.append(_row(name, f"model, guided {strength:g}{most}", target, got, base))
+        rows.append(_row(name, f"model, {rung}", target, got, base))
     return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
 
 
