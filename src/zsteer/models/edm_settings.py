@@ -70,6 +70,7 @@ class EDMSettings(Settings):
     width: int = Field(default=128, ge=2, description="features of an atom")
     pair_width: int = Field(default=96, ge=2, description="features of a pair, for net=pairs")
     layers: int = Field(default=6, ge=1, description="of the net")
+    push: float = Field(default=1.0, gt=0, description="factor of the forces of net=pairs: small for large molecules")
     largest: int = Field(default=9, ge=1, description="atoms of the largest molecule")
 
     @model_validator(mode="after")
@@ -137,5 +138,6 @@ def net_of(settings: EDMSettings) -> nn.Module:
             pair_width=s.pair_width,
             layers=s.layers,
             geometries=seen,
+            push=s.push,
         )
     )

@@ -66,6 +66,7 @@ class NoisyProperty(Pretrained, nn.Module):
                 width=wide,
                 pair_width=s.pair_width,
                 layers=s.layers,
+                push=s.push,
             )
         )
         # Sums serve properties that add up over atoms, means those that do not.

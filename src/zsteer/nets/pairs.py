@@ -50,6 +50,8 @@ class PairNetSettings:
         layers: how many.
         reach: distance up to which distances are told apart. [unit of the coordinates]
         geometries: sets of coordinates whose distances are read; only the first one is moved.
+        push: factor of every force. An atom is moved by all others in every layer, so that one step of an optimiser
+            that moves each weight by as much (Adam) moves the coordinates of large molecules too far; 2 / n will do.
 
     Raises:
         SettingsError: if a number is not positive.
@@ -65,6 +67,7 @@ class PairNetSettings:
     layers: int = 6
     reach: float = 8.0
     geometries: int = 1
+    push: float = 1.0
 
     def __post_init__(self) -> None:
         least = {"pairs": -1, "out_pairs": -1}
@@ -117,7 +120,7 @@ class _Layer(nn.Module):
         # At first a layer adds nothing to the atoms.
         for weight in self.mlp[-1].parameters():
             nn.init.zeros_(weight)
-        self.thin, self.wide = thin, wide
+        self.thin, self.wide, self.push = thin, wide, s.push
 
     def forward(
         self,
@@ -136,7 +139,7 @@ class _Layer(nn.Module):
         # The force is read apart: a product with one column more than whole registers hold takes half as long again.
         weight, bias = self.out.weight, self.out.bias
         change, message = linear(z, weight[:-1], bias[:-1]).chunk(2, -1)
-        force = linear(z, weight[-1:], bias[-1:])[..., 0]
+        force = self.push * linear(z, weight[-1:], bias[-1:])[..., 0]
         gathered = both.T @ (message * ends[..., thin:]) / h.shape[1] ** 0.5
         h = h + self.mlp(torch.cat([normal * (1 + scale) + move, gathered], -1))
         return h, e + change, force

@@ -48,6 +48,8 @@ EDM_SIZES: dict[Size, dict[str, Any]] = {
 }
 SHAPES_A_NET = ("hydrogens", "bonds", "width", "pair_width", "layers", "features", "again", "properties")
 """Keys that belong to a new model, not to one that is gone on from."""
+LARGEST_UNIT = 1.35
+"""Of coordinates: about the length of a bond. [angstrom]"""
 HELD = 1000
 """Held-out molecules behind the figures of a card."""
 NEAR = 0.1
@@ -210,7 +212,9 @@ def _bonded(recipe: recipes.BondedRecipe, folder: Path | None) -> tuple[Molecule
         "kinds": kinds_of(data.train, aromatic=aromatic and recipe.hydrogens == "implicit"),
         "bonds": BONDS if aromatic else BONDS[:4],
         "hydrogens": recipe.hydrogens,
-        "unit": _unit(data.train),
+        # A unit of bonds, not of whole molecules: the noise then hides bonds at the same time in small and large ones.
+        "unit": min(_unit(data.train), LARGEST_UNIT),
+        "push": min(1.0, 2 / float(data.train.sizes.mean())),
         **{name: getattr(recipe, name) or chosen[name] for name in ("width", "pair_width", "layers")},
     }
     return data, chosen, values
