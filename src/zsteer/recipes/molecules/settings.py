@@ -56,7 +56,7 @@ class MoleculeDiffusion(BondedRecipe):
     )
     again: bool = Field(default=True, description="self-conditioning: the net is shown what it said before")
     start: str | None = Field(
-        default=None, description="model to go on from, by name or folder (as zinc-edm): its net, atoms and properties"
+        default=None, description="model to go on from, by name or folder (as qm9-edm): its net, atoms and properties"
     )
 
 
