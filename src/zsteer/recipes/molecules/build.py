@@ -46,7 +46,7 @@ EDM_SIZES: dict[Size, dict[str, Any]] = {
     "m": {"steps": 50_000, "batch": 64, "lr": 2e-4, "width": 192, "layers": 9},
     "l": {"steps": 1_700_000, "batch": 64, "lr": 1e-4, "width": 256, "layers": 9},
 }
-SHAPES_A_NET = ("hydrogens", "bonds", "width", "pair_width", "layers", "features", "again", "properties")
+NET_KEYS = ("hydrogens", "bonds", "width", "pair_width", "layers", "features", "again", "properties")
 """Keys that belong to a new model, not to one that is gone on from."""
 LARGEST_UNIT = 1.35
 """Of coordinates: about the length of a bond. [angstrom]"""
@@ -227,7 +227,7 @@ def _started(recipe: recipes.MoleculeDiffusion, folder: Path | None) -> tuple[Mo
         InputError: if there is no such model, or the set has what the model does not know.
         SettingsError: if the recipe also asks for another net.
     """
-    own = [name for name in SHAPES_A_NET if getattr(recipe, name) != type(recipe).model_fields[name].default]
+    own = [name for name in NET_KEYS if getattr(recipe, name) != type(recipe).model_fields[name].default]
     if own:
         raise SettingsError(f"{', '.join(own)} are those of the model that start={recipe.start} names; leave them away")
     artifact = read_artifact(catalog.resolve(str(recipe.start)))
