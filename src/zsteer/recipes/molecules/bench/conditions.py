@@ -141,9 +141,10 @@ def _rungs(
     rows = [_row(name, "shuffled", target[order], found[0], base)]
     rows += [_row(name, rung, target, got, base) for rung, got in rungs]
     rows += [_row(name, f"model, scale {scale:g}", target, got, base) for scale, got in zip(scales, found, strict=True)]
-    for rung, strength, candidates in GUIDED if judge is not None else ():
-        got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
-        rows.append(_row(name, f"model, {rung}", target, got, base))
+    if judge is not None:
+        for rung, strength, candidates in GUIDED:
+            got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
+            rows.append(_row(name, f"model, {rung}", target, got, base))
     return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
 
 
