@@ -29,7 +29,8 @@ class Bench:
     quick: bool = False
     """A smaller run, of about two minutes."""
     models: Path | None = None
-    """Folder with trained models (tcr, diffusion --part multinomial); shipped ones or new ones when absent."""
+    """Folder with trained models (tcr, diffusion --part multinomial, molecules --part drugs); shipped ones or new ones
+    when absent."""
     data: Path | None = None
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
