@@ -32,6 +32,9 @@ __all__ = ["NoisyProperty"]
 
 LEAST, MOST = -9.2, 1.4
 """Log-variances at either end, in standard deviations of the data."""
+FIRM = -4.6
+"""Least log-variance that a guide pulls with, a tenth of the data's deviation. A surer net is right near the data; on a
+walk its pull, which grows as 1 / sigma^2, breaks more molecules than it brings nearer (docs/decisions/log.md)."""
 NEAR = 0.02
 """Time at which a predicted x_0 is read: the least noise, and what is left of a prediction's own blur."""
 
@@ -135,6 +138,8 @@ class NoisyProperty(Pretrained, nn.Module):
     ) -> Callable[[Float[Tensor, "b d"], Float[Tensor, " b"]], Float[Tensor, " b"]]:
         """The function (x_t, t) -> log p(value | x_t) of molecules of one size. [nats, without constant]
 
+        A deviation below a tenth of the data's counts as one.
+
         Args:
             size: atoms.
             name: of the property.
@@ -145,7 +150,8 @@ class NoisyProperty(Pretrained, nn.Module):
 
         def asked(x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
             mean, log_var = self.believed(x_t, t, size)
-            return -0.5 * (log_var[:, k] + (wanted.to(mean) - mean[:, k]).square() * (-log_var[:, k]).exp())
+            firm = log_var[:, k].clamp(min=FIRM)
+            return -0.5 * (firm + (wanted.to(mean) - mean[:, k]).square() * (-firm).exp())
 
         return asked
 

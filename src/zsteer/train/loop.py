@@ -28,6 +28,7 @@ from zsteer.core.rng import Streams
 from zsteer.errors import DivergenceError, SettingsError
 from zsteer.train.distributed import World, parallel
 from zsteer.train.ema import averaged
+from zsteer.train.muon import Muon
 from zsteer.train.run import Checkpoint, Run
 from zsteer.train.sgd import Sgd
 
@@ -43,7 +44,8 @@ class Optim:
 
     Args:
         lr: learning rate.
-        kind: ``adamw``, ``rmsprop`` (WGAN with clipping) or ``sgd`` (Boltzmann machines).
+        kind: ``adamw``, ``muon`` (matrices of one spectral size a step), ``rmsprop`` (WGAN with clipping) or ``sgd``
+            (Boltzmann machines).
         betas: decay of AdamW's two moments.
         momentum: of SGD.
         weight_decay: AdamW's decay of the weights.
@@ -53,7 +55,7 @@ class Optim:
     """
 
     lr: float = 1e-3
-    kind: Literal["adamw", "rmsprop", "sgd"] = "adamw"
+    kind: Literal["adamw", "muon", "rmsprop", "sgd"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -77,6 +79,8 @@ class Optim:
             return torch.optim.RMSprop(chosen, lr=self.lr)
         if self.kind == "sgd":
             return Sgd(chosen, self.lr, self.momentum)
+        if self.kind == "muon":
+            return Muon(chosen, self.lr, self.betas, self.weight_decay)
         # Fused: one pass over the weights instead of a dozen, which small batches would wait for.
         return torch.optim.AdamW(chosen, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True)
 

@@ -6,7 +6,7 @@ Training from a prepared container (``.npz``) imports neither RDKit nor anything
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,10 +35,10 @@ __all__ = ["USUAL", "edm", "groups_of", "kinds_of", "molecules", "properties"]
 USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
 """Properties that ``auto`` conditions on, where the set has them."""
 PAIR_SIZES: dict[Size, dict[str, Any]] = {
-    "xs": {"steps": 400, "batch": 64, "lr": 1e-3, "width": 64, "pair_width": 48, "layers": 3},
-    "s": {"steps": 30_000, "batch": 64, "lr": 1e-3, "width": 128, "pair_width": 96, "layers": 6},
-    "m": {"steps": 100_000, "batch": 64, "lr": 8e-4, "width": 192, "pair_width": 96, "layers": 8},
-    "l": {"steps": 300_000, "batch": 256, "lr": 6e-4, "width": 256, "pair_width": 128, "layers": 10},
+    "xs": {"steps": 400, "batch": 64, "lr": 2e-2, "width": 64, "pair_width": 48, "layers": 3},
+    "s": {"steps": 12_000, "batch": 64, "lr": 2e-2, "width": 128, "pair_width": 96, "layers": 6},
+    "m": {"steps": 100_000, "batch": 64, "lr": 2e-2, "width": 192, "pair_width": 96, "layers": 8},
+    "l": {"steps": 300_000, "batch": 256, "lr": 1e-2, "width": 256, "pair_width": 128, "layers": 10},
 }
 EDM_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 200, "batch": 32, "lr": 5e-4, "width": 32, "layers": 3},
@@ -48,6 +48,8 @@ EDM_SIZES: dict[Size, dict[str, Any]] = {
 }
 NET_KEYS = ("hydrogens", "bonds", "width", "pair_width", "layers", "features", "again", "properties")
 """Keys that belong to a new model, not to one that is gone on from."""
+OPTIMISERS: dict[str, Literal["adamw", "muon"]] = {"pairs": "muon", "egnn": "adamw"}
+"""By the net: EDM's is trained as its authors did; the net on pairs learns several times as fast with Muon."""
 LARGEST_UNIT = 1.35
 """Of coordinates: about the length of a bond. [angstrom]"""
 HELD = 1000
@@ -144,7 +146,10 @@ def _experiment(
     measured: Measured,
 ) -> Experiment:
     steps = chosen["steps"]
-    optim = Optim(lr=chosen["lr"], betas=(0.9, 0.98), clip=2.0, warmup=min(150, steps // 10), decay="cosine")
+    optim = Optim(
+        lr=chosen["lr"], kind=OPTIMISERS[model.settings.net], betas=(0.9, 0.98), clip=2.0,
+        warmup=min(150, steps // 10), decay="cosine",
+    )  # fmt: skip
     plan = Plan(
         steps=steps,
         optim=optim,
