@@ -50,7 +50,5 @@ def test_molecules_of_which_none_is_valid_make_a_row(tmp_path):
 
 
 def test_the_list_must_be_there(tmp_path):
-    with pytest.raises(InputError, match="--models FOLDER"):
-        drugs.tables(data=tmp_path, quick=True, watch=quiet)
     with pytest.raises(InputError, match="zinc250k"):
-        drugs.tables(data=tmp_path, quick=True, watch=quiet, models=tmp_path)
+        drugs.tables(data=tmp_path, quick=True, watch=quiet)

@@ -5,13 +5,14 @@ With M the running mean of the gradients G of a matrix of m rows and n columns,
 .. math:: M \leftarrow \mu M + (1 - \mu) G, \quad
           W \leftarrow W - \epsilon \sqrt{\max(1, m / n)}\; \text{orth}(\mu M + (1 - \mu) G) ,
 
-so that no direction of a layer waits for a larger one. torch has one of this name: it leaves all but matrices to another
-optimiser, and works in bfloat16, which processors without such instructions take many times as long for.
+so that no direction of a layer waits for a larger one. The optimiser of this name in torch leaves all but matrices to
+another one, and works in bfloat16, which processors without such instructions take many times as long for.
 
 Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,9 +49,11 @@ class Muon(torch.optim.Optimizer):
         matrices = [p for p in chosen if p.ndim == 2 and min(p.shape) >= LEAST]
         known = {id(p) for p in matrices}
         others = [p for p in chosen if id(p) not in known]
-        adamw = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "fused": True}
-        self._others = torch.optim.AdamW(others, **adamw) if others else None
-        groups = [{"params": matrices}, *(self._others.param_groups if self._others else [])]
+        self._others: torch.optim.AdamW | None = None
+        groups: list[dict[str, Any]] = [{"params": matrices}]
+        if others:
+            self._others = torch.optim.AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+            groups += self._others.param_groups
         super().__init__(groups, {"lr": lr})
 
     @torch.no_grad()
@@ -64,11 +67,12 @@ class Muon(torch.optim.Optimizer):
             self._others.step()
         for weight in self.param_groups[0]["params"]:
             if weight.grad is not None:
-                weight.add_(self._moved(weight), alpha=-lr * max(1, weight.shape[0] / weight.shape[1]) ** 0.5)
+                rate = lr * max(1, weight.shape[0] / weight.shape[1]) ** 0.5
+                weight.add_(self._direction(weight, weight.grad), alpha=-rate)
 
-    def _moved(self, weight: Tensor) -> Tensor:
+    def _direction(self, weight: Tensor, gradient: Tensor) -> Tensor:
         state = self.state[weight]
         if "mean" not in state:
             state["mean"] = torch.zeros_like(weight)
-        mean = state["mean"].lerp_(weight.grad, 1 - MOMENTUM)
-        return orthogonalised(torch.lerp(weight.grad, mean, MOMENTUM))
+        mean = state["mean"].lerp_(gradient, 1 - MOMENTUM)
+        return orthogonalised(gradient.lerp(mean, MOMENTUM))

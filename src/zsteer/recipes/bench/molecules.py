@@ -33,6 +33,5 @@ def bench(
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Report:
     """Run the parts: ``Parts.run`` says what is asked and refused."""
-    # No model of drug-like molecules ships yet, so that their part needs --models.
-    parts = Parts("molecules", "Molecules, measured", PARTS, apart=("drugs",))
+    parts = Parts("molecules", "Molecules, measured", PARTS)
     return parts.run(quick=quick, data=data, part=part, watch=watch, models=models, peer=peer)

@@ -23,13 +23,11 @@ class Parts:
         topic: its name on the command line.
         title: of the report.
         parts: part -> the function that makes its tables.
-        apart: parts that are run only where they are asked for by name.
     """
 
     topic: str
     title: str
     parts: Mapping[str, str]
-    apart: tuple[str, ...] = ()
 
     def run(
         self,
@@ -46,7 +44,7 @@ class Parts:
         Args:
             quick: smaller runs.
             data: the data folder.
-            part: one of the parts; all but those apart when None.
+            part: one of the parts; all when None.
             watch: called with progress.
             models: folder with trained models, for the part that takes some.
             peer: folder with a peer's repository, for the part that takes one.
@@ -58,8 +56,7 @@ class Parts:
         if part is not None and part not in self.parts:
             raise SettingsError(nearest(part, self.parts, what="part"))
         tables: list[Table] = []
-        together = [name for name in self.parts if name not in self.apart]
-        for name in together if part is None else [part]:
+        for name in self.parts if part is None else [part]:
             function = self._tables(name)
             options: dict[str, Any] = {"quick": quick, "watch": watch or _quiet}
             taken = signature(function).parameters

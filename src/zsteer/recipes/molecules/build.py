@@ -36,7 +36,7 @@ USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
 """Properties that ``auto`` conditions on, where the set has them."""
 PAIR_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 400, "batch": 64, "lr": 2e-2, "width": 64, "pair_width": 48, "layers": 3},
-    "s": {"steps": 12_000, "batch": 64, "lr": 2e-2, "width": 128, "pair_width": 96, "layers": 6},
+    "s": {"steps": 10_000, "batch": 64, "lr": 2e-2, "width": 128, "pair_width": 96, "layers": 6},
     "m": {"steps": 100_000, "batch": 64, "lr": 2e-2, "width": 192, "pair_width": 96, "layers": 8},
     "l": {"steps": 300_000, "batch": 256, "lr": 1e-2, "width": 256, "pair_width": 128, "layers": 10},
 }

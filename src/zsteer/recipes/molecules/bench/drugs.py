@@ -39,17 +39,15 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         data: the data folder.
         quick: few molecules and walks.
         watch: called with progress.
-        models: artifact or run folder of the model.
+        models: artifact or run folder of another model.
 
     Raises:
-        InputError: if there is no model, or no list of molecules in the data folder.
+        InputError: if there is no list of molecules in the data folder.
     """
-    if models is None:
-        raise InputError("no model of drug-like molecules ships yet: pass --models FOLDER with one of your own")
     path = data / FILE
     if not path.is_file():
         raise InputError(f"there is no {FILE} in {data}; put the list of ZINC-250k there")
-    model = model_named(models, str(models))
+    model = model_named(models, "zinc-edm")
     beside = beside_list(path, 100 if quick else HELD, watch=watch)
     return [
         steps_table(model, beside, (50, 50) if quick else (500, 200), watch=watch, quick=quick, walks=WALKS),
