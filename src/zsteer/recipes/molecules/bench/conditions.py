@@ -39,8 +39,8 @@ __all__ = ["ladder", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 SCALES = (1.0, 2.0)
-GUIDED = (("guided 1", 1.0, 1), ("nearest of 8 by the guide", 0.0, 8))
-"""What the guide does beside the condition: name, strength of its pull, and walks of which it keeps the nearest."""
+CANDIDATES, MORE = 8, 16
+"""Walks of which the guide keeps the nearest; and for the dipole, which it tells less surely."""
 JUDGED = ("asphericity", "qed", "sas", "logp", "mu_debye")
 """Properties that can be measured on what came out; the dipole where tblite is installed."""
 COSTLY = 200
@@ -120,7 +120,7 @@ NOTES = (
     f"the dipole by GFN2-xTB at the generated geometry, counted hydrogens placed and relaxed alone; {COSTLY} targets",
     "walks: sde2, 50 steps; scale: classifier-free guidance",
     "guided: the condition, and classifier guidance (mode mean) by noisy properties trained apart, at that strength",
-    "nearest of 8: of eight walks with the condition the valid molecule that the guide, not the judge, finds nearest",
+    "nearest of 8, 16: of so many walks with the condition the valid molecule that the guide, not the judge, chooses",
 )
 
 
@@ -142,7 +142,9 @@ def _rungs(
     rows += [_row(name, rung, target, got, base) for rung, got in rungs]
     rows += [_row(name, f"model, scale {scale:g}", target, got, base) for scale, got in zip(scales, found, strict=True)]
     if judge is not None:
-        for rung, strength, candidates in GUIDED:
+        many = MORE if name == "mu_debye" else CANDIDATES
+        # What the guide does beside the condition: the strength of its pull, and the walks that it chooses from.
+        for rung, strength, candidates in (("guided 1", 1.0, 1), (f"nearest of {many} by the guide", 0.0, many)):
             got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
             rows.append(_row(name, f"model, {rung}", target, got, base))
     return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
