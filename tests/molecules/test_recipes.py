@@ -17,6 +17,7 @@ from zsteer.domains.molecules.chemistry import from_rdkit
 from zsteer.domains.molecules.descriptors import graph_values, shape_values
 from zsteer.domains.molecules.prepared import open_prepared, save_prepared
 from zsteer.errors import InputError, SettingsError
+from zsteer.recipes.base import recipe_class
 
 SMALL = ("CCO", "CCN", "CC=O", "C1CC1", "CC#N", "CCC", "CCF", "COC", "CNC", "C=CO", "OCCO", "NCCO", "CC(C)O", "C1CCC1")
 
@@ -78,6 +79,19 @@ def test_a_model_is_gone_on_from_with_a_set_of_ones_own(prepared, tmp_path):
     save_prepared(salty, replace(from_rdkit(mols), split=np.array(["train"] * 3 + ["test"])))
     with pytest.raises(InputError, match=r"does not know: N with charge \+1"):
         zsteer.fit("molecules", out=tmp_path / "d", **{**keys, "dataset": str(salty)})
+
+
+def test_the_rate_goes_with_the_optimiser(prepared):
+    def plan(name, **keys):
+        recipe = recipe_class(name)(dataset=str(prepared), size="xs", properties="none", **keys)
+        return recipe.build(None, torch.device("cpu")).plan.optim
+
+    muon, adamw = plan("molecules"), plan("molecules", optimiser="adamw")
+    assert (muon.kind, adamw.kind) == ("muon", "adamw")
+    assert adamw.lr == pytest.approx(0.1 * muon.lr)
+    assert plan("molecules", optimiser="adamw", lr=3e-4).lr == 3e-4
+    # The lecture's EDM learns as its authors had it.
+    assert plan("edm").kind == "adamw"
 
 
 def test_training_from_a_prepared_set_imports_no_rdkit(prepared, tmp_path):

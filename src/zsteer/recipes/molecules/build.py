@@ -6,7 +6,7 @@ Training from a prepared container (``.npz``) imports neither RDKit nor anything
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,8 +48,8 @@ EDM_SIZES: dict[Size, dict[str, Any]] = {
 }
 NET_KEYS = ("hydrogens", "bonds", "width", "pair_width", "layers", "features", "again", "properties")
 """Keys that belong to a new model, not to one that is gone on from."""
-OPTIMISERS: dict[str, Literal["adamw", "muon"]] = {"pairs": "muon", "egnn": "adamw"}
-"""By the net: EDM's is trained as its authors did; the net on pairs learns several times as fast with Muon."""
+OF_ADAMW = 0.1
+"""AdamW's rate in units of Muon's, which the size dial says."""
 LARGEST_UNIT = 1.35
 """Of coordinates: about the length of a bond. [angstrom]"""
 HELD = 1000
@@ -147,7 +147,7 @@ def _experiment(
 ) -> Experiment:
     steps = chosen["steps"]
     optim = Optim(
-        lr=chosen["lr"], kind=OPTIMISERS[model.settings.net], betas=(0.9, 0.98), clip=2.0,
+        lr=chosen["lr"], kind=chosen["kind"], betas=(0.9, 0.98), clip=2.0,
         warmup=min(150, steps // 10), decay="cosine",
     )  # fmt: skip
     plan = Plan(
@@ -204,6 +204,14 @@ def _figures(model: EDM, held: Molecules, seed: int) -> dict[str, Any]:
     return told | {f"{name}_at_{NEAR:g}": round(float(np.mean(value)), 5) for name, value in found.items()}
 
 
+def _by_size(recipe: recipes.BondedRecipe) -> dict[str, Any]:
+    """What the size dial says of the net on pairs, and the optimiser."""
+    chosen: dict[str, Any] = {**by_size(recipe, PAIR_SIZES), "kind": recipe.optimiser}
+    if recipe.optimiser == "adamw" and recipe.lr is None:
+        chosen["lr"] *= OF_ADAMW
+    return chosen
+
+
 def _bonded(recipe: recipes.BondedRecipe, folder: Path | None) -> tuple[MoleculeData, dict[str, Any], dict[str, Any]]:
     """A set with bonds, what the size dial says, and the settings that follow from both."""
     data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
@@ -211,7 +219,7 @@ def _bonded(recipe: recipes.BondedRecipe, folder: Path | None) -> tuple[Molecule
         raise InputError(f"{recipe.dataset} has no bonds; take the recipe edm, or a set with bonds (.sdf, .smi, .npz)")
     if recipe.hydrogens == "implicit":
         data = data.heavy()
-    chosen = by_size(recipe, PAIR_SIZES)
+    chosen = _by_size(recipe)
     aromatic = recipe.bonds == "aromatic"
     values: dict[str, Any] = {
         "kinds": kinds_of(data.train, aromatic=aromatic and recipe.hydrogens == "implicit"),
@@ -273,10 +281,9 @@ def molecules(recipe: recipes.MoleculeDiffusion, folder: Path | None, device: to
     """Molecules with their bonds."""
     if recipe.start is not None:
         data, model = _started(recipe, folder)
-        chosen = by_size(recipe, PAIR_SIZES)
+        chosen = _by_size(recipe)
         # What was learned is kept: a tenth of the steps, and a fifth of the rate.
-        dial = PAIR_SIZES[recipe.size]
-        chosen |= {"steps": recipe.steps or dial["steps"] // 10, "lr": recipe.lr or dial["lr"] / 5}
+        chosen |= {"steps": recipe.steps or chosen["steps"] // 10, "lr": recipe.lr or chosen["lr"] / 5}
         return _experiment(recipe, data, model, chosen, device, _figures)
     data, chosen, values = _bonded(recipe, folder)
     model = _model(recipe, data, {**values, "features": recipe.features, "again": recipe.again})
@@ -301,7 +308,8 @@ def edm(recipe: recipes.EquivariantDiffusion, folder: Path | None, device: torch
         raise InputError(f"EDM's atoms are all there, hydrogens too, and {recipe.dataset} leaves hydrogens out")
     if bool((data.train.charge != 0).any()):
         raise InputError(f"EDM's atoms carry no charge, and {recipe.dataset} has charges; take the recipe molecules")
-    chosen = by_size(recipe, EDM_SIZES)
+    # As its authors trained it.
+    chosen = {**by_size(recipe, EDM_SIZES), "kind": "adamw"}
     values: dict[str, Any] = {
         "kinds": kinds_of(data.train, aromatic=False),
         "bonds": (),

@@ -42,6 +42,9 @@ class BondedRecipe(MoleculeRecipe):
         default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
     )
     pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
+    optimiser: Literal["muon", "adamw"] = Field(
+        default="muon", description="muon; or adamw, which takes a rate of 1e-3 to 5e-3 and several times as long"
+    )
 
 
 class MoleculeDiffusion(BondedRecipe):
