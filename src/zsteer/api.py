@@ -5,6 +5,7 @@
 """
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -261,13 +262,19 @@ def _train(
         return None
     trained = experiment.finish(model)
     told = {"name": recipe.name, **recipe.model_dump(mode="json")}
-    command = f"zsteer train {recipe.name} " + " ".join(
-        f"--{key.replace('_', '-')} {value}"
-        for key, value in recipe.model_dump(mode="json", exclude_defaults=True).items()
-    )
-    trained.origin = replace(trained.origin, recipe=told, command=f"{command.strip()} --data FOLDER --out FOLDER")
+    own = [_flag(key, value) for key, value in recipe.model_dump(mode="json", exclude_defaults=True).items()]
+    command = " ".join(["zsteer train", recipe.name, *own, "--data FOLDER --out FOLDER"])
+    trained.origin = replace(trained.origin, recipe=told, command=command)
     write_artifact(run.artifact, trained.artifact(), overwrite=True)
     return load(run.folder, device=device)
+
+
+def _flag(key: str, value: object) -> str:
+    """A key of a recipe as the command line takes it."""
+    name = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {shlex.quote(str(value))}"
 
 
 def sample(

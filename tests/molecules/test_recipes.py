@@ -41,9 +41,11 @@ def prepared(tmp_path_factory):
 @pytest.mark.parametrize("recipe", ["molecules", "molecule-properties", "edm"])
 def test_a_recipe_trains_on_a_set_of_ones_own(recipe, prepared, tmp_path):
     keys = {"dataset": str(prepared), "size": "xs", "steps": 3, "batch": 4, "width": 16, "layers": 1}
+    keys["skip_invalid"] = True
     made = zsteer.fit(recipe, out=tmp_path / "run", **keys)
     origin = json.loads((tmp_path / "run" / "artifact" / "config.json").read_text())["origin"]
     assert origin["data"]["name"] == "small"
+    assert f"zsteer train {recipe} " in origin["command"] and " --skip-invalid --data" in origin["command"]
     assert origin["data"]["train"] == 11 and origin["data"]["test"] == 3 and len(origin["data"]["sha256"]) == 64
     assert origin["metrics"]["test_molecules"] == 3
     if recipe == "molecules":
