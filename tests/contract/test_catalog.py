@@ -33,7 +33,7 @@ DECLARED = {
 VECTORS = {"ddpm", "image-classifier", "noisy-classifier"}
 """Kinds that take images."""
 
-FREE = {"MIT", SETS["qm9-gfn2"].licence}
+FREE = {"MIT", SETS["qm9-gfn2"].licence, "computed; SMILES of ZINC-250k, free to use with attribution"}
 """Licences of data that shipped models may learn from."""
 
 NAMES = sorted(catalog.shipped())

@@ -24,8 +24,6 @@ WALKS: Sequence[tuple[str, int, str]] = (
     ("sde2", 20, "early"),
     ("sde2", 50, "early"),
     ("sde2", 100, "early"),
-    ("sde2", 250, "early"),
-    ("ancestral", 50, "early"),
     ("multistep2", 20, "early"),
 )
 HELD = 1000
