@@ -20,11 +20,11 @@ __all__ = ["beside_list", "tables"]
 Watch = Callable[[dict[str, Any]], None]
 FILE = "molecules/zinc250k_smiles.csv.gz"
 WALKS: Sequence[tuple[str, int, str]] = (
-    ("sde2", 10, "early"),
-    ("sde2", 20, "early"),
+    ("sde2", 10, "time"),
+    ("sde2", 20, "time"),
+    ("sde2", 50, "time"),
     ("sde2", 50, "early"),
     ("sde2", 100, "early"),
-    ("multistep2", 20, "early"),
 )
 HELD = 1000
 """Held-out molecules that get a geometry."""
