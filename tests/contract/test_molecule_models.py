@@ -1,5 +1,7 @@
 """The models of molecules keep the public contracts in every variant, and refuse what they cannot take."""
 
+import math
+
 import pytest
 import torch
 from tests.chains import CONDITIONS, VARIANTS, chains, small
@@ -163,3 +165,13 @@ def test_an_epoch_shows_every_molecule_once():
         assert all(len({row // 100 for row in rows}) == 1 for rows in epoch)
     assert seen[:4] != seen[4:]
     assert source.batch(5, rng)["row"].tolist() == seen[5]
+
+
+def test_a_guide_pulls_as_if_it_were_no_surer_than_a_tenth_of_the_data(monkeypatch):
+    model = NoisyProperty(small(again=False, **CONDITIONS).settings)
+    x, t = torch.zeros(2, 1), torch.full((2,), 0.1)
+    for log_var, counted in ((-9.0, math.log(0.01)), (0.0, 0.0)):
+        monkeypatch.setattr(model, "believed", lambda *_, v=log_var: (torch.zeros(2, 2), torch.full((2, 2), v)))
+        # Asked for one standard deviation more than is believed.
+        found = model.log_prob(5, "mu", 3.0)(x, t)
+        assert found.tolist() == pytest.approx([-0.5 * (counted + math.exp(-counted))] * 2, rel=0.01)

@@ -43,7 +43,7 @@ class BondedRecipe(MoleculeRecipe):
     )
     pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
     optimiser: Literal["muon", "adamw"] = Field(
-        default="muon", description="muon; or adamw, which takes a rate of 1e-3 to 5e-3 and several times as long"
+        default="muon", description="muon; or adamw, whose rate is a tenth of muon's"
     )
 
 
