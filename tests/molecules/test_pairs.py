@@ -8,10 +8,12 @@ import torch
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import SettingsError
 from zsteer.nets.pairs import PairNet, PairNetSettings, pairs
+from zsteer.nets.triangles import triangle_products
 
 
 def net_and_input(n=5, b=3, seed=0, **values):
     shared = {"atoms": 3, "pairs": 2, "context": 4, "out_atoms": 3, "out_pairs": 2, "width": 12, "pair_width": 10}
+    shared |= {"triangles": 4}
     settings = PairNetSettings(**{**shared, "layers": 3, "geometries": 2, **values})
     with initialised(seed):
         net = PairNet(settings).double()
@@ -73,11 +75,13 @@ def test_its_equations_by_loops():
     normal = layer.norm(node)
     u, v = layer.of_atom(normal).split([10, 10], -1)
     gathered, force = torch.zeros(n, 10, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)
+    ring = triangle_products(layer.of_triangle(layer.pair_norm(edge))[None], n)[0]
     after = []
     for p, (i, j) in enumerate(torch.combinations(torch.arange(n)).tolist()):
         d = (x[0, i] - x[0, j]).norm()
         near = net.spread((d**2 + 1e-8).sqrt().reshape(1, 1))[0, 0]
-        z = silu(layer.of_pair(torch.cat([layer.pair_norm(edge[p]), near])) + u[i] + u[j] + shift)
+        seen = torch.cat([layer.pair_norm(edge[p]), ring[p], near])
+        z = silu(layer.of_pair(seen) + u[i] + u[j] + shift)
         out = layer.out(z)
         after.append(edge[p] + out[:10])
         for a, b in ((i, j), (j, i)):
@@ -97,6 +101,42 @@ def test_one_atom_has_no_pairs():
     assert atoms.shape == (3, 1, 3)
     assert bonds.shape == (3, 0, 2)
     assert float(move.detach().abs().max()) == 0
+
+
+def places(n):
+    """Number of each pair, either way round."""
+    found = {}
+    for p, (i, j) in enumerate(torch.combinations(torch.arange(n)).tolist()):
+        found[i, j] = found[j, i] = p
+    return found
+
+
+def test_products_along_triangles_by_loops(seed):
+    n, at = 5, places(5)
+    ab = Streams.of(seed, 2).normal("ab", (pairs(n), 6), dtype=torch.float64)
+    a, b = ab[0, :, :3], ab[0, :, 3:]
+    got = triangle_products(ab, n)[0]
+    for i, j in torch.combinations(torch.arange(n)).tolist():
+        others = [k for k in range(n) if k not in {i, j}]
+        c = sum(a[at[i, k]] * b[at[k, j]] + b[at[i, k]] * a[at[k, j]] for k in others)
+        assert torch.allclose(got[at[i, j]], c / n**0.5, atol=1e-12)
+
+
+def test_products_along_triangles_count_paths():
+    # A ring of five atoms: one path of two bonds between every two that are not bonded, none between those that are.
+    n, at = 5, places(5)
+    bonded = torch.zeros(1, pairs(n), 2, dtype=torch.float64)
+    ring = [at[i, (i + 1) % n] for i in range(n)]
+    bonded[:, ring] = 1
+    paths = triangle_products(bonded, n)[0, :, 0] * n**0.5 / 2
+    expected = torch.ones(pairs(n), dtype=torch.float64)
+    expected[ring] = 0
+    assert torch.allclose(paths, expected)
+
+
+def test_gradients_of_products_along_triangles():
+    ab = Streams.of(3, 2).normal("ab", (pairs(4), 4), dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda each: triangle_products(each, 4), (ab,))
 
 
 def test_settings_are_checked():

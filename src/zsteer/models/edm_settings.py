@@ -70,6 +70,7 @@ class EDMSettings(Settings):
     width: int = Field(default=128, ge=2, description="features of an atom")
     pair_width: int = Field(default=96, ge=2, description="features of a pair, for net=pairs")
     layers: int = Field(default=6, ge=1, description="of the net")
+    triangles: int = Field(default=0, ge=0, description="channels of products along triangles, for net=pairs; 0: none")
     push: float = Field(default=1.0, gt=0, description="factor of the forces of net=pairs: small for large molecules")
     largest: int = Field(default=9, ge=1, description="atoms of the largest molecule")
 
@@ -139,5 +140,6 @@ def net_of(settings: EDMSettings) -> nn.Module:
             layers=s.layers,
             geometries=seen,
             push=s.push,
+            triangles=s.triangles,
         )
     )

@@ -70,6 +70,7 @@ class NoisyProperty(Pretrained, nn.Module):
                 pair_width=s.pair_width,
                 layers=s.layers,
                 push=s.push,
+                triangles=s.triangles,
             )
         )
         # Sums serve properties that add up over atoms, means those that do not.

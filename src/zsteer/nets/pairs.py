@@ -2,12 +2,13 @@ r"""An E(3)-equivariant net on atoms and on undirected pairs of atoms, dense, fo
 
 Each layer, with pairs p = (i, j), i < j, and u = U h, v = V h,
 
-.. math:: z_p = \text{silu}(W_1 e_p + u_i + u_j + W_d\, \text{rbf}(|x_i - x_j|) + c), \quad
+.. math:: z_p = \text{silu}(W_1 [e_p, \triangle_p] + u_i + u_j + W_d\, \text{rbf}(|x_i - x_j|) + c), \quad
           e_p \leftarrow e_p + W_2 z_p, \quad
           h_i \leftarrow h_i + \text{mlp}\Big(h_i, \sum_{p \ni i} (W_m z_p) (v_i + v_j)\Big), \quad
           x_i \leftarrow x_i + \sum_j w \cdot z_p\, \frac{x_i - x_j}{|x_i - x_j| + 1} ,
 
-with the state of the pair beside that of the atoms, so that bonds are read off directly. What depends on one atom is
+with the state of the pair beside that of the atoms, so that bonds are read off directly, and with what the pair learns
+from the third atoms of its triangles (``nets.triangles``). What depends on one atom is
 worked out once for each atom, and both gathering and summing are products with one fixed incidence matrix. The force of
 a pair acts on both its atoms with opposite signs, so the centre of mass stays where it is, exactly. Distances are the
 only thing that is read from coordinates: rotations and reflections turn the forces, and change nothing else.
@@ -28,6 +29,7 @@ from torch.nn.functional import linear, silu
 
 from zsteer.errors import SettingsError
 from zsteer.nets.precision import at_least_single
+from zsteer.nets.triangles import triangle_products
 
 __all__ = ["PairNet", "PairNetSettings", "pairs"]
 
@@ -52,6 +54,7 @@ class PairNetSettings:
         geometries: sets of coordinates whose distances are read; only the first one is moved.
         push: factor of every force. An atom is moved by all others in every layer, so that one step of an optimiser
             that moves each weight by as much (Adam) moves the coordinates of large molecules too far; 2 / n will do.
+        triangles: channels of the products along triangles; 0 for none.
 
     Raises:
         SettingsError: if a number is not positive.
@@ -68,9 +71,10 @@ class PairNetSettings:
     reach: float = 8.0
     geometries: int = 1
     push: float = 1.0
+    triangles: int = 0
 
     def __post_init__(self) -> None:
-        least = {"pairs": -1, "out_pairs": -1}
+        least = {"pairs": -1, "out_pairs": -1, "triangles": -1}
         wrong = [name for name, value in vars(self).items() if not value > least.get(name, 0)]
         if wrong:
             raise SettingsError(f"expected positive numbers for {', '.join(wrong)}")
@@ -112,7 +116,8 @@ class _Layer(nn.Module):
         super().__init__()
         wide, thin = s.width, s.pair_width
         self.pair_norm, self.norm = nn.LayerNorm(thin), nn.LayerNorm(wide)
-        self.of_pair = nn.Linear(thin + CENTRES * s.geometries, thin)
+        self.of_pair = nn.Linear(thin + s.triangles + CENTRES * s.geometries, thin)
+        self.of_triangle = nn.Linear(thin, 2 * s.triangles) if s.triangles else None
         self.of_atom = nn.Linear(wide, 2 * thin, bias=False)
         self.of_context = nn.Linear(s.context, thin + 2 * wide)
         self.out = nn.Linear(thin, 2 * thin + 1)
@@ -135,7 +140,10 @@ class _Layer(nn.Module):
         normal = self.norm(h)
         both, _ = _matrices(h.shape[1], h.dtype, h.device)
         ends = both @ self.of_atom(normal)
-        z = silu(self.of_pair(torch.cat([self.pair_norm(e), near], -1)) + ends[..., :thin] + shift)
+        seen = [self.pair_norm(e), near]
+        if self.of_triangle is not None:
+            seen.insert(1, triangle_products(self.of_triangle(seen[0]), h.shape[1]))
+        z = silu(self.of_pair(torch.cat(seen, -1)) + ends[..., :thin] + shift)
         # The force is read apart: a product with one column more than whole registers hold takes half as long again.
         weight, bias = self.out.weight, self.out.bias
         change, message = linear(z, weight[:-1], bias[:-1]).chunk(2, -1)

@@ -35,10 +35,10 @@ __all__ = ["USUAL", "edm", "groups_of", "kinds_of", "molecules", "properties"]
 USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
 """Properties that ``auto`` conditions on, where the set has them."""
 PAIR_SIZES: dict[Size, dict[str, Any]] = {
-    "xs": {"steps": 400, "batch": 64, "lr": 2e-2, "width": 64, "pair_width": 48, "layers": 3},
-    "s": {"steps": 10_000, "batch": 64, "lr": 2e-2, "width": 128, "pair_width": 96, "layers": 6},
-    "m": {"steps": 100_000, "batch": 64, "lr": 2e-2, "width": 192, "pair_width": 96, "layers": 8},
-    "l": {"steps": 300_000, "batch": 256, "lr": 1e-2, "width": 256, "pair_width": 128, "layers": 10},
+    "xs": {"steps": 400, "batch": 64, "lr": 2e-2, "width": 64, "pair_width": 48, "layers": 3, "triangles": 16},
+    "s": {"steps": 10_000, "batch": 64, "lr": 2e-2, "width": 128, "pair_width": 96, "layers": 6, "triangles": 32},
+    "m": {"steps": 100_000, "batch": 64, "lr": 2e-2, "width": 192, "pair_width": 96, "layers": 8, "triangles": 32},
+    "l": {"steps": 300_000, "batch": 256, "lr": 1e-2, "width": 256, "pair_width": 128, "layers": 10, "triangles": 32},
 }
 EDM_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 200, "batch": 32, "lr": 5e-4, "width": 32, "layers": 3},
@@ -46,7 +46,7 @@ EDM_SIZES: dict[Size, dict[str, Any]] = {
     "m": {"steps": 50_000, "batch": 64, "lr": 2e-4, "width": 192, "layers": 9},
     "l": {"steps": 1_700_000, "batch": 64, "lr": 1e-4, "width": 256, "layers": 9},
 }
-NET_KEYS = ("hydrogens", "bonds", "width", "pair_width", "layers", "features", "again", "properties")
+NET_KEYS = ("hydrogens", "bonds", "width", "pair_width", "layers", "triangles", "features", "again", "properties")
 """Keys that belong to a new model, not to one that is gone on from."""
 OF_ADAMW = 0.1
 """AdamW's rate in units of Muon's, which the size dial says."""
@@ -229,6 +229,7 @@ def _bonded(recipe: recipes.BondedRecipe, folder: Path | None) -> tuple[Molecule
         "unit": min(_unit(data.train), LARGEST_UNIT),
         "push": min(1.0, 2 / float(data.train.sizes.mean())),
         **{name: getattr(recipe, name) or chosen[name] for name in ("width", "pair_width", "layers")},
+        "triangles": chosen["triangles"] if recipe.triangles is None else recipe.triangles,
     }
     return data, chosen, values
 

@@ -42,6 +42,9 @@ class BondedRecipe(MoleculeRecipe):
         default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
     )
     pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
+    triangles: int | None = Field(
+        default=None, ge=0, description="channels of products along triangles of pairs, 0 for none; by the size dial"
+    )
     optimiser: Literal["muon", "adamw"] = Field(
         default="muon", description="muon; or adamw, whose rate is a tenth of muon's"
     )
