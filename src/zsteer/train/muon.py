@@ -6,7 +6,7 @@ With M the running mean of the gradients G of a matrix of m rows and n columns,
           W \leftarrow W - \epsilon \sqrt{\max(1, m / n)}\; \text{orth}(\mu M + (1 - \mu) G) ,
 
 so that no direction of a layer waits for a larger one. The optimiser of this name in torch leaves all but matrices to
-another one, and works in bfloat16, which processors without such instructions take many times as long for.
+another one, and works in bfloat16 everywhere, which processors without such instructions take many times as long for.
 
 Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
 """
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from zsteer.maths.orthogonal import orthogonalised
+from zsteer.nets.precision import bfloat16_pays
 
 __all__ = ["Muon"]
 
@@ -75,4 +76,5 @@ class Muon(torch.optim.Optimizer):
         if "mean" not in state:
             state["mean"] = torch.zeros_like(weight)
         mean = state["mean"].lerp_(gradient, 1 - MOMENTUM)
-        return orthogonalised(gradient.lerp(mean, MOMENTUM))
+        wanted = gradient.lerp(mean, MOMENTUM)
+        return orthogonalised(wanted.bfloat16() if bfloat16_pays(weight.device) else wanted)
