@@ -139,16 +139,16 @@ class _Layer(nn.Module):
         shift, scale, move = self.of_context(c)[:, None].split([thin, wide, wide], -1)
         normal = self.norm(h)
         both, _ = _matrices(h.shape[1], h.dtype, h.device)
-        ends = both @ self.of_atom(normal)
+        ends, chosen = (both @ self.of_atom(normal)).chunk(2, -1)
         seen = [self.pair_norm(e), near]
         if self.of_triangle is not None:
             seen.insert(1, triangle_products(self.of_triangle(seen[0]), h.shape[1]))
-        z = silu(self.of_pair(torch.cat(seen, -1)) + ends[..., :thin] + shift)
+        z = silu(self.of_pair(torch.cat(seen, -1)) + ends + shift)
         # The force is read apart: a product with one column more than whole registers hold takes half as long again.
         weight, bias = self.out.weight, self.out.bias
         change, message = linear(z, weight[:-1], bias[:-1]).chunk(2, -1)
         force = self.push * linear(z, weight[-1:], bias[-1:])[..., 0]
-        gathered = both.T @ (message * ends[..., thin:]) / h.shape[1] ** 0.5
+        gathered = both.T @ (message * chosen) / h.shape[1] ** 0.5
         h = h + self.mlp(torch.cat([normal * (1 + scale) + move, gathered], -1))
         return h, e + change, force
 
