@@ -51,6 +51,7 @@ CONDITIONS = {"properties": NAMES, "means": (2.0, 0.0), "stds": (1.0, 1.0), "ran
 VARIANTS = {
     "bonds": CONDITIONS,
     "no properties, not asked again": {"again": False},
+    "triangles": {"triangles": 4, **CONDITIONS},
     "aromatic": {"bonds": ("none", "single", "double", "triple", "aromatic")},
     "categorical": {"features": "categorical", **CONDITIONS},
     "atoms alone": {"bonds": (), "hydrogens": "explicit"},

@@ -14,6 +14,7 @@ from zsteer.errors import InputError, SettingsError
 from zsteer.models.edm import property_named
 from zsteer.models.edm_states import parts_of, states_of
 from zsteer.models.noisy_property import NoisyProperty
+from zsteer.recipes.diffusion.sampling import Sampling, denoiser_of
 from zsteer.steer.guide import ByClassifier
 from zsteer.train.sized import BySize
 
@@ -69,6 +70,28 @@ def test_the_denoiser_remembers_on_a_walk_and_only_there():
         assert not torch.equal(reminded, alone)
         assert torch.equal(walker.predict(x, early).x0, reminded), "asked twice at one time it says the same"
         assert torch.equal(walker.predict(x, late).x0, sized.denoiser(None, 3).predict(x, late).x0)
+
+
+def test_autoguidance_leads_away_from_the_net_without_its_triangles():
+    model = small(**VARIANTS["triangles"])
+    sized, rng, t = model.of_size(4), Streams.of(0, 3), torch.full((3,), 0.5)
+    x = sized.noise.prior(sized.like(3, rng), rng)
+
+    def said(**words):
+        return denoiser_of(sized, Sampling.of(words)[0], {"mu": 1.0}, 3).predict(x, t).x0
+
+    with torch.no_grad():
+        plain, weak = said(), sized.weak({"mu": 1.0}, 3).predict(x, t).x0
+        assert not torch.allclose(plain, weak)
+        assert torch.equal(said(autoguidance=1.0), plain)
+        assert torch.allclose(said(autoguidance=1.5), plain + 0.5 * (plain - weak), atol=1e-6)
+        # On top of classifier-free guidance.
+        pulled = said(scale=2.0)
+        assert torch.allclose(said(scale=2.0, autoguidance=1.5), pulled + 0.5 * (pulled - weak), atol=1e-6)
+        for layer in model.net.layers:
+            layer.of_triangle.weight.zero_()
+            layer.of_triangle.bias.zero_()
+        assert torch.equal(sized.denoiser({"mu": 1.0}, 3).predict(x, t).x0, weak), "weak is without triangles"
 
 
 def test_the_size_follows_the_property():

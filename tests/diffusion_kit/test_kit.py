@@ -97,6 +97,8 @@ def test_steps_auto_says_what_it_found(folders):
         ({"solver": "dim"}, "ddim"),
         ({"scale": "2"}, "add class=NAME"),
         ({"eta": "0.5"}, "solver=ddim"),
+        ({"autoguidance": "0.5"}, "autoguidance"),
+        ({"autoguidance": "1.5"}, "leave a part of itself out"),
         ({"guide": "x", "class": "a", "spacing": "even"}, "spacing"),
         ({"guide_scale": "2"}, "guide=MODEL"),
         ({"class": "d"}, "class"),

@@ -10,7 +10,7 @@ from zsteer.domains.molecules.metrics.graph import rings, verdicts
 from zsteer.domains.molecules.smiles import split_of
 from zsteer.errors import InputError
 from zsteer.recipes.molecules.bench import drugs
-from zsteer.recipes.molecules.bench.quality import ring_drift, steps_table
+from zsteer.recipes.molecules.bench.quality import Walk, ring_drift, steps_table
 
 ALCOHOLS = [f"{'C' * a}C(O){'C' * b}" for a in range(1, 9) for b in range(1, a + 1)]
 
@@ -43,8 +43,11 @@ def test_molecules_of_which_none_is_valid_make_a_row(tmp_path):
     path = tmp_path / "alcohols.csv"
     path.write_text("smiles\n" + "\n".join(ALCOHOLS) + "\n")
     beside = drugs.beside_list(path, 3, watch=quiet)
-    table = steps_table(small(), beside, (4, 2), watch=quiet, quick=True, walks=[("ddim", 2, "time")])
+    # A model without triangles makes no row of autoguidance.
+    walks = [Walk("ddim", 2, "time"), Walk("ddim", 2, "time", 1.5)]
+    table = steps_table(small(), beside, (4, 2), watch=quiet, quick=True, walks=walks)
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert len(rows) == 2
     assert rows[0]["n"] == 4 and rows[0]["valid %"] <= 100
     assert rows[1]["valid %"] == rows[1]["corrected %"] == 100 and rows[1]["novel %"] == 0
 

@@ -67,6 +67,7 @@ def test_conditions_may_differ_between_samples_and_sizes_may_be_given():
         ({"atoms": "60"}, "size"),
         ({"weight": "3"}, "property"),
         ({"tries": "0"}, "at least 1"),
+        ({"autoguidance": "2"}, "this model has none"),
     ],
 )
 def test_words_without_meaning_are_refused(given, words):

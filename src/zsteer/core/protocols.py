@@ -33,6 +33,7 @@ __all__ = [
     "Steer",
     "Trainable",
     "Turn",
+    "Weakenable",
 ]
 
 Code = Mapping[str, Tensor]
@@ -202,6 +203,13 @@ class Conditional(Protocol):
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Denoiser: ...
     def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]: ...
     def finish(self, x: Float[Tensor, "n ..."]) -> Batch: ...
+
+
+@runtime_checkable
+class Weakenable(Protocol):
+    """A diffusion model that can leave a part of itself out: what autoguidance leads away from."""
+
+    def weak(self, given: Mapping[str, object] | None, n: int) -> Denoiser: ...
 
 
 @runtime_checkable

@@ -212,6 +212,8 @@ class EDM(Likely, Pretrained, nn.Module):
         x_t: Float[Tensor, "b d"],
         context: Float[Tensor, "b c"],
         before: Mapping[str, Float[Tensor, "b ..."]] | None,
+        *,
+        weak: bool = False,
     ) -> dict[str, Float[Tensor, "b ..."]]:
         """What the net says: a force or the noise, and scores of kinds and bonds."""
         s, at = self.settings, noise.split(x_t)
@@ -233,7 +235,7 @@ class EDM(Likely, Pretrained, nn.Module):
             h.append(before["kinds"])
             e.append(before.get("bonds", none))
             others = (before["xyz"],)
-        kinds, bonds, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others)
+        kinds, bonds, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others, triangles=not weak)
         return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
     def said(
@@ -252,6 +254,8 @@ class EDM(Likely, Pretrained, nn.Module):
         t: Float[Tensor, " b"],
         context: Float[Tensor, "b c"],
         before: Mapping[str, Float[Tensor, "b ..."]] | None,
+        *,
+        weak: bool = False,
     ) -> tuple[Prediction, dict[str, Float[Tensor, "b ..."]] | None]:
         """What the model says of x_0 at x_t, and what it is to be shown when asked again.
 
@@ -261,10 +265,11 @@ class EDM(Likely, Pretrained, nn.Module):
             t: time of each.
             context: as ``context`` makes it.
             before: what it said before, if it was asked.
+            weak: without the products along triangles.
         """
         half = x_t.dtype == torch.float32 and bfloat16_pays(x_t.device)
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
-            raw = self._raw(noise, x_t, context, before)
+            raw = self._raw(noise, x_t, context, before, weak=weak)
         if self.settings.target == "eps":
             abar = _curve(noise, t)[0].square().to(x_t.dtype)[:, None]
             return Prediction(diffusion.x0_from_noise(x_t, noise.join(raw), abar)), None

@@ -1,7 +1,7 @@
 """A model of molecules, seen from samplers: one size, conditions bound, and a memory of what was said before."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
+from zsteer.errors import InputError
 from zsteer.models.edm_states import molecules_of
 from zsteer.noise.product import Product
 
@@ -39,6 +40,7 @@ class Walker:
         noise: of that size.
         values: properties, in standard deviations from the mean, ``(b, k)``.
         known: which are given, ``(b, k)``.
+        weak: whether the net does without its products along triangles.
     """
 
     model: "EDM"
@@ -46,6 +48,7 @@ class Walker:
     noise: Product
     values: Float[Tensor, "b k"]
     known: Tensor
+    weak: bool = False
     _last: tuple[float, Said | None, Said | None] = field(default=(-1.0, None, None), repr=False)
 
     def predict(self, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Prediction:
@@ -57,7 +60,7 @@ class Walker:
         if now < FORGETS or (before is not None and len(before["xyz"]) != len(x_t)):
             before = None
         context = self.model.context(t, self.size, self.values, self.known)
-        said, after = self.model.predict(self.noise, x_t, t, context, before)
+        said, after = self.model.predict(self.noise, x_t, t, context, before, weak=self.weak)
         self._last = (now, before, after)
         return said
 
@@ -92,6 +95,20 @@ class OfSize:
             InputError: if a condition does not exist.
         """
         return self.bound(self.model.wanted(given, n), n)
+
+    def weak(self, given: Mapping[str, object] | None, n: int) -> Walker:
+        """The same without the products along triangles, for autoguidance to lead away from.
+
+        Args:
+            given: values of properties by name, each one for all or one for each.
+            n: number of molecules.
+
+        Raises:
+            InputError: if a condition does not exist, or the net has no such products.
+        """
+        if not self.model.settings.triangles:
+            raise InputError("autoguidance leads away from the net without its triangles, and this model has none")
+        return replace(self.denoiser(given, n), weak=True)
 
     def bound(self, wanted: Mapping[int, Float[Tensor, " n"]], n: int) -> Walker:
         """The denoiser of ``n`` molecules with values in standard deviations, by the number of their property."""

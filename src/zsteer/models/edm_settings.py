@@ -84,6 +84,8 @@ class EDMSettings(Settings):
             raise ValueError("a property without spread is no condition")
         if self.net == "egnn" and (self.bonds or self.again):
             raise ValueError("net=egnn has neither bonds nor self-conditioning; set bonds=() and again=false")
+        if self.net == "egnn" and self.triangles:
+            raise ValueError("net=egnn has no pairs, and so no triangles; set triangles=0")
         if self.target == "eps" and (self.bonds or self.again or self.features == "categorical"):
             raise ValueError("target=eps is EDM's: without bonds, self-conditioning or categorical features")
         if self.numbers and (self.features == "categorical" or self.net == "pairs"):

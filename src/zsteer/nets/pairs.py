@@ -133,6 +133,7 @@ class _Layer(nn.Module):
         e: Float[Tensor, "b p v"],
         near: Float[Tensor, "b p k"],
         c: Float[Tensor, "b c"],
+        triangles: bool,
     ) -> tuple[Float[Tensor, "b n w"], Float[Tensor, "b p v"], Float[Tensor, "b p"]]:
         """New states, and the strength of each pair's force."""
         thin, wide = self.thin, self.wide
@@ -142,7 +143,8 @@ class _Layer(nn.Module):
         ends, chosen = (both @ self.of_atom(normal)).chunk(2, -1)
         seen = [self.pair_norm(e), near]
         if self.of_triangle is not None:
-            seen.insert(1, triangle_products(self.of_triangle(seen[0]), h.shape[1]))
+            ab = self.of_triangle(seen[0])
+            seen.insert(1, triangle_products(ab, h.shape[1]) if triangles else torch.zeros_like(ab.chunk(2, -1)[0]))
         z = silu(self.of_pair(torch.cat(seen, -1)) + ends + shift)
         # The force is read apart: a product with one column more than whole registers hold takes half as long again.
         weight, bias = self.out.weight, self.out.bias
@@ -186,6 +188,8 @@ class PairNet(nn.Module):
         x: Float[Tensor, "b n 3"],
         context: Float[Tensor, "b c"],
         others: tuple[Float[Tensor, "b n 3"], ...] = (),
+        *,
+        triangles: bool = True,
     ) -> tuple[Float[Tensor, "b n f2"], Float[Tensor, "b p g2"], Float[Tensor, "b n 3"]]:
         """Run the net.
 
@@ -195,6 +199,7 @@ class PairNet(nn.Module):
             x: coordinates.
             context: features of the molecule.
             others: further coordinates whose distances are read, ``geometries - 1`` of them.
+            triangles: False puts zeros in place of the products along triangles: a weaker net.
 
         Returns:
             Features of atoms, features of pairs, and how far each atom has moved; the moves sum to zero.
@@ -206,7 +211,7 @@ class PairNet(nn.Module):
         fixed = [self._near(other, difference)[0] for other in others]
         for layer in self.layers:
             near, arrow = self._near(x, difference)
-            h, e, force = layer(h, e, torch.cat([near, *fixed], -1).to(h.dtype), c)
+            h, e, force = layer(h, e, torch.cat([near, *fixed], -1).to(h.dtype), c, triangles)
             with torch.autocast(x.device.type, enabled=False):
                 x = x + difference.T @ (force[..., None].to(x.dtype) * arrow)
         read = e[..., :0] if self.pairs_out is None else self.pairs_out(e)

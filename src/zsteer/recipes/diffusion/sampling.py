@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Conditional, Denoiser
+from zsteer.core.protocols import Conditional, Denoiser, Weakenable
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.sample.auto import auto
@@ -44,6 +44,9 @@ class Sampling(BaseModel):
     eta: float | None = Field(default=None, ge=0, le=1, description="chance in the steps of ddim")
     scale: float = Field(default=1.0, description="classifier-free guidance: 1 none, more exaggerates the class")
     interval: tuple[float, float] = Field(default=(0.0, 1.0), description="times at which scale holds, as 0.2,0.8")
+    autoguidance: float = Field(
+        default=1.0, ge=1, description="away from what the model says without a part of itself: 1 none; molecules"
+    )
     guide: str | None = Field(default=None, description="a classifier of noisy samples: artifact or run folder")
     guide_scale: float = Field(default=1.0, ge=0, description="strength of the classifier's gradient")
     guide_mode: Literal["score", "mean"] | None = Field(
@@ -86,17 +89,21 @@ class Sampling(BaseModel):
 
 
 def denoiser_of(model: Conditional, sampling: Sampling, given: Mapping[str, object], n: int) -> Denoiser:
-    """The model's denoiser under its conditions, with classifier-free guidance where it is asked for.
+    """The model's denoiser under its conditions, with classifier-free guidance and autoguidance where they are asked for.
 
     Raises:
-        SettingsError: if guidance is asked for without a condition.
+        SettingsError: if guidance is asked for without a condition, or of a model that cannot weaken itself.
     """
     found = model.denoiser(given or None, n)
-    if sampling.scale == 1:
-        return found
-    if not given:
-        raise SettingsError(f"scale={sampling.scale:g} strengthens a condition, and none is given; add class=NAME")
-    return ClassifierFree(found, model.denoiser(None, n), sampling.scale, sampling.interval)
+    if sampling.scale != 1:
+        if not given:
+            raise SettingsError(f"scale={sampling.scale:g} strengthens a condition, and none is given; add class=NAME")
+        found = ClassifierFree(found, model.denoiser(None, n), sampling.scale, sampling.interval)
+    if sampling.autoguidance != 1:
+        if not isinstance(model, Weakenable):
+            raise SettingsError("autoguidance needs a model that can leave a part of itself out: one of molecules")
+        found = ClassifierFree(found, model.weak(given or None, n), sampling.autoguidance)
+    return found
 
 
 def wanted_number(name: str, value: object, known: Sequence[str]) -> float:

@@ -13,18 +13,20 @@ from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.smiles import choose, read_smiles, split_of
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Table
-from zsteer.recipes.molecules.bench.quality import Beside, model_named, steps_table
+from zsteer.recipes.molecules.bench.quality import Beside, Walk, model_named, steps_table
 
 __all__ = ["beside_list", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 FILE = "molecules/zinc250k_smiles.csv.gz"
-WALKS: Sequence[tuple[str, int, str]] = (
-    ("sde2", 10, "time"),
-    ("sde2", 20, "time"),
-    ("sde2", 50, "time"),
-    ("sde2", 50, "early"),
-    ("sde2", 100, "early"),
+GUIDED = 1.3
+WALKS: Sequence[Walk] = (
+    Walk("sde2", 10, "time"),
+    Walk("sde2", 20, "time"),
+    Walk("sde2", 20, "time", GUIDED),
+    Walk("sde2", 50, "time"),
+    Walk("sde2", 50, "time", GUIDED),
+    Walk("sde2", 100, "time"),
 )
 HELD = 1000
 """Held-out molecules that get a geometry."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,49 @@ from zsteer.recipes.molecules.sampling import generated, walked_by_size
 from zsteer.recipes.molecules.sets import load_molecules
 from zsteer.train.threads import threads_of
 
-__all__ = ["Beside", "costly_cells", "known_names", "model_named", "ring_drift", "tables"]
+__all__ = ["Beside", "Walk", "costly_cells", "known_names", "model_named", "ring_drift", "tables"]
 
 Watch = Callable[[dict[str, Any]], None]
-WALKS: Sequence[tuple[str, int, str]] = (
-    ("sde2", 4, "early"),
-    ("sde2", 10, "early"),
-    ("sde2", 20, "early"),
-    ("sde2", 50, "early"),
-    ("sde2", 250, "early"),
-    ("sde2", 1000, "early"),
-    ("ancestral", 20, "early"),
-    ("ancestral", 50, "early"),
-    ("ancestral", 50, "time"),
-    ("multistep2", 20, "early"),
+GUIDED = 1.1
+"""Autoguidance of the walks that have it: more, and there are too few rings of three (docs/decisions/log.md)."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Words of one row.
+
+    Args:
+        solver: by name.
+        steps: of the walk.
+        spacing: of its times.
+        autoguidance: 1 for none; more calls the net twice a step.
+    """
+
+    solver: str
+    steps: int
+    spacing: str
+    autoguidance: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        more = f", autoguidance {self.autoguidance:g}" if self.autoguidance != 1 else ""
+        return f"{self.solver}, {self.spacing}{more}"
+
+
+WALKS: Sequence[Walk] = (
+    Walk("sde2", 4, "early"),
+    Walk("sde2", 10, "early"),
+    Walk("sde2", 20, "early"),
+    Walk("sde2", 20, "early", GUIDED),
+    Walk("sde2", 50, "early"),
+    Walk("sde2", 50, "early", GUIDED),
+    Walk("sde2", 250, "early"),
+    Walk("sde2", 1000, "early"),
+    Walk("ancestral", 20, "early"),
+    Walk("ancestral", 50, "early"),
+    Walk("ancestral", 50, "time"),
+    Walk("multistep2", 20, "early"),
 )
 STRAINED, BUSTED = 50, 100
 """Molecules that are relaxed, and that are busted."""
@@ -127,7 +156,7 @@ def steps_table(
     *,
     watch: Watch,
     quick: bool,
-    walks: Sequence[tuple[str, int, str]] = WALKS,
+    walks: Sequence[Walk] = WALKS,
 ) -> Table:
     """Walks from the same streams.
 
@@ -148,21 +177,22 @@ def steps_table(
         held, truth = beside.held.take(chosen), everyone.take(chosen)
         lengths = geometry.bond_lengths(held)
         rows: list[list[Cell]] = []
-        for solver, steps, spacing in walks:
-            if quick and steps > 50:
+        for walk in walks:
+            # A model without triangles has nothing to leave out.
+            if (quick and walk.steps > 50) or (walk.autoguidance != 1 and not model.settings.triangles):
                 continue
-            n = counts[steps > LARGE]
-            watch({"doing": f"{solver}, {steps} steps, {n} molecules"})
+            n = counts[walk.steps > LARGE]
+            watch({"doing": f"{walk.name}, {walk.steps} steps, {n} molecules"})
             started = time.process_time()
-            x, _ = walked_by_size(model, n, {"solver": solver, "steps": steps, "spacing": spacing}, Streams.of(1, n))
+            x, _ = walked_by_size(model, n, asdict(walk), Streams.of(1, n))
             spent = time.process_time() - started
             made, _ = generated(x, bonded=bool(model.settings.bonds))
             found = verdicts(made)
             cells = _figures(made, found, known, lengths)
             drift = ring_drift(rings(found), real, int(found.valid.sum()), len(beside.held))
-            asked = solver == "sde2" and steps in {20, 50}
+            asked = walk.solver == "sde2" and walk.steps in {20, 50}
             costly = costly_cells(made, found, beside.strained) if asked else ["", ""]
-            rows.append([f"{solver}, {spacing}", steps, n, *cells, drift, *costly, 1000 * spent / n])
+            rows.append([walk.name, walk.steps, n, *cells, drift, *costly, 1000 * spent / n])
         figures = _figures(held, truth, known, lengths)
         drift = ring_drift(rings(truth), real, len(held), len(beside.held))
         rows.append(
@@ -198,6 +228,7 @@ NOTES = (
     f"strain: median of the first {STRAINED} valid by GFN2-xTB (small ones), hydrogens relaxed first; needs tblite",
     f"PB-fast: share of the first {BUSTED} molecules that pass PoseBusters without its energy ratio; needs posebusters",
     "both for sde2 walks of 20 and 50 steps and for data",
+    "autoguidance: away from what the net says without its triangles; two calls of the net a step",
     "rings: of 3, 4, 5 and 6 atoms for each valid molecule; drift: largest relative difference from held-out ones",
 )
 
