@@ -235,7 +235,9 @@ class EDM(Likely, Pretrained, nn.Module):
             h.append(before["kinds"])
             e.append(before.get("bonds", none))
             others = (before["xyz"],)
-        kinds, bonds, move = self.net(torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others, triangles=not weak)
+        kinds, bonds, move = self.net(
+            torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others, triangles=not weak
+        )
         return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
     def said(

@@ -133,6 +133,7 @@ class _Layer(nn.Module):
         e: Float[Tensor, "b p v"],
         near: Float[Tensor, "b p k"],
         c: Float[Tensor, "b c"],
+        *,
         triangles: bool,
     ) -> tuple[Float[Tensor, "b n w"], Float[Tensor, "b p v"], Float[Tensor, "b p"]]:
         """New states, and the strength of each pair's force."""
@@ -211,7 +212,7 @@ class PairNet(nn.Module):
         fixed = [self._near(other, difference)[0] for other in others]
         for layer in self.layers:
             near, arrow = self._near(x, difference)
-            h, e, force = layer(h, e, torch.cat([near, *fixed], -1).to(h.dtype), c, triangles)
+            h, e, force = layer(h, e, torch.cat([near, *fixed], -1).to(h.dtype), c, triangles=triangles)
             with torch.autocast(x.device.type, enabled=False):
                 x = x + difference.T @ (force[..., None].to(x.dtype) * arrow)
         read = e[..., :0] if self.pairs_out is None else self.pairs_out(e)

@@ -89,7 +89,7 @@ class Sampling(BaseModel):
 
 
 def denoiser_of(model: Conditional, sampling: Sampling, given: Mapping[str, object], n: int) -> Denoiser:
-    """The model's denoiser under its conditions, with classifier-free guidance and autoguidance where they are asked for.
+    """The model's denoiser under its conditions, with the guidance of itself that is asked for.
 
     Raises:
         SettingsError: if guidance is asked for without a condition, or of a model that cannot weaken itself.
