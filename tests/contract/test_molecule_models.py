@@ -94,6 +94,18 @@ def test_autoguidance_leads_away_from_the_net_without_its_triangles():
         assert torch.equal(sized.denoiser({"mu": 1.0}, 3).predict(x, t).x0, weak), "weak is without triangles"
 
 
+def test_the_net_on_pairs_is_asked_in_single_precision_on_a_processor(monkeypatch):
+    model = small(**VARIANTS["triangles"])
+    sized, rng, t = model.of_size(4), Streams.of(0, 2), torch.full((2,), 0.5)
+    x = sized.noise.prior(sized.like(2, rng), rng)
+    said = []
+    for pays in (False, True):
+        monkeypatch.setattr("zsteer.models.edm.bfloat16_pays", lambda _, pays=pays: pays)
+        with torch.no_grad():
+            said.append(sized.denoiser(None, 2).predict(x, t).x0)
+    assert torch.equal(*said)
+
+
 def test_the_size_follows_the_property():
     model = small(**CONDITIONS)
     sizes = torch.tensor([3] * 200 + [6] * 200)
@@ -198,3 +210,8 @@ def test_a_guide_pulls_as_if_it_were_no_surer_than_a_tenth_of_the_data(monkeypat
         # Asked for one standard deviation more than is believed.
         found = model.log_prob(5, "mu", 3.0)(x, t)
         assert found.tolist() == pytest.approx([-0.5 * (counted + math.exp(-counted))] * 2, rel=0.01)
+
+
+def test_the_lectures_net_has_no_triangles():
+    with pytest.raises(ValueError, match="no triangles"):
+        small(**VARIANTS["the lecture's"], triangles=4)

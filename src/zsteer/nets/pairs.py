@@ -142,11 +142,13 @@ class _Layer(nn.Module):
         normal = self.norm(h)
         both, _ = _matrices(h.shape[1], h.dtype, h.device)
         ends, chosen = (both @ self.of_atom(normal)).chunk(2, -1)
-        seen = [self.pair_norm(e), near]
-        if self.of_triangle is not None:
-            ab = self.of_triangle(seen[0])
-            seen.insert(1, triangle_products(ab, h.shape[1]) if triangles else torch.zeros_like(ab.chunk(2, -1)[0]))
-        z = silu(self.of_pair(torch.cat(seen, -1)) + ends + shift)
+        seen = self.pair_norm(e)
+        parts = [seen, near]
+        if self.of_triangle is not None and triangles:
+            parts = [seen, triangle_products(self.of_triangle(seen), h.shape[1]), near]
+        elif self.of_triangle is not None:
+            parts = [seen, near.new_zeros(*near.shape[:2], self.of_triangle.out_features // 2), near]
+        z = silu(self.of_pair(torch.cat(parts, -1)) + ends + shift)
         # The force is read apart: a product with one column more than whole registers hold takes half as long again.
         weight, bias = self.out.weight, self.out.bias
         change, message = linear(z, weight[:-1], bias[:-1]).chunk(2, -1)

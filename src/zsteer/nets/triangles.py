@@ -10,6 +10,7 @@ Source: Jumper et al., "Highly accurate protein structure prediction with AlphaF
 update); Maron et al., "Provably powerful graph networks", 2019 (why products of matrices).
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 __all__ = ["triangle_products"]
+
+Map = Callable[[Tensor, int], Tensor]
+"""Of a tensor, and the number of atoms."""
 
 
 @lru_cache(maxsize=256)
@@ -43,27 +47,17 @@ def _summed(x: Float[Tensor, "b s k"], n: int) -> Float[Tensor, "b p k"]:
     return x.index_select(1, above).add_(x.index_select(1, below))
 
 
-# Each is the other's transpose. torch's own gradient of a gather adds number by number, many times as slow.
-class _Spread(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, n: int) -> Tensor:
-        ctx.n = n
-        return _spread(x, n)
+class _Mapped(Function):
+    """A linear map with its transpose as gradient. torch's own of a gather adds one number at a time."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _summed(grads[0], ctx.n), None
-
-
-class _Summed(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, n: int) -> Tensor:
-        ctx.n = n
-        return _summed(x, n)
+    def forward(ctx: Any, x: Tensor, n: int, there: Map, back: Map) -> Tensor:
+        ctx.n, ctx.back = n, back
+        return there(x, n)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _spread(grads[0], ctx.n), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.back(grads[0], ctx.n), None, None, None
 
 
 def triangle_products(ab: Float[Tensor, "b p k2"], n: int) -> Float[Tensor, "b p k"]:
@@ -76,7 +70,7 @@ def triangle_products(ab: Float[Tensor, "b p k2"], n: int) -> Float[Tensor, "b p
     batch, count, channels = ab.shape[0], ab.shape[1], ab.shape[2] // 2
     if not count:
         return ab[..., :channels]
-    squares = _Spread.apply(ab, n).transpose(1, 2).reshape(batch, 2, channels, n, n)
+    squares = _Mapped.apply(ab, n, _spread, _summed).transpose(1, 2).reshape(batch, 2, channels, n, n)
     a, b = (each.flatten(0, 1) for each in squares.unbind(1))
     products = (a @ b).reshape(batch, channels, n * n).transpose(1, 2).contiguous()
-    return _Summed.apply(products, n) / n**0.5
+    return _Mapped.apply(products, n, _summed, _spread) / n**0.5

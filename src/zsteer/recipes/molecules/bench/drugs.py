@@ -20,6 +20,7 @@ __all__ = ["beside_list", "tables"]
 Watch = Callable[[dict[str, Any]], None]
 FILE = "molecules/zinc250k_smiles.csv.gz"
 GUIDED = 1.3
+"""Autoguidance of the walks that have it."""
 WALKS: Sequence[Walk] = (
     Walk("sde2", 10, "time"),
     Walk("sde2", 20, "time"),
