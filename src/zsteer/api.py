@@ -213,6 +213,8 @@ def resume(
 ) -> Loaded | None:
     """Go on with a run from its newest checkpoint.
 
+    A finished run is loaded as it is, unless its ``recipe.yaml`` was edited since, say to more steps: then it goes on too.
+
     Args:
         folder: the run folder.
         data: folder of the data; the one that the run was started with when None.
@@ -227,8 +229,6 @@ def resume(
         InputError: if there is no such run.
     """
     run = Run.existing(Path(folder))
-    if run.finished:
-        return load(run.folder, device=device)
     values = run.recipe()
     cls = recipe_class(str(values.pop("name", "")))
     where = data if data is not None else values.pop("data", None)
@@ -236,6 +236,8 @@ def resume(
     count = count if isinstance(count, int) and count > 0 else free_threads()
     values = {key: value for key, value in values.items() if key not in {"data", "device"}}
     recipe = settings_from(cls, values, where=str(run.folder / "recipe.yaml"))
+    if run.finished and _told(recipe).items() >= read_artifact(run.artifact).origin.recipe.items():
+        return load(run.folder, device=device)
     world = World.join(devices)
     try:
         with threads_of(count):
@@ -261,12 +263,16 @@ def _train(
     if world.rank != 0:
         return None
     trained = experiment.finish(model)
-    told = {"name": recipe.name, **recipe.model_dump(mode="json")}
     own = [_flag(key, value) for key, value in recipe.model_dump(mode="json", exclude_defaults=True).items()]
     command = " ".join(["zsteer train", recipe.name, *own, "--data FOLDER --out FOLDER"])
-    trained.origin = replace(trained.origin, recipe=told, command=command)
+    trained.origin = replace(trained.origin, recipe=_told(recipe), command=command)
     write_artifact(run.artifact, trained.artifact(), overwrite=True)
     return load(run.folder, device=device)
+
+
+def _told(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as an artifact keeps it."""
+    return {"name": recipe.name, **recipe.model_dump(mode="json")}
 
 
 def _flag(key: str, value: object) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,17 @@ def test_a_finished_run_resumed_stays_as_it_is(trained):
     assert code == 0, err
     assert "model: run/artifact" in out
     assert weights(folder / "run") == before
+
+
+def test_a_finished_run_whose_recipe_was_edited_to_more_steps_goes_on(trained, tmp_path):
+    shutil.copytree(trained[0] / "run", tmp_path / "run")
+    recipe = tmp_path / "run" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("steps: 12", "steps: 14"))
+    code, _, err = zsteer(tmp_path, "train", "--resume", "run", "--device", "cpu")
+    assert code == 0, err
+    assert max((tmp_path / "run" / "checkpoints").iterdir()).name == "step-000000014"
+    assert "--steps 14" in (tmp_path / "run" / "artifact" / "README.md").read_text()
+    assert weights(tmp_path / "run") != weights(trained[0] / "run")
 
 
 @pytest.mark.parametrize(
