@@ -213,7 +213,7 @@ def resume(
 ) -> Loaded | None:
     """Go on with a run from its newest checkpoint.
 
-    A finished run is loaded as it is, unless its ``recipe.yaml`` was edited since, say to more steps: then it goes on too.
+    A finished run is loaded as it is, unless its ``recipe.yaml`` was edited since, say to more steps: it goes on too.
 
     Args:
         folder: the run folder.
