@@ -94,8 +94,9 @@ def test_autoguidance_leads_away_from_the_net_without_its_triangles():
         assert torch.equal(sized.denoiser({"mu": 1.0}, 3).predict(x, t).x0, weak), "weak is without triangles"
 
 
-def test_the_net_on_pairs_is_asked_in_single_precision_on_a_processor(monkeypatch):
-    model = small(**VARIANTS["triangles"])
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_every_net_is_asked_in_single_precision_on_a_processor(monkeypatch, variant):
+    model = small(**VARIANTS[variant])
     sized, rng, t = model.of_size(4), Streams.of(0, 2), torch.full((2,), 0.5)
     x = sized.noise.prior(sized.like(2, rng), rng)
     said = []

@@ -270,8 +270,7 @@ class EDM(Likely, Pretrained, nn.Module):
             weak: without the products along triangles.
         """
         # On a CPU some products in bfloat16 round by their number of rows: a sample would depend on its batch.
-        exact = self.settings.net == "pairs" and x_t.device.type == "cpu"
-        half = x_t.dtype == torch.float32 and not exact and bfloat16_pays(x_t.device)
+        half = x_t.dtype == torch.float32 and x_t.device.type != "cpu" and bfloat16_pays(x_t.device)
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
             raw = self._raw(noise, x_t, context, before, weak=weak)
         if self.settings.target == "eps":
