@@ -205,6 +205,18 @@ class Kernels:
             return max(float((a - b).abs().max()) for a, b in zip(calls["peer"](), calls["fp32"](), strict=True))
 
 
+@contextmanager
+def _no_subnormals() -> Iterator[None]:
+    """Numbers below the least normal one are 0 in this thread, and in those that it starts."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+# Around all of it: threads take this from the one that starts them.
+@_no_subnormals()
 def tables(*, quick: bool, watch: Watch, peer: Path | None = None) -> Sequence[Table]:
     """The kernel beside its peer, and the rate of sampling.
 
@@ -213,12 +225,6 @@ def tables(*, quick: bool, watch: Watch, peer: Path | None = None) -> Sequence[T
         watch: called with progress.
         peer: folder with the peer's repository; ours alone when None.
     """
-    # Before the first work on several threads: they take it from the one that starts them.
-    with _no_subnormals():
-        return _tables(quick=quick, watch=watch, peer=peer)
-
-
-def _tables(*, quick: bool, watch: Watch, peer: Path | None) -> Sequence[Table]:
     theirs = None if peer is None else peer_net(peer)
     made = Kernels(theirs, edm_size() if theirs is None else with_weights_of(theirs), edm_size(shared=True))
     repeats = 2 if quick else 6
@@ -286,16 +292,6 @@ def _rate(padded: float, *, quick: bool, watch: Watch) -> Table:
             "target: 5 molecules / s on two threads",
         ),
     )
-
-
-@contextmanager
-def _no_subnormals() -> Iterator[None]:
-    """Numbers below the least normal one are 0 in this thread, and in those that it starts."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def edm_model() -> EDM:
