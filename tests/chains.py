@@ -4,8 +4,8 @@ import torch
 
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
-from zsteer.models.edm import EDM
-from zsteer.models.edm_settings import EDMSettings
+from zsteer.models.edm.edm import EDM
+from zsteer.models.edm.settings import EDMSettings
 
 KINDS = ((6, 0, 0), (7, 0, 0), (7, 1, 0), (8, 0, 0))
 NAMES = ("mu_debye", "logp")

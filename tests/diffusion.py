@@ -5,7 +5,7 @@ import torch
 from zsteer.core.rng import Streams
 from zsteer.maths.mixture import Mixture
 from zsteer.maths.schedules import Schedule
-from zsteer.models.mixture import MixtureDiffusion
+from zsteer.models.diffusion.mixture import MixtureDiffusion
 from zsteer.noise.gaussian import Gaussian
 
 

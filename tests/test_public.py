@@ -42,7 +42,7 @@ def test_the_public_names_are_sorted_and_there():
         zsteer.sampler  # noqa: B018
 
 
-@pytest.mark.parametrize("before", ["", "import zsteer.sample.beam, zsteer.steer.edit, zsteer.evaluate.report"])
+@pytest.mark.parametrize("before", ["", "import zsteer.sample.beam, zsteer.steer.beam_edit, zsteer.evaluate.report"])
 def test_verbs_are_called_whatever_was_imported_before(before):
     program = PROGRAM.format(before=before)
     done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, check=False)

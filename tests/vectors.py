@@ -3,8 +3,8 @@
 import torch
 
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
-from zsteer.models.datum import Datum
 
 IMAGE = (1, 8, 8)
 

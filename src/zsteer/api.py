@@ -20,8 +20,9 @@ from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
 from zsteer.evaluate.report import Report
-from zsteer.recipes import kits
-from zsteer.recipes.base import Recipe, knobs_of, recipe_class
+from zsteer.kits import base as kits
+from zsteer.kits.options import knobs_of
+from zsteer.recipes.base import Recipe, recipe_class
 from zsteer.train.distributed import World
 from zsteer.train.loop import fit as train_loop
 from zsteer.train.run import Run

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
 from zsteer.domains.images import files
-from zsteer.models.datum import Datum
-from zsteer.recipes.vectors.likelihood import independent
+from zsteer.kits.images.likelihood import independent
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from zsteer.core.artifact import read_artifact
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Belief, Codec, Generative, Likelihood, Oracle, Trainable
 from zsteer.domains.molecules.data import SETS
-from zsteer.models.dwae import DisentangledSettings, DisentangledWAE
-from zsteer.models.validity import SequenceValidity
+from zsteer.models.dwae.dwae import DisentangledSettings, DisentangledWAE
+from zsteer.predictors.sequence_validity import SequenceValidity
 
 DECLARED = {
     "autoregressive": {"likelihood", "samples_do_not_depend_on_the_batch", "save_and_load", "no_global_rng"},

@@ -10,11 +10,11 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Conditional, Denoiser, Noise
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.models.conditioned import class_indices
-from zsteer.models.ddpm import DDPM
-from zsteer.models.ddpm_settings import DDPMSettings
-from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
+from zsteer.models.diffusion.conditioned import class_indices
+from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.nets.unet import UNet
+from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 
 NAMES = ("a", "b", "c")
 SMALL = {"width": 8, "hidden": (12,), "steps": 20, "blocks": 1}

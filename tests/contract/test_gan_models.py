@@ -6,11 +6,11 @@ from torch import nn
 
 import zsteer
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.models.critic import Critic
-from zsteer.models.datum import Datum
-from zsteer.models.gan import COLLAPSE, WRONG_SIGN, Gan, GanSettings
+from zsteer.models.gan.critic import Critic
+from zsteer.models.gan.gan import COLLAPSE, WRONG_SIGN, Gan, GanSettings
 from zsteer.nets.convolutional import ConvCritic, ConvGenerator
 from zsteer.nets.spectral import SpectralConv, SpectralLinear, iterate
 from zsteer.train.loop import Fit, Optim, Plan

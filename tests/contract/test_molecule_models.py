@@ -11,11 +11,11 @@ from zsteer.core.batch import Batch
 from zsteer.core.protocols import Conditional, Denoiser, Noise
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.edm import property_named
-from zsteer.models.edm_states import parts_of, states_of
-from zsteer.models.noisy_property import NoisyProperty
-from zsteer.recipes.diffusion.sampling import Sampling, denoiser_of
+from zsteer.models.edm.edm import property_named
+from zsteer.models.edm.states import parts_of, states_of
+from zsteer.predictors.noisy_property import NoisyProperty
 from zsteer.steer.guide import ByClassifier
+from zsteer.steer.sampling import Sampling, denoiser_of
 from zsteer.train.sized import BySize
 
 
@@ -101,7 +101,7 @@ def test_every_net_is_asked_in_single_precision_on_a_processor(monkeypatch, vari
     x = sized.noise.prior(sized.like(2, rng), rng)
     said = []
     for pays in (False, True):
-        monkeypatch.setattr("zsteer.models.edm.bfloat16_pays", lambda _, pays=pays: pays)
+        monkeypatch.setattr("zsteer.models.edm.edm.bfloat16_pays", lambda _, pays=pays: pays)
         with torch.no_grad():
             said.append(sized.denoiser(None, 2).predict(x, t).x0)
     assert torch.equal(*said)

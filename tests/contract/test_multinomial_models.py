@@ -8,11 +8,11 @@ from tests.vectors import datum, samples
 import zsteer
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.protocols import Conditional, Denoiser
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.models.datum import Datum
-from zsteer.models.multinomial import MultinomialDiffusion, MultinomialSettings
+from zsteer.models.multinomial.multinomial import MultinomialDiffusion, MultinomialSettings
 from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
 

@@ -7,7 +7,7 @@ import zsteer
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.rbm_cf import RatingRBM, RatingSettings
+from zsteer.models.ratings.rating_rbm import RatingRBM, RatingSettings
 
 SMALL = {"items": 9, "levels": ("1", "2", "3"), "values": (1.0, 2.0, 3.0), "factors": 3, "decay": 2.0}
 VARIANTS = {

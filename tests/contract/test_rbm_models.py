@@ -5,11 +5,11 @@ import torch
 
 import zsteer
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, RefusedError, SettingsError
-from zsteer.models.datum import Datum
-from zsteer.models.rbm import RBM, RbmSettings
-from zsteer.models.rbm_settings import to_numbers
+from zsteer.models.rbm.rbm import RBM, RbmSettings
+from zsteer.models.rbm.settings import to_numbers
 from zsteer.sample.annealed import LogZ
 from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled

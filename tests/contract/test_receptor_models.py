@@ -6,12 +6,12 @@ import torch
 import zsteer
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
+from zsteer.domains.sequences.panel import Panel
 from zsteer.errors import CapabilityError, InputError
-from zsteer.models.aim import Aim
 from zsteer.models.autoregressive import Autoregressive, AutoregressiveSettings
-from zsteer.models.classifier import Classifier, ClassifierSettings
-from zsteer.models.dwae import DisentangledSettings, DisentangledWAE
-from zsteer.models.panel import Panel
+from zsteer.models.dwae.dwae import DisentangledSettings, DisentangledWAE
+from zsteer.models.dwae.target import Aim
+from zsteer.predictors.binding_classifier import Classifier, ClassifierSettings
 from zsteer.sample.beam import BeamSettings
 
 PANEL = Panel(peptides=("YLQPRTFLL", "GILGFVFTL", "NLVPMVATV"))
@@ -84,7 +84,7 @@ def trained_by_nobody():
 
 
 def test_a_gradient_move_gives_psi_the_wanted_logit(trained_by_nobody):
-    from zsteer.models.aim import functional_code
+    from zsteer.models.dwae.target import functional_code
 
     model, x = trained_by_nobody, receptors()
     own = model.codes(x)[0]
@@ -106,7 +106,7 @@ def test_every_source_of_z_f_edits_within_the_budget(trained_by_nobody, function
 
 
 def test_interpolation_runs_from_the_template_to_the_mean(trained_by_nobody):
-    from zsteer.models.aim import functional_code
+    from zsteer.models.dwae.target import functional_code
 
     model, x = trained_by_nobody, receptors()
     own, rng = model.codes(x)[0], Streams.of(0, len(x))
@@ -128,7 +128,7 @@ def test_steering_by_examples_needs_no_peptide(trained_by_nobody):
 
 
 def test_a_mean_over_mates_leaves_out_oneself_and_others(trained_by_nobody):
-    from zsteer.models.dwae import _mates
+    from zsteer.models.dwae.dwae import _mates
 
     z = torch.eye(4)
     mate, has = _mates(z, torch.tensor([0, 0, 1, -1]), torch.ones(4, dtype=torch.bool))

@@ -15,10 +15,10 @@ from tests.vectors import datum
 from zsteer.core.protocols import Conditional, Denoiser
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError
-from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
+from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.sample.auto import auto
 from zsteer.sample.ddim import ddim
 from zsteer.sample.invert import invert

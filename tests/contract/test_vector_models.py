@@ -8,9 +8,9 @@ import zsteer
 from zsteer.core.artifact import settings_from
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.image_classifier import ImageClassifier, ImageClassifierSettings
-from zsteer.models.vae import VAE, VAESettings
-from zsteer.models.wae import WAE, WAESettings
+from zsteer.models.autoencoder.vae import VAE, VAESettings
+from zsteer.models.autoencoder.wae import WAE, WAESettings
+from zsteer.predictors.image_classifier import ImageClassifier, ImageClassifierSettings
 
 SMALL = {"latent": 3, "hidden": (10,), "width": 4}
 VAES = {

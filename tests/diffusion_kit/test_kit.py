@@ -10,15 +10,15 @@ from tests.vectors import datum
 
 import zsteer
 from zsteer.cli.main import main
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.images.properties import PROPERTIES
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.models.datum import Datum
-from zsteer.models.ddpm import DDPM
-from zsteer.models.ddpm_settings import DDPMSettings
-from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
-from zsteer.recipes.diffusion.sampling import Sampling, walked
+from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.models.diffusion.settings import DDPMSettings
+from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
+from zsteer.steer.sampling import Sampling, walked
 
 SPACE = ImageSpace(1, 8, 8)
 PICTURES = Datum(shape=(1, 8, 8), values="unit", space=SPACE.settings())
@@ -58,7 +58,7 @@ def test_a_sample_of_a_seed_does_not_depend_on_how_many_are_made(folders):
 def test_classes_in_turn_go_on_over_the_pieces_of_a_walk(monkeypatch):
     model = ddpm(classes=NAMES)
     whole, _ = walked(model, 7, {"class": "all", "steps": 2}, Streams.of(0, 7))
-    monkeypatch.setattr("zsteer.recipes.diffusion.sampling.AT_ONCE", 2)
+    monkeypatch.setattr("zsteer.steer.sampling.AT_ONCE", 2)
     pieces, _ = walked(model, 7, {"class": "all", "steps": 2}, Streams.of(0, 7))
     # The pieces are other shapes of the same sums in float32.
     assert torch.allclose(whole["x"], pieces["x"], atol=1e-5)

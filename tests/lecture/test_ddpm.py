@@ -13,7 +13,7 @@ from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
 from zsteer.maths import diffusion
 from zsteer.maths.schedules import SCHEDULES, Schedule, abar, alpha
-from zsteer.models.bound import bound
+from zsteer.models.diffusion.bound import bound
 from zsteer.noise.gaussian import Gaussian
 from zsteer.sample.ancestral import ancestral
 

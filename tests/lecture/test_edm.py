@@ -8,8 +8,8 @@ from tests.truth.test_edm_bound import SETTINGS, molecules
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams, initialised
 from zsteer.maths import diffusion
-from zsteer.models.edm import EDM
-from zsteer.models.edm_states import states_of
+from zsteer.models.edm.edm import EDM
+from zsteer.models.edm.states import states_of
 
 
 def state(noise, seed, n=3):

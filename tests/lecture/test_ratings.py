@@ -6,9 +6,9 @@ import torch
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.maths.boltzmann import Couplings, contrast, free_energy, level_states, log_partition
-from zsteer.models import rbm_cf_binary as binary
-from zsteer.models.rbm_cf import RatingRBM, RatingSettings
-from zsteer.models.rbm_cf_settings import Rated
+from zsteer.models.ratings import bernoulli as binary
+from zsteer.models.ratings.rating_rbm import RatingRBM, RatingSettings
+from zsteer.models.ratings.settings import Rated
 
 # The lecture's table, Dislike = 0 and Like = 1: (user, item) -> level.
 TABLE = {

@@ -93,9 +93,9 @@ def test_dwae_loss_is_the_sum_of_its_three_terms(measured):
     """The loss of a model is recon + cls + wass of its own codes, each worked out apart."""
     from tests.contract.test_receptor_models import dwae, receptors
 
+    from zsteer.domains.sequences.panel import binding_loss
     from zsteer.maths.transport import mmd_shares
-    from zsteer.models.dwae_settings import LossWeights
-    from zsteer.models.panel import binding_loss
+    from zsteer.models.dwae.settings import LossWeights
 
     x, rng = receptors(), Streams.of(2, 12)
     nothing = {"mates": 0.0, "forget_function": 0.0, "forget_structure": 0.0, "forget_peptide": 0.0, "noise": 0.0}

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
+from zsteer.bench.molecules import PARTS, bench, cost, kernel
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.edm import EDM
-from zsteer.recipes.bench.molecules import PARTS, bench
-from zsteer.recipes.molecules.bench import cost, kernel
+from zsteer.models.edm.edm import EDM
 
 
 def test_operations_of_a_step_are_those_of_the_products():

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from tests.chains import small
 
+from zsteer.bench.molecules import drugs
+from zsteer.bench.molecules.quality import Walk, ring_drift, steps_table
 from zsteer.domains.molecules.chemistry import parse_smiles
 from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.metrics.graph import rings, verdicts
 from zsteer.domains.molecules.smiles import split_of
 from zsteer.errors import InputError
-from zsteer.recipes.molecules.bench import drugs
-from zsteer.recipes.molecules.bench.quality import Walk, ring_drift, steps_table
 
 ALCOHOLS = [f"{'C' * a}C(O){'C' * b}" for a in range(1, 9) for b in range(1, a + 1)]
 

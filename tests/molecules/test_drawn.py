@@ -12,10 +12,10 @@ from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import parse_smiles
 from zsteer.domains.molecules.descriptors import graph_values
 from zsteer.errors import InputError
-from zsteer.models.edm_states import sizes_of
-from zsteer.models.noisy_property import NoisyProperty
-from zsteer.recipes.molecules.drawn import by_definition, by_guide, drawn
-from zsteer.recipes.molecules.kit import MoleculeKit
+from zsteer.kits.molecules.candidates import by_definition, by_guide, drawn
+from zsteer.kits.molecules.kit import MoleculeKit
+from zsteer.models.edm.states import sizes_of
+from zsteer.predictors.noisy_property import NoisyProperty
 
 MOST = 8
 

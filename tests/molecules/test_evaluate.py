@@ -18,8 +18,8 @@ from zsteer.domains.molecules.metrics.graph import verdicts
 from zsteer.domains.molecules.metrics.profile import GROUPS, elements, groups, shuffled, values
 from zsteer.errors import InputError, MissingExtraError
 from zsteer.evaluate.intervals import Draws
-from zsteer.evaluate.molecules import Sets, edm_2022
 from zsteer.evaluate.report import Interval
+from zsteer.kits.molecules.report import Sets, edm_2022
 
 NAMES = [name for name in DRUGS if name != "acetate"]
 
@@ -282,7 +282,7 @@ def test_data_stand_for_themselves(data_folder):
 
 @pytest.mark.slow
 def test_the_benchmark_counts_as_the_plain_loop_does(data_folder):
-    from zsteer.recipes.molecules.bench.evaluator import evaluator
+    from zsteer.bench.molecules.evaluator import evaluator
 
     cost, beside = evaluator(data=data_folder, quick=True, watch=[].append)
     assert [row[0] for row in cost.rows][3] == "all of these"
@@ -304,7 +304,7 @@ def test_a_sorted_file_is_no_biased_reference(data_folder):
 
 def test_molecules_without_bonds_are_refused_by_the_report():
     bare = without_bonds(some(1))
-    from zsteer.evaluate.molecule_tables import geom_revisited
+    from zsteer.kits.molecules.tables import geom_revisited
 
     with pytest.raises(InputError, match="no bonds"):
         geom_revisited(Sets.of(bare, without_bonds(some()), Streams.of(0, 1)), title="x")

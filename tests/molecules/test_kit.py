@@ -12,14 +12,14 @@ from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import from_rdkit
 from zsteer.errors import InputError, SettingsError
+from zsteer.kits.molecules.keep import kept_atoms, known_of
+from zsteer.kits.molecules.kit import MoleculeKit, formula
+from zsteer.kits.molecules.options import MoleculeKnobs
+from zsteer.kits.molecules.sampling import walked_by_size
+from zsteer.kits.molecules.shapes import masses_of, measure_of
 from zsteer.maths import geometry
-from zsteer.models.edm_states import parts_of, states_of
+from zsteer.models.edm.states import parts_of, states_of
 from zsteer.recipes.molecules.build import groups_of
-from zsteer.recipes.molecules.keep import kept_atoms, known_of
-from zsteer.recipes.molecules.kit import MoleculeKit, formula
-from zsteer.recipes.molecules.sampling import walked_by_size
-from zsteer.recipes.molecules.settings import MoleculeKnobs
-from zsteer.recipes.molecules.shapes import masses_of, measure_of
 from zsteer.steer.keep import KeepAtoms
 
 DRUGS = ("CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CN1C=NC2=C1C(=O)N(C)C(=O)N2C", "NCCc1ccc(O)c(O)c1")

@@ -7,18 +7,18 @@ import torch
 from torch import nn
 
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.domains.sequences.residues import LEVELS, residues, tokens
 from zsteer.domains.sequences.space import PAD, SequenceSpace
 from zsteer.errors import CapabilityError, InputError
-from zsteer.models.datum import Datum
-from zsteer.models.rbm import RBM, RbmSettings
-from zsteer.recipes.kits import Ask
+from zsteer.kits.base import Ask
+from zsteer.kits.images.kit import VectorKit
+from zsteer.kits.sequences.rbm import ResidueKit, kit
+from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.recipes.rbm.build import figures, machine
-from zsteer.recipes.rbm.kit import ResidueKit, kit
-from zsteer.recipes.rbm.residues import LEVELS, residues, tokens
 from zsteer.recipes.rbm.settings import Machine
-from zsteer.recipes.vectors.kit import VectorKit
-from zsteer.recipes.vectors.sets import Sets
+from zsteer.recipes.sets import Sets
 from zsteer.train.loop import Optim, Plan, fit
 from zsteer.train.sgd import Sgd
 from zsteer.train.source import Shuffled

@@ -8,7 +8,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.ratings import metrics
 from zsteer.domains.ratings.space import table
 from zsteer.errors import InputError
-from zsteer.models.rating_baselines import Baselines, blend, fit_baselines, levels_of_normal, ridge_biases
+from zsteer.models.ratings.baselines import Baselines, blend, fit_baselines, levels_of_normal, ridge_biases
 
 
 def drawn(seed, users=25, items=15, n=220):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zsteer.recipes.ratings.bench import tables
+from zsteer.bench.classical.ratings import tables
 
 
 @pytest.mark.slow

@@ -8,11 +8,11 @@ import torch
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
-from zsteer.models import rbm_cf_binary as binary
-from zsteer.models import rbm_cf_gaussian as gaussian
-from zsteer.models.rbm_cf import RatingRBM, RatingSettings
-from zsteer.models.rbm_cf_fill import exact
-from zsteer.models.rbm_cf_settings import Rated
+from zsteer.models.ratings import bernoulli as binary
+from zsteer.models.ratings import gaussian
+from zsteer.models.ratings.fill import exact
+from zsteer.models.ratings.rating_rbm import RatingRBM, RatingSettings
+from zsteer.models.ratings.settings import Rated
 
 K, ITEMS = 3, 6
 KINDS = {"gaussian": {}, "bernoulli": {"hidden": "bernoulli", "negative": "chain"}}

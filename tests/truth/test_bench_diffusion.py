@@ -6,11 +6,11 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from zsteer.bench import BENCHMARKS, IN_PARTS, diffusion, peers
+from zsteer.bench.diffusion import against, speed
+from zsteer.bench.diffusion.judging import Judge, Judged
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
-from zsteer.recipes.bench import BENCHMARKS, IN_PARTS, diffusion, peers
-from zsteer.recipes.diffusion.bench import against, speed
-from zsteer.recipes.diffusion.bench.judging import Judge, Judged
 
 
 @pytest.mark.parametrize("part", diffusion.PARTS)

@@ -14,7 +14,7 @@ from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths.diffusion import discretised_log_probability
-from zsteer.models.bound import bound, strata
+from zsteer.models.diffusion.bound import bound, strata
 
 
 @hypothesis.given(steps=strategies.integers(1, 1200), data=strategies.data())

@@ -14,10 +14,10 @@ from zsteer.errors import CapabilityError, InputError
 from zsteer.maths.diffusion import log_normal_mass
 from zsteer.maths.geometry import rotation
 from zsteer.maths.schedules import Schedule
-from zsteer.models import bound as plain
-from zsteer.models.edm import EDM
-from zsteer.models.edm_bound import Reading, bound
-from zsteer.models.edm_settings import EDMSettings
+from zsteer.models.diffusion import bound as plain
+from zsteer.models.edm.bound import Reading, bound
+from zsteer.models.edm.edm import EDM
+from zsteer.models.edm.settings import EDMSettings
 from zsteer.nets.egnn import EGNN, EGNNSettings
 from zsteer.noise.centred import Centred
 from zsteer.noise.gaussian import Gaussian

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from zsteer import api
+from zsteer.bench.classical.gan import by_critic
+from zsteer.bench.classical.lines import LINES, demo, figure, samples_at
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.dual import Dual
-from zsteer.models.gan import COLLAPSE
+from zsteer.kits.base import Ask
+from zsteer.kits.images.two_sample import TwoSampleKit
+from zsteer.models.gan.dual import Dual
+from zsteer.models.gan.gan import COLLAPSE
 from zsteer.recipes.base import recipe_class
-from zsteer.recipes.distances.demo import LINES, demo, figure, samples_at
-from zsteer.recipes.distances.two_sample_kit import TwoSampleKit
-from zsteer.recipes.gan.bench import by_critic
 from zsteer.recipes.gan.build import adversarial, figures_of, modes_of
 from zsteer.recipes.gan.settings import PlainGan, WassersteinGan
-from zsteer.recipes.kits import Ask
-from zsteer.recipes.vectors.sets import load_set
+from zsteer.recipes.sets import load_set
 from zsteer.train.loop import Fit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def _smaller_toys(monkeypatch):
     """The generated sets have 120,000 rows, of which these tests look at few."""
-    monkeypatch.setattr("zsteer.recipes.vectors.sets.TOY_SIZES", (6000, 100, 600))
+    monkeypatch.setattr("zsteer.recipes.sets.TOY_SIZES", (6000, 100, 600))
 
 
 def ready(recipe):

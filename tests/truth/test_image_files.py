@@ -9,7 +9,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.images import files
 from zsteer.domains.images.draw import animation, grid
 from zsteer.errors import InputError, OutputError, SettingsError
-from zsteer.recipes.vectors.sets import load_set
+from zsteer.recipes.sets import load_set
 
 
 def pixels(*shape):

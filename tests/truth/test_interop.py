@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import zsteer
+from zsteer.bench.peers import run_peer
+from zsteer.core.datum import Datum
 from zsteer.core.protocols import Conditional
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import ArtifactError, CapabilityError, InputError, OutputError, SettingsError
 from zsteer.interop import diffusers
 from zsteer.maths.schedules import Listed
-from zsteer.models.datum import Datum
-from zsteer.models.ddpm import DDPM, DDPMSettings
+from zsteer.models.diffusion.ddpm import DDPM, DDPMSettings
 from zsteer.nets.unet2d import UNet2D, UNet2DSettings
-from zsteer.recipes.bench.peers import run_peer
 from zsteer.sample.ancestral import ancestral
 
 SMALL = {

@@ -19,7 +19,7 @@ from zsteer.domains.sequences import oracles
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import ArtifactError, InputError, RefusedError
 from zsteer.maths import ranks
-from zsteer.models.judge import SequenceJudge
+from zsteer.predictors.binding_judge import SequenceJudge
 
 SPACE = SequenceSpace()
 

@@ -8,12 +8,12 @@ import torch
 import yaml
 
 import zsteer
+from zsteer.bench import classical, peers
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.nets.codec import ConvEncoder
 from zsteer.nets.mlp import MLP, packed
 from zsteer.nets.precision import bfloat16_pays
-from zsteer.recipes.bench import classical, peers
 from zsteer.train.threads import free_threads, threads_of
 
 

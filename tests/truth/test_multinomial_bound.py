@@ -11,9 +11,9 @@ import torch
 from tests.states import K
 
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
-from zsteer.models.datum import Datum
-from zsteer.models.multinomial import MultinomialDiffusion, MultinomialSettings
+from zsteer.models.multinomial.multinomial import MultinomialDiffusion, MultinomialSettings
 
 P = torch.tensor([0.6, 0.1, 0.3])
 ENTROPY = -float((P * P.log()).sum())

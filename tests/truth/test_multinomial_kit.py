@@ -8,19 +8,19 @@ import pytest
 import torch
 from tests.contract.test_multinomial_models import model
 
+from zsteer.bench.multinomial.markov import markov_chain
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
+from zsteer.domains.images.segments import Cut
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.properties import charge, hydropathy
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.models.datum import Datum
-from zsteer.recipes.kits import kit_of
-from zsteer.recipes.multinomial.kit import SegmentKit, SequenceKit
-from zsteer.recipes.multinomial.markov import markov_chain
-from zsteer.recipes.multinomial.segments import Cut
-from zsteer.recipes.multinomial.settings import MultinomialKnobs
+from zsteer.kits.base import kit_of
+from zsteer.kits.sequences.diffusion import SegmentKit, SequenceKit
+from zsteer.kits.sequences.options import MultinomialKnobs
 
 CPU = torch.device("cpu")
 
@@ -229,8 +229,8 @@ def test_bits_of_independent_residues_count_their_length():
 
 
 def test_the_likelihood_protocol_counts_residues_and_length(tmp_path):
-    from zsteer.recipes.kits import Ask
-    from zsteer.recipes.vectors.likelihood import LikelihoodKit
+    from zsteer.kits.base import Ask
+    from zsteer.kits.images.likelihood import LikelihoodKit
 
     kit = sequence_kit()
     kit.model.save_pretrained(tmp_path / "model")
@@ -245,7 +245,7 @@ def test_the_likelihood_protocol_counts_residues_and_length(tmp_path):
 
 @pytest.mark.slow
 def test_a_quick_benchmark_has_every_table(data_folder):
-    from zsteer.recipes.multinomial.bench import tables
+    from zsteer.bench.multinomial import tables
 
     made = tables(data=data_folder, quick=True, watch=lambda _: None)
     assert len(made) == 6

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from zsteer.bench.multinomial.pixels import context_bits, independent_bits
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.recipes.base import recipe_class
-from zsteer.recipes.multinomial.pixels import context_bits, independent_bits
 from zsteer.train.loop import fit
 
 CPU = torch.device("cpu")

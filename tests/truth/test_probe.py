@@ -7,9 +7,9 @@ from sklearn.metrics import roc_auc_score
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.epitopes import related
+from zsteer.domains.sequences.panel import Panel, binding_loss, negative_weights, rates_of, rivals
 from zsteer.errors import InputError
 from zsteer.evaluate.disentangle import ProbeSettings, area_under_curve, fresh_probe
-from zsteer.models.panel import Panel, binding_loss, negative_weights, rates_of, rivals
 from zsteer.train.source import Shuffled
 from zsteer.train.weighted import Balanced, Joined
 

@@ -7,11 +7,11 @@ import torch
 from tests.contract.test_rbm_models import machine, numbers
 
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, RefusedError
 from zsteer.maths.boltzmann import Couplings, binary_states, free_energy, log_partition
-from zsteer.models.datum import Datum
-from zsteer.models.rbm import RBM, RbmSettings
+from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.sample.annealed import LogZ, Tempered, anneal, ladder, log_partition_estimate
 from zsteer.sample.gibbs import Coins, Gibbs, PerSample, Product
 from zsteer.train.loop import Optim, Plan, fit
@@ -188,7 +188,7 @@ def test_centring_makes_the_step_blind_to_which_state_is_called_one(seed):
     other.lam.copy_(model.lam)
     with torch.no_grad():
         other.w.copy_(q.w), other.a.copy_(q.a), other.b.copy_(q.b)
-    from zsteer.models.rbm_gradient import Rows, contrast_of
+    from zsteer.models.rbm.gradient import Rows, contrast_of
 
     v, chain = x["x"], torch.roll(x["x"], 1, 0)
     grads = []

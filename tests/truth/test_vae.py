@@ -10,7 +10,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.maths.bernoulli import log_probability
 from zsteer.maths.importance import doubly_reparameterised, effective_sample_size, importance_bound
-from zsteer.models.vae import VAE, VAESettings
+from zsteer.models.autoencoder.vae import VAE, VAESettings
 from zsteer.train.loop import Optim, Plan, fit
 from zsteer.train.source import Shuffled
 

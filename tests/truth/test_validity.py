@@ -15,7 +15,7 @@ from zsteer.domains.sequences.data import unlabelled
 from zsteer.domains.sequences.metrics import edits
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError
-from zsteer.models.validity import SequenceValidity, _from_grid, _to_grid, fit_mixture, log_mixture
+from zsteer.predictors.sequence_validity import SequenceValidity, _from_grid, _to_grid, fit_mixture, log_mixture
 
 SPACE = SequenceSpace()
 

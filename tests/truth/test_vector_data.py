@@ -15,7 +15,7 @@ from zsteer.domains.tables import files as table_files
 from zsteer.domains.tables.space import TableSpace
 from zsteer.domains.tables.toys import MIXTURES
 from zsteer.errors import InputError, OutputError, SettingsError
-from zsteer.recipes.vectors.sets import load_set
+from zsteer.recipes.sets import load_set
 
 TABLE = "height,smoker,colour\n1.5,0,red\n1.75,1,blue\n1.25,1,red\n2,0,blue\n"
 

@@ -7,7 +7,7 @@ from tests.vectors import datum
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.maths.transport import mmd
-from zsteer.models.wae import PRESETS, WAE, WAESettings, moment_mismatch, null_band
+from zsteer.models.autoencoder.wae import PRESETS, WAE, WAESettings, moment_mismatch, null_band
 from zsteer.train.loop import Fit, Optim, Plan, fit
 from zsteer.train.source import Shuffled
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zsteer.bench import BENCHMARKS, IN_PARTS, benchmark
 from zsteer.cli.parse import parse
 from zsteer.cli.show import Progress
 from zsteer.errors import SettingsError
-from zsteer.recipes.bench import BENCHMARKS, IN_PARTS, benchmark
 
 __all__ = ["run"]
 

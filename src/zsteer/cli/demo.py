@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     for name in ("designs.tsv", "report.html"):
         check_free(command.out / name, overwrite=command.overwrite)
     data = command.data or (Path(os.environ["ZSTEER_DATA"]) if os.environ.get("ZSTEER_DATA") else None)
-    from zsteer.recipes.tcr.demo import demo
+    from zsteer.demo.sequences import demo
 
     made = demo(
         command.out,

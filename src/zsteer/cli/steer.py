@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     name = words.pop(0)
     from zsteer.core import catalog
     from zsteer.core.files import check_free
-    from zsteer.recipes.base import knobs_of
+    from zsteer.kits.options import knobs_of
 
     folder = catalog.resolve(name)
     knobs = knobs_of(catalog.describe(folder)["kind"])

@@ -21,13 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zsteer.core.artifact import Origin, settings_from
+from zsteer.core.datum import Datum
 from zsteer.core.files import new_folder
 from zsteer.core.rng import initialised
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import ArtifactError, CapabilityError, InputError
-from zsteer.models.datum import Datum
-from zsteer.models.ddpm import DDPM
-from zsteer.models.ddpm_settings import DDPMSettings
+from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.nets.unet2d import UNet2DSettings
 
 __all__ = ["betas_of", "read", "write"]

@@ -19,8 +19,8 @@ from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams, initialised
+from zsteer.domains.sequences.panel import Panel
 from zsteer.errors import CapabilityError, InputError
-from zsteer.models.panel import Panel
 from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.sample.beam import BeamSettings, Proposals, edit_beam

@@ -1,4 +1,4 @@
-"""What a recipe is, and where each one lives, with the knobs of steering. Imports no torch: listing is instant.
+"""What a recipe is, and where each one lives. Imports no torch: listing is instant.
 
 A recipe is a frozen pydantic model: its fields are the keys of ``recipe.yaml`` and the flags of ``zsteer train``.
 ``build`` imports what it needs and returns an ``Experiment``.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zsteer.errors import CapabilityError, SettingsError, nearest
+from zsteer.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zsteer.core.protocols import Source
     from zsteer.train.loop import Plan
 
-__all__ = ["KNOBS", "RECIPES", "Experiment", "Recipe", "Size", "by_size", "knobs_of", "recipe_class"]
+__all__ = ["RECIPES", "Experiment", "Recipe", "Size", "by_size", "recipe_class"]
 
 Size = Literal["xs", "s", "m", "l"]
 
@@ -41,13 +41,13 @@ RECIPES: Mapping[str, str] = MappingProxyType(
         "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
         "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusion",
         "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusion",
-        "tcr-dvae": "zsteer.recipes.tcr.settings:DisentangledVAE",
-        "tcr-dwae": "zsteer.recipes.tcr.settings:DisentangledWAE",
-        "tcr-editor": "zsteer.recipes.tcr.settings:Editor",
-        "tcr-judge": "zsteer.recipes.tcr.settings:Judge",
-        "tcr-lm": "zsteer.recipes.tcr.settings:LanguageModel",
-        "tcr-oracle": "zsteer.recipes.tcr.settings:DesignOracle",
-        "tcr-validity": "zsteer.recipes.tcr.settings:Validity",
+        "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAE",
+        "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAE",
+        "tcr-editor": "zsteer.recipes.sequences.settings:Editor",
+        "tcr-judge": "zsteer.recipes.sequences.settings:Judge",
+        "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModel",
+        "tcr-oracle": "zsteer.recipes.sequences.settings:DesignOracle",
+        "tcr-validity": "zsteer.recipes.sequences.settings:Validity",
         "vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder",
         "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
         "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
@@ -55,19 +55,6 @@ RECIPES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Recipe name -> ``module:class``."""
-
-
-KNOBS: Mapping[str, str] = MappingProxyType(
-    {
-        "autoregressive": "zsteer.recipes.tcr.settings:EditorKnobs",
-        "ddpm": "zsteer.recipes.diffusion.settings:DiffusionKnobs",
-        "dwae": "zsteer.recipes.tcr.settings:LatentKnobs",
-        "edm": "zsteer.recipes.molecules.settings:MoleculeKnobs",
-        "multinomial": "zsteer.recipes.multinomial.settings:MultinomialKnobs",
-        "rbm-ratings": "zsteer.recipes.ratings.settings:RatingKnobs",
-    }
-)
-"""Kind of model -> the knobs of ``steer``."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +118,3 @@ def by_size(recipe: Recipe, table: Mapping[Size, Mapping[str, Any]]) -> dict[str
     """Settings of the size dial, with the recipe's own steps, batch and lr in front."""
     own = {key: getattr(recipe, key) for key in ("steps", "batch", "lr") if getattr(recipe, key) is not None}
     return {**table[recipe.size], **own}
-
-
-def knobs_of(kind: str) -> type[BaseModel]:
-    """The knobs of ``steer`` for a kind of model.
-
-    Raises:
-        CapabilityError: if such models do not steer.
-    """
-    if kind not in KNOBS:
-        raise CapabilityError(f"a model of kind {kind!r} does not steer; models that do: {', '.join(KNOBS)}")
-    return _named(KNOBS[kind])

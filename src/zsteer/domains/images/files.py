@@ -181,3 +181,19 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
             from PIL import Image
 
             Image.fromarray(grid(pixels)).save(partial)
+
+
+def is_images(path: Path) -> bool:
+    """Whether a path holds images rather than a table."""
+    name = path.name.lower()
+    if path.is_dir() or name.endswith(IDX) or path.suffix.lower() in PICTURES:
+        return True
+    if not name.endswith((".npz", ".npy")):
+        return False
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
+        if isinstance(loaded, np.ndarray):
+            return loaded.ndim > 2
+        return any(loaded[key].ndim > 2 for key in KEYS if key in loaded.files)
+    except (OSError, ValueError, EOFError):
+        return False  # the reader of tables says what is wrong

@@ -11,13 +11,13 @@ from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.maths.importance import importance_bound
-from zsteer.models.image_classifier import ImageClassifier, ImageClassifierSettings
-from zsteer.models.vae import VAE, VAESettings
-from zsteer.models.wae import PRESETS, WAE, WAESettings
+from zsteer.models.autoencoder.vae import VAE, VAESettings
+from zsteer.models.autoencoder.wae import PRESETS, WAE, WAESettings
 from zsteer.nets.precision import bfloat16_pays
+from zsteer.predictors.image_classifier import ImageClassifier, ImageClassifierSettings
 from zsteer.recipes.autoencoders import settings as recipes
 from zsteer.recipes.base import Experiment, Size, by_size
-from zsteer.recipes.vectors.sets import Sets, load_set
+from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 

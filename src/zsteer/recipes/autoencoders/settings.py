@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from zsteer.recipes.vectors.settings import VectorRecipe
+from zsteer.recipes.settings import VectorRecipe
 
 __all__ = ["Features", "VariationalAutoencoder", "WassersteinAutoencoder", "WassersteinGame"]
 

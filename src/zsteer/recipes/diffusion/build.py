@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.datum import Datum
-from zsteer.models.ddpm import CALLS, DDPM
-from zsteer.models.ddpm_settings import DDPMSettings
-from zsteer.models.multinomial import MultinomialDiffusion
-from zsteer.models.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
+from zsteer.models.diffusion.ddpm import CALLS, DDPM
+from zsteer.models.diffusion.settings import DDPMSettings
+from zsteer.models.multinomial.multinomial import MultinomialDiffusion
 from zsteer.nets.autotune import Tuned, autotune
 from zsteer.nets.unet2d import UNet2DSettings
+from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.diffusion import settings as recipes
-from zsteer.recipes.vectors.sets import Sets, load_set
+from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 

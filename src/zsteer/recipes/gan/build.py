@@ -14,12 +14,12 @@ from zsteer.errors import SettingsError
 from zsteer.evaluate.compared import compare
 from zsteer.evaluate.modes import Modes, modes
 from zsteer.evaluate.neighbours import neighbourhood
+from zsteer.kits.images.kit import space_of
 from zsteer.maths.distances import wasserstein
-from zsteer.models.gan import COLLAPSE, Gan, GanSettings
+from zsteer.models.gan.gan import COLLAPSE, Gan, GanSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.gan import settings as recipes
-from zsteer.recipes.vectors.kit import space_of
-from zsteer.recipes.vectors.sets import Sets, load_set
+from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 

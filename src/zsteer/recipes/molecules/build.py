@@ -18,15 +18,15 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.dense import dense
+from zsteer.domains.molecules.sets import MoleculeData, load_molecules
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.edm import EDM, property_named
-from zsteer.models.edm_settings import BONDS, EDMSettings
-from zsteer.models.edm_states import states_of
-from zsteer.models.noisy_property import NoisyProperty
+from zsteer.models.edm.edm import EDM, property_named
+from zsteer.models.edm.settings import BONDS, EDMSettings
+from zsteer.models.edm.states import states_of
 from zsteer.nets.precision import bfloat16_pays
+from zsteer.predictors.noisy_property import NoisyProperty
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.molecules import settings as recipes
-from zsteer.recipes.molecules.sets import MoleculeData, load_molecules
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.sized import BySize
 

@@ -9,22 +9,22 @@ from torch import nn
 
 from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.protocols import Source
 from zsteer.core.rng import Streams, initialised
+from zsteer.domains.images.segments import Cut
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
+from zsteer.domains.sequences.panel import Panel
 from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH, MIN_LENGTH
 from zsteer.errors import InputError, SettingsError
-from zsteer.models.datum import Datum
-from zsteer.models.multinomial import CALLS, MultinomialDiffusion
-from zsteer.models.multinomial_settings import MultinomialSettings
-from zsteer.models.panel import Panel
+from zsteer.models.multinomial.multinomial import CALLS, MultinomialDiffusion
+from zsteer.models.multinomial.settings import MultinomialSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.diffusion.build import tuned_for
 from zsteer.recipes.multinomial import settings as recipes
-from zsteer.recipes.multinomial.segments import Cut
-from zsteer.recipes.tcr import tables
-from zsteer.recipes.vectors.sets import load_set
+from zsteer.recipes.sequences import tables
+from zsteer.recipes.sets import load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 from zsteer.train.weighted import Balanced, Joined

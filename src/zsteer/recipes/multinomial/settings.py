@@ -2,12 +2,12 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zsteer.recipes.base import Recipe
-from zsteer.recipes.vectors.settings import VectorRecipe
+from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["MultinomialKnobs", "MultinomialRecipe", "ReceptorDiffusion", "SegmentDiffusion"]
+__all__ = ["MultinomialRecipe", "ReceptorDiffusion", "SegmentDiffusion"]
 
 
 class MultinomialRecipe(Recipe):
@@ -49,16 +49,3 @@ class SegmentDiffusion(MultinomialRecipe, VectorRecipe):
     conditional: bool = Field(default=True, description="learn the classes, where the data have any")
     levels: int = Field(default=4, ge=2, le=16, description="grey levels, chosen by k-means of the training pixels")
     shrink: int = Field(default=1, ge=1, le=4, description="pixels along an edge that are averaged before the cut")
-
-
-class MultinomialKnobs(BaseModel):
-    """Knobs of steering a multinomial diffusion model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    number: int = Field(default=16, ge=1, description="new samples, where there is no --input")
-    steps: int | None = Field(default=None, ge=1, description="steps of the walk; the model's own T when absent")
-    solver: str = Field(default="ancestral", description="ancestral, ddim, multistep2, multistep3 or heun")
-    strength: float = Field(default=1.0, ge=0, description="of the property's gradient")
-    tolerance: float = Field(default=0.5, gt=0, description="how near a property should come to its value")
-    depth: float = Field(default=0.5, gt=0, lt=1, description="time that --input is taken back to; more changes more")

@@ -14,11 +14,11 @@ from zsteer.domains.ratings.data import Split, core, find, split
 from zsteer.domains.ratings.files import read
 from zsteer.domains.ratings.space import Ratings
 from zsteer.errors import SettingsError
-from zsteer.models.rating_baselines import fit_baselines
-from zsteer.models.rbm_cf import RatingRBM, RatingSettings
+from zsteer.kits.ratings.tables import Judged, judge
+from zsteer.models.ratings.baselines import fit_baselines
+from zsteer.models.ratings.rating_rbm import RatingRBM, RatingSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.ratings.settings import RatingMachine
-from zsteer.recipes.ratings.table import Judged, judge
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 

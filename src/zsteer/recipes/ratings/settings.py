@@ -1,12 +1,12 @@
-"""The recipe of the machine for ratings, and the knobs of its recommendations. Imports no torch."""
+"""The recipe of the machine for ratings. Imports no torch."""
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from zsteer.recipes.base import Recipe
 
-__all__ = ["RatingKnobs", "RatingMachine"]
+__all__ = ["RatingMachine"]
 
 
 class RatingMachine(Recipe):
@@ -37,12 +37,3 @@ class RatingMachine(Recipe):
         default="auto", description="negative phase: closed form (gaussian) or a growing mean-field chain"
     )
     keep: bool = Field(default=True, description="keep users' training ratings with the model, to answer for them")
-
-
-class RatingKnobs(BaseModel):
-    """Knobs of recommendation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    user: str | None = Field(default=None, description="a known user; one in --input is taken by name as well")
-    support: int = Field(default=5, ge=0, description="ratings that an item must have in the training data")

@@ -13,17 +13,17 @@ from torch import nn
 
 from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.domains.sequences.residues import LENGTH, LEVELS, residues
 from zsteer.errors import InputError, SettingsError
+from zsteer.kits.images.likelihood import independent
 from zsteer.maths.boltzmann import free_energy
-from zsteer.models.datum import Datum
-from zsteer.models.rbm import RBM, RbmSettings
+from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.rbm import settings as recipes
-from zsteer.recipes.rbm.residues import LENGTH, LEVELS, residues
-from zsteer.recipes.tcr import tables
-from zsteer.recipes.vectors.likelihood import independent
-from zsteer.recipes.vectors.sets import Sets, load_set
+from zsteer.recipes.sequences import tables
+from zsteer.recipes.sets import Sets, load_set
 from zsteer.sample.annealed import LEAST_ESS
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled

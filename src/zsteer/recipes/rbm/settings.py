@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from zsteer.recipes.base import Recipe
-from zsteer.recipes.vectors.settings import VectorRecipe
+from zsteer.recipes.settings import VectorRecipe
 
 __all__ = ["Machine", "MachineRecipe", "ReceptorMachine"]
 

@@ -1,0 +1,49 @@
+"""Benchmarks: one module each, one table each, peers and baselines in the same run. Imports no torch."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from zsteer.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from zsteer.evaluate.report import Report
+
+__all__ = ["BENCHMARKS", "IN_PARTS", "benchmark"]
+
+IN_PARTS = ("classical", "diffusion", "molecules")
+"""Benchmarks of which one part can be run."""
+
+BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "classical": (
+            "zsteer.bench.classical:bench",
+            "RBMs, autoencoders, GANs and distances of the lecture's first half, with peers",
+        ),
+        "diffusion": (
+            "zsteer.bench.diffusion:bench",
+            "diffusion of images and sequences: cost, quality, guidance, likelihood, inversion, with peers",
+        ),
+        "loop": ("zsteer.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
+        "molecules": (
+            "zsteer.bench.molecules:bench",
+            "molecules: the network beside its peer, cost, evaluator, quality of small and drug-like ones, conditions",
+        ),
+        "segments": ("zsteer.bench.classical.lines:bench", "the lecture's two segments in every distance"),
+        "tcr": ("zsteer.bench.sequences.tables:bench", "the lecture's table of receptor engineering, with a judge"),
+    }
+)
+"""Name -> function and what it measures."""
+
+
+def benchmark(name: str) -> "Callable[..., Report]":
+    """The function of a benchmark.
+
+    Raises:
+        InputError: if there is no such benchmark; the nearest name is given.
+    """
+    if name not in BENCHMARKS:
+        raise InputError(nearest(name, BENCHMARKS, what="benchmark"))
+    module, function = BENCHMARKS[name][0].split(":")
+    return getattr(import_module(module), function)

@@ -1,0 +1,170 @@
+"""How samples of images are judged: a Frechet distance in the shipped features, and two figures by an own classifier.
+
+The classifier of the agreement is trained here, from another seed and with other widths than the feature net, so that
+no net judges what it helped to make. Real images stand beside every figure.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zsteer.core import catalog
+from zsteer.core.artifact import read_artifact, settings_from
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.errors import CapabilityError, InputError
+from zsteer.evaluate.features import frechet, frechet_name
+from zsteer.kits.images.two_sample import shipped_features
+from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.predictors.image_classifier import ImageClassifier
+from zsteer.recipes.autoencoders.settings import Features
+from zsteer.recipes.sets import Sets, load_set
+from zsteer.steer.sampling import Guide, walked
+from zsteer.train.loop import fit
+
+__all__ = ["SHIPPED", "Judge", "Judged", "drawn", "judge_of", "shipped_model"]
+
+SHIPPED = "fashion-ddpm"
+CPU = torch.device("cpu")
+SEED = 7
+"""Of the classifier; the shipped feature net has 0."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the judges say of a set of images.
+
+    Args:
+        distance: Frechet distance to the test images.
+        agreement: share that the classifier puts into the class that was asked for.
+        variety: mean distance in features between images of one class, over that of test images of the class.
+    """
+
+    distance: float
+    agreement: float
+    variety: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The nets that judge, and the test images beside which samples are put.
+
+    Args:
+        features: net of the Frechet distance.
+        classifier: net of the agreement.
+        sets: the data.
+    """
+
+    features: ImageClassifier
+    classifier: ImageClassifier
+    sets: Sets
+
+    @property
+    def name(self) -> str:
+        """Name of the Frechet distance."""
+        return frechet_name(self.features.tensors())
+
+    def of(self, x: Batch, y: Int[Tensor, " n"]) -> Judged:
+        """Judge images.
+
+        Args:
+            x: images.
+            y: class that each was asked to be.
+        """
+        features, variety = self.real
+        mine = self.features.features(x)
+        right = (self.classifier.logits(x).argmax(1) == y).double().mean()
+        return Judged(float(frechet(mine, features)), float(right), _variety(mine, y) / variety)
+
+    @cached_property
+    def real(self) -> tuple[Tensor, float]:
+        """Features of the test images, and the mean distance between two of one class."""
+        found = self.features.features(self.sets.test)
+        return found, _variety(found, self.sets.test["y"])
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Share of the test images that the classifier puts into their own class: what agreement can mean."""
+        right = self.classifier.logits(self.sets.test).argmax(1) == self.sets.test["y"]
+        return float(right.double().mean())
+
+    def null(self, n: int) -> Judged:
+        """Judge as many training images under their own labels."""
+        real = self.sets.train.take(slice(n))
+        return self.of(real, real["y"])
+
+
+def _variety(features: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> float:
+    """Mean distance between two images of one class."""
+    found: list[Tensor] = []
+    for label in y.unique():
+        own = features[y == label]
+        if len(own) > 1:
+            found.append(torch.pdist(own).mean())
+    return float(torch.stack(found).mean()) if found else 0.0
+
+
+@cache
+def judge_of(data: Path, *, quick: bool) -> Judge:
+    """The judges, the classifier trained on the spot.
+
+    Args:
+        data: the data folder.
+        quick: a short training.
+
+    Raises:
+        CapabilityError: if the shipped feature net is not there.
+    """
+    features = shipped_features()
+    if features is None:
+        raise CapabilityError("this benchmark compares images in the features of the shipped net, which is not here")
+    values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 150 if quick else 4000, "batch": 128}
+    recipe = settings_from(Features, values, where="the judge")
+    made = recipe.build(data, CPU)
+    if made.source is None or made.plan is None:
+        raise CapabilityError("the feature recipe has nothing to train")
+    trained = made.finish(fit(made.model, made.source, made.plan, seed=SEED))
+    if not isinstance(trained, ImageClassifier):
+        raise CapabilityError("the loop gave back another model")
+    return Judge(features, trained.eval(), load_set("fashion-mnist", data))
+
+
+def shipped_model(name: str = SHIPPED) -> DDPM:
+    """The shipped diffusion model, or that of a folder.
+
+    Raises:
+        InputError: if it is another kind of model.
+    """
+    folder = catalog.resolve(name)
+    artifact = read_artifact(folder)
+    if artifact.kind != DDPM.kind:
+        raise InputError(f"{name} is a model of kind {artifact.kind!r}, expected a diffusion model")
+    model: DDPM = DDPM.from_artifact(artifact, where=str(folder))
+    return model.eval()
+
+
+def drawn(
+    model: DDPM, n: int, words: Mapping[str, object], *, seed: int = 0, guides: tuple[Guide, ...] = ()
+) -> tuple[Batch, Int[Tensor, " n"], float]:
+    """Samples of all classes in turn, what was asked for, and the CPU-seconds that they took.
+
+    Args:
+        model: the model.
+        n: how many.
+        words: about the walk; ``class`` is added unless it is there.
+        seed: of the noise.
+        guides: further guides.
+    """
+    y = torch.arange(n) % len(model.settings.classes)
+    given = {"class": "all", **words}
+    if given["class"] == "none":
+        del given["class"]
+    started = time.process_time()
+    made, _ = walked(model, n, given, Streams.of(seed, n), guides=guides)
+    return made, y, time.process_time() - started

@@ -1,0 +1,180 @@
+"""Conditions on properties: how near molecules come to the value asked for, on a ladder of baselines.
+
+Values are asked for as held-out molecules have them, one for each molecule; an independent judge measures what came out
+(RDKit's descriptors on the generated graph or geometry; GFN2-xTB for the dipole). The ladder, worst first:
+
+* shuffled: the same molecules, targets permuted among them;
+* size-shuffle: a model that is told the size only;
+* atoms: no molecule, just the training set's mean of the property at that size;
+* the model, by strength of guidance;
+* data: the judge's own error on real molecules, stripped and completed as generated ones are.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zsteer.bench.molecules.quality import model_named
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.metrics.graph import Verdicts, verdicts
+from zsteer.domains.molecules.metrics.strain import installed
+from zsteer.domains.molecules.metrics.values import values_of
+from zsteer.domains.molecules.sets import load_molecules
+from zsteer.evaluate.report import Cell, Table
+from zsteer.kits.molecules.candidates import by_guide, drawn
+from zsteer.kits.molecules.guides import by_properties, noisy_property, of_some
+from zsteer.kits.molecules.sampling import taken, unguided, walked_by_size
+from zsteer.models.edm.edm import EDM
+from zsteer.predictors.noisy_property import NoisyProperty
+from zsteer.train.threads import threads_of
+
+__all__ = ["ladder", "tables"]
+
+Watch = Callable[[dict[str, Any]], None]
+SCALES = (1.0, 2.0)
+CANDIDATES, MORE = 8, 16
+"""Walks of which the guide keeps the nearest; and for the dipole, which it tells less surely."""
+JUDGED = ("asphericity", "qed", "sas", "logp", "mu_debye")
+"""Properties that can be measured on what came out; the dipole where tblite is installed."""
+COSTLY = 200
+"""Targets of the dipole, which takes a third of a second a molecule."""
+
+
+def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None) -> Sequence[Table]:
+    """The ladder of each property that the model has learned and a judge can measure.
+
+    Args:
+        data: the data folder.
+        quick: few molecules, one strength.
+        watch: called with progress.
+        models: artifact or run folder of another model.
+    """
+    model = model_named(models, "qm9-edm")
+    judge = noisy_property("qm9-properties", model) if models is None else None
+    n, scales = (100, (1.0,)) if quick else (500, SCALES)
+    return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge)]
+
+
+def _row(name: str, rung: str, target: NDArray[np.float64], got: NDArray[np.float64], base: float) -> list[Cell]:
+    there = np.isfinite(got)
+    error = np.abs(got - target)[there]
+    mae = float(error.mean()) if len(error) else float("nan")
+    r = float(np.corrcoef(got[there], target[there])[0, 1]) if len(error) > 2 and np.ptp(got[there]) else float("nan")
+    spread = float(error.std() / max(len(error), 1) ** 0.5) if len(error) else float("nan")
+    return [name, rung, mae, spread, r, mae / base, 100 * float(there.mean()), int(there.sum())]
+
+
+def ladder(
+    model: EDM,
+    dataset: str,
+    data: Path | None,
+    n: int,
+    *,
+    watch: Watch,
+    scales: Sequence[float] = SCALES,
+    judge: NoisyProperty | None = None,
+) -> Table:
+    """All rungs for all properties.
+
+    Args:
+        model: the model.
+        dataset: set or file that it was trained on.
+        data: the data folder.
+        n: targets of each property.
+        watch: called with progress.
+        scales: strengths of classifier-free guidance; 1 is none.
+        judge: noisy properties for classifier guidance; none when None.
+    """
+    rows: list[list[Cell]] = []
+    with threads_of(1):
+        whole = load_molecules(dataset, data, largest=200, skip_invalid=False)
+        sets = whole.heavy()
+        chosen = Streams.of(0, 1).child("targets").permutation("rows", len(sets.held))[0][:n].numpy()
+        held, sizes = sets.held.take(chosen), torch.from_numpy(sets.held.sizes[chosen])
+        watch({"doing": "molecules that are told their size only"})
+        blind = _made(model, n, {"atoms": sizes})
+        for name in [name for name in model.settings.properties if name in JUDGED]:
+            if name == "mu_debye" and not installed():
+                continue
+            m = min(n, COSTLY) if name == "mu_debye" else n
+            watch({"doing": f"{name}, {m} targets"})
+            wanted = held.take(slice(0, m))
+            rungs = [("size-shuffle", values_of(blind.first(m), name)), ("atoms", _by_size(sets.train, wanted, name))]
+            rows += _rungs((model, judge), name, wanted, rungs, scales)
+    columns = ["property", "rung", "MAE", "se", "r", "of shuffled", "valid %", "n"]
+    notes = NOTES if installed() else (*NOTES, "no dipole: tblite is not installed (pip install 'zsteer[qm]')")
+    return Table(f"Conditions on properties, {dataset}, {n} targets of held-out molecules", columns, rows, notes)
+
+
+NOTES = (
+    "MAE over the molecules that are valid; of shuffled: MAE over that of the same molecules with permuted targets",
+    "judges do not know the model: RDKit's QED, SAS and Crippen logP of the graph, asphericity of the geometry",
+    "asphericity is mass-weighted, hydrogens placed by RDKit; sizes are drawn given the value, but in size-shuffle",
+    f"the dipole by GFN2-xTB at the generated geometry, counted hydrogens placed and relaxed alone; {COSTLY} targets",
+    "walks: sde2, 50 steps; scale: classifier-free guidance",
+    "guided: the condition, and classifier guidance (mode mean) by noisy properties trained apart, at that strength",
+    "nearest of 8, 16: of so many walks with the condition the valid molecule that the guide, not the judge, chooses",
+)
+
+
+def _rungs(
+    models: tuple[EDM, NoisyProperty | None],
+    name: str,
+    wanted: Molecules,
+    rungs: Sequence[tuple[str, NDArray[np.float64]]],
+    scales: Sequence[float],
+) -> list[list[Cell]]:
+    """The ladder of one property: the baselines, the model by strength of guidance, the judge's own error."""
+    model, judge = models
+    m, target = len(wanted), wanted.properties[name]
+    order = Streams.of(1, 1).permutation("shuffled", m)[0].numpy()
+    found = [values_of(_made(model, m, {name: target.tolist(), "scale": scale}), name) for scale in scales]
+    there = np.isfinite(found[0])
+    base = float(np.abs(found[0] - target[order])[there].mean()) if there.any() else float("nan")
+    rows = [_row(name, "shuffled", target[order], found[0], base)]
+    rows += [_row(name, rung, target, got, base) for rung, got in rungs]
+    rows += [_row(name, f"model, scale {scale:g}", target, got, base) for scale, got in zip(scales, found, strict=True)]
+    if judge is not None:
+        many = MORE if name == "mu_debye" else CANDIDATES
+        # What the guide does beside the condition: the strength of its pull, and the walks that it chooses from.
+        for rung, strength, candidates in (("guided 1", 1.0, 1), (f"nearest of {many} by the guide", 0.0, many)):
+            got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
+            rows.append(_row(name, f"model, {rung}", target, got, base))
+    return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
+
+
+def _made(
+    model: EDM,
+    n: int,
+    given: dict[str, Any],
+    guided: tuple[NoisyProperty, float] | None = None,
+    candidates: int = 1,
+) -> Verdicts:
+    guides, distance = unguided, None
+    if guided is not None:
+        judge, strength = guided
+        guides = by_properties(judge, model, model.wanted(given, n), strength, "mean")
+        distance = by_guide(judge, model, {name: torch.tensor(value) for name, value in given.items()})
+
+    def walk(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
+        own = {name: taken(value, rows, n) for name, value in given.items()}
+        return walked_by_size(model, len(rows), own, streams, of_some(guides, rows))
+
+    return verdicts(drawn(walk, Streams.of(2, n), candidates=candidates, distance=distance).molecules)
+
+
+def _by_size(train: Molecules, held: Molecules, name: str) -> NDArray[np.float64]:
+    """The training set's mean of a property at the size of each held-out molecule; the whole mean where none is."""
+    values, sizes = train.properties[name], train.sizes
+    most = int(max(sizes.max(), held.sizes.max())) + 1
+    count = np.bincount(sizes, minlength=most)
+    total = np.bincount(sizes, values, minlength=most)
+    mean = np.where(count > 0, total / np.maximum(count, 1), values.mean())
+    return mean[held.sizes]

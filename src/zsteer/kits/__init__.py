@@ -1,0 +1,1 @@
+"""What a domain offers a user: read, write, sample, steer, evaluate."""

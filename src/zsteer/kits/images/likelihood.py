@@ -1,0 +1,151 @@
+"""The protocol ``likelihood``: how probable a model finds samples, with the error of that figure and a floor beside it.
+
+The floor is a model that knows each number's distribution alone and no dependence between them.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zsteer.core import catalog
+from zsteer.core.artifact import read_artifact
+from zsteer.core.batch import Batch
+from zsteer.core.datum import Datum
+from zsteer.core.protocols import Likelihood
+from zsteer.core.rng import Streams
+from zsteer.errors import CapabilityError, InputError
+from zsteer.evaluate.curves import chart
+from zsteer.evaluate.report import Block, Report, Table
+from zsteer.kits.base import Ask, kit_of
+from zsteer.maths.gaussian import log_density
+from zsteer.models.diffusion.bound import Bound
+from zsteer.models.diffusion.ddpm import CALLS, DDPM
+from zsteer.models.multinomial.multinomial import MultinomialDiffusion
+
+__all__ = ["LikelihoodKit", "independent"]
+
+BOUNDS = {
+    "exact": "exact",
+    "lower": "a lower bound",
+    "unnormalised": "an estimate: log Z comes from annealed importance sampling",
+}
+
+
+def independent(datum: Datum, train: Float[Tensor, "n d"], x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+    """Log-probability under independent numbers with the training frequencies (one more of each value) or moments.
+
+    Args:
+        datum: what a number is.
+        train: rows to learn from.
+        x: rows to judge.
+    """
+    if datum.values == "real":
+        return log_density(x, train.mean(0), train.var(0, unbiased=False).clamp(min=1e-6).log())
+    levels = datum.levels if datum.values == "levels" else 2
+    found = torch.nn.functional.one_hot(train.round().long(), levels).sum(0).double() + 1
+    log_p = (found / found.sum(-1, keepdim=True)).log()
+    if datum.values == "levels":
+        return log_p.gather(1, x.long().T).sum(0).to(x.dtype)
+    return (x * log_p[:, 1] + (1 - x) * log_p[:, 0]).sum(-1).to(x.dtype)
+
+
+class LikelihoodKit:
+    """How probable a model finds samples.
+
+    Args:
+        model: with ``log_prob``.
+        folder: the artifact folder that it came from.
+    """
+
+    def __init__(self, model: Any, folder: Path) -> None:
+        self.model, self.folder = model, folder
+        self.inner = kit_of(model.kind)(model, folder, torch.device("cpu"))
+
+    @classmethod
+    def judging(cls, models: Path | None) -> "LikelihoodKit":
+        """The kit of a trained model.
+
+        Raises:
+            InputError: if no model is named.
+            CapabilityError: if the model has no likelihood.
+        """
+        if models is None:
+            raise InputError("the likelihood protocol needs --models MODEL: a run folder or an artifact")
+        folder = catalog.resolve(models)
+        artifact = read_artifact(folder)
+        model = catalog.model_class(artifact.kind).from_artifact(artifact, where=str(folder))
+        if not (isinstance(model, Likelihood) and "datum" in artifact.settings):
+            able = "vae, rbm, ddpm, multinomial"
+            raise CapabilityError(
+                f"a model of kind {artifact.kind!r} has no likelihood of images or rows; kinds that have one: {able}; "
+                f"compare its samples with --protocol two-sample instead"
+            )
+        return cls(model, folder)
+
+    def read(self, path: Path, *, skip_invalid: bool) -> Batch:
+        """Read samples of the model's own space."""
+        return self.inner.read(path, skip_invalid=skip_invalid)
+
+    def evaluate(self, samples: Any, ask: Ask) -> Report:
+        """Mean log-probability with its standard error, in nats and bits for each number.
+
+        Raises:
+            InputError: if there are fewer than two samples, or a goal is given.
+        """
+        if ask.goal.toward:
+            raise InputError("the likelihood protocol takes no --toward")
+        if len(samples) < 2:
+            raise InputError(f"expected at least 2 samples for a standard error, got {len(samples)}")
+        datum: Datum = self.model.settings.datum
+        varying = isinstance(self.model, MultinomialDiffusion) and self.model.settings.variable
+        streams = Streams.of(ask.seed, len(samples))
+        terms: list[Table] = []
+        blocks: list[Block] = []
+        with torch.no_grad():
+            if isinstance(self.model, (DDPM, MultinomialDiffusion)):
+                found = self.model.bound_of(samples, streams, calls=min(CALLS, self.model.settings.steps))
+                log_p = -found.total
+                terms.append(_terms(found))
+                blocks.append(_curve(found))
+            else:
+                log_p = self.model.log_prob(samples, streams)
+        numbers = float(samples.mask.sum()) / len(samples) if varying else float(datum.size)
+        rows = [["this model", *_figures(log_p, numbers)]]
+        notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[self.model.bound]}; +- is the standard error"]
+        if datum.values != "unit" and not varying:
+            source = samples if ask.reference is None else self.read(ask.reference, skip_invalid=False)
+            where = "the evaluated samples themselves, which flatters it" if ask.reference is None else "the reference"
+            floor = independent(datum, datum.flat(source), datum.flat(samples))
+            rows.append(["independent numbers", *_figures(floor, numbers)])
+            notes.append(f"independent numbers: frequencies or moments of {where}")
+        told = getattr(self.model, "likelihood_notes", list)()
+        columns = ["model", "log-probability [nats]", "+-", "bits a number"]
+        table = Table("Likelihood", columns, rows, [*notes, *told])
+        line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
+        name = self.folder.parent.name if self.folder.name == "artifact" else self.folder.name
+        return Report(f"How probable {name} finds the samples", [line], [table, *terms], blocks)
+
+
+def _terms(found: Bound) -> Table:
+    """The parts of a diffusion model's bound."""
+    rows = [[name, value] for name, value in found.parts().items()]
+    notes = ["L_T: what is left of the data at the end; L_t: the steps between; L_0: the last step to the levels"]
+    notes += [] if found.length is None else ["length: what the length of a sample costs"]
+    return Table("Terms of the bound", ["term", "bits a number"], rows, notes)
+
+
+def _curve(found: Bound) -> Block:
+    """The terms over t."""
+    points = [(t, bits) for t, bits in found.curve() if bits > 0]
+    picture = chart({"L_t": points}, across="t", up="bits a number and step", log_across=True, log_up=True)
+    return Block("Where the bits are", picture)
+
+
+def _figures(log_p: Float[Tensor, " b"], numbers: float) -> tuple[float, float, float]:
+    values = log_p.double()
+    mean, error = float(values.mean()), float(values.std() / math.sqrt(len(values)))
+    return mean, error, -mean / (numbers * math.log(2))

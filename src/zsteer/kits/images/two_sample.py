@@ -1,0 +1,155 @@
+"""The protocol ``two-sample``: samples of a file against the real rows or images of another, with nulls and baselines.
+
+``zsteer evaluate samples.npz --protocol two-sample --reference data.npz``: images or tables, in any form that is read.
+Images are also compared in the features of a net: that of ``--models``, or the shipped one where the size fits.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zsteer.core import catalog
+from zsteer.core.artifact import read_artifact
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.domains.images import files as image_files
+from zsteer.domains.images.space import ImageSpace
+from zsteer.domains.tables import files as table_files
+from zsteer.domains.tables.space import Columns, TableSpace
+from zsteer.errors import InputError
+from zsteer.evaluate.features import frechet_name
+from zsteer.evaluate.report import Report
+from zsteer.evaluate.two_sample import Sample, two_sample_report
+from zsteer.kits.base import Ask
+from zsteer.kits.images.kit import VectorDesigns
+from zsteer.predictors.image_classifier import ImageClassifier
+
+__all__ = ["Found", "TwoSampleKit", "shipped_features"]
+
+FEATURES = "fashion-features"
+"""Name of the shipped feature net."""
+
+
+def shipped_features() -> ImageClassifier | None:
+    """The shipped feature net; None where the package came without it."""
+    folder = catalog.shipped().get(FEATURES)
+    return None if folder is None else ImageClassifier.from_artifact(read_artifact(folder), where=FEATURES)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file holds, before its space is known.
+
+    Args:
+        where: the file.
+        pixels: of images, or None.
+        columns: of a table, or None.
+        skipped: why pictures of a folder were left out.
+        label: class of each image, where the file or folder has them.
+    """
+
+    where: str
+    pixels: NDArray[np.uint8] | None = None
+    columns: Columns | None = None
+    skipped: tuple[str, ...] = ()
+    label: Tensor | None = None
+
+
+class TwoSampleKit:
+    """Compares samples with a reference.
+
+    Args:
+        net: the net whose features images are compared in, or None.
+    """
+
+    def __init__(self, net: ImageClassifier | None) -> None:
+        self.net = net
+
+    @classmethod
+    def judging(cls, models: Path | None) -> "TwoSampleKit":
+        """With the feature net of a folder, or the shipped one where there is one.
+
+        Raises:
+            InputError: if the folder holds another kind of model.
+        """
+        if models is None:
+            return cls(shipped_features())
+        folder = catalog.resolve(models)
+        artifact = read_artifact(folder)
+        if artifact.kind != ImageClassifier.kind:
+            raise InputError(
+                f"the two-sample protocol takes a feature net (image-classifier) with --models, got a "
+                f"{artifact.kind!r}; leave --models away, or train one: zsteer train image-features"
+            )
+        return cls(ImageClassifier.from_artifact(artifact, where=str(folder)))
+
+    def read(self, path: Path, *, skip_invalid: bool) -> Found:
+        """Read images or a table; their space is learned from the reference later."""
+        if not path.exists():
+            raise InputError(f"there is no file or folder {path}")
+        if image_files.is_images(path):
+            images = image_files.read(path, skip_invalid=skip_invalid)
+            label = None if images.labels is None else torch.from_numpy(images.labels)
+            return Found(str(path), images.pixels, skipped=tuple(images.skipped), label=label)
+        return Found(str(path), columns=table_files.read(path))
+
+    def evaluate(self, samples: Any, ask: Ask) -> Report:
+        """The report.
+
+        Args:
+            samples: what ``read`` gave, or designs of a model of images or tables.
+            ask: with the reference.
+
+        Raises:
+            InputError: if there is no reference, a goal is given, or one file holds images and the other a table.
+        """
+        if ask.reference is None:
+            raise InputError("the two-sample protocol needs --reference FILE: real samples to compare with")
+        if ask.goal.toward:
+            raise InputError("the two-sample protocol takes no --toward")
+        own = _found(samples)
+        other = self.read(ask.reference, skip_invalid=False)
+        made, real, label = _encoded(own, other)
+        title = f"{Path(own.where).name} against {Path(other.where).name}"
+        report = two_sample_report(
+            Sample(made["x"].flatten(1), features=self._features(made)),
+            Sample(real["x"].flatten(1), label, self._features(real)),
+            Streams.of(ask.seed, 1),
+            title=title,
+        )
+        told = [f"{len(own.skipped)} pictures were left out: {'; '.join(own.skipped[:3])}"] if own.skipped else []
+        return Report(report.title, [*report.summary, *told], report.tables, (), report.facts)
+
+    def _features(self, x: Batch) -> dict[str, Tensor]:
+        """Features of images that the net can read; none else."""
+        if self.net is None or x["x"].shape[1:] != self.net.settings.datum.shape:
+            return {}
+        return {frechet_name(self.net.tensors()): self.net.features(x)}
+
+
+def _found(samples: Any) -> Found:
+    if isinstance(samples, Found):
+        return samples
+    if isinstance(samples, VectorDesigns):
+        if isinstance(samples.space, ImageSpace):
+            return Found("the samples", samples.space.decode(samples.batch))
+        return Found("the samples", columns=samples.space.decode(samples.batch))
+    raise InputError(f"expected a file, or samples of a model of images or tables, got {type(samples).__name__}")
+
+
+def _encoded(own: Found, other: Found) -> tuple[Batch, Batch, Tensor | None]:
+    """Both sets in the space of the reference, with the classes of the reference where its file has them."""
+    if own.pixels is not None and other.pixels is not None:
+        height, width = other.pixels.shape[1:3]
+        space = ImageSpace(3 if other.pixels.ndim == 4 else 1, height, width)
+        return space.encode(own.pixels), space.encode(other.pixels), other.label
+    if own.columns is not None and other.columns is not None:
+        table = TableSpace.learn(other.columns, where=other.where)
+        return table.encode(own.columns), table.encode(other.columns), None
+    kinds = ["images" if found.pixels is not None else "a table" for found in (own, other)]
+    raise InputError(f"{own.where} holds {kinds[0]} and {other.where} {kinds[1]}; compare like with like")

@@ -1,0 +1,165 @@
+"""The protocols for molecules: a file of them against data, and against broken data.
+
+``zsteer evaluate mols.sdf --protocol geom-revisited --reference FILE``: any file of molecules that is read, or the name
+of a set of the data folder (qm9-gfn2, geom-like, qm7). Generated molecules are read as they stand: what is broken
+counts, it is not left out.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsteer.core.rng import Streams
+from zsteer.domains.molecules import data
+from zsteer.domains.molecules.container import SYMBOLS, Molecules
+from zsteer.domains.molecules.files import Reading, read
+from zsteer.domains.molecules.metrics.chemist import perceived
+from zsteer.errors import InputError
+from zsteer.evaluate.report import Report
+from zsteer.kits.base import Ask
+from zsteer.kits.molecules.energy import posebusters, strained
+from zsteer.kits.molecules.report import Sets, edm_2022
+from zsteer.kits.molecules.tables import geom_revisited
+
+__all__ = ["Found", "MoleculeProtocol", "busters", "busters_fast", "by_lookup", "by_strain", "revisited"]
+
+SMALL = ("H", "C", "N", "O", "F")
+"""Elements of QM9; with others the lookup protocol takes single bonds for validity, as on GEOM-Drugs."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Molecules of a file.
+
+    Args:
+        where: the file.
+        molecules: what it holds.
+        problems: records that could not be read, a line each.
+    """
+
+    where: str
+    molecules: Molecules
+    problems: Sequence[str] = ()
+
+
+Judge = Callable[[Sets, str], Report]
+
+
+@dataclass(frozen=True)
+class MoleculeProtocol:
+    """A way to judge molecules beside a reference.
+
+    Args:
+        name: of the protocol.
+        judge: makes the report of three sets and a title.
+        bonded: it judges bonds; they are perceived where a file has none.
+        most: molecules of each set that are asked, or None for all.
+    """
+
+    name: str
+    judge: Judge
+    bonded: bool
+    most: int | None = None
+
+    def judging(self, models: Path | None) -> "MoleculeProtocol":
+        """The protocol itself; it asks no model.
+
+        Raises:
+            InputError: if a model is given.
+        """
+        if models is not None:
+            raise InputError(f"the protocol {self.name} asks no model; leave --models away")
+        return self
+
+    def read(self, path: Path, *, skip_invalid: bool) -> Found:
+        """Read molecules as they stand, broken chemistry and all."""
+        loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False))
+        return Found(str(path), loaded.molecules, [problem.line for problem in loaded.problems])
+
+    def evaluate(self, samples: Any, ask: Ask) -> Report:
+        """The report.
+
+        Args:
+            samples: what ``read`` gave, ``Molecules``, or what a model of molecules made.
+            ask: with the reference.
+
+        Raises:
+            InputError: if there is no reference, or a goal is given.
+        """
+        if ask.goal.toward:
+            raise InputError(f"the protocol {self.name} takes no --toward")
+        if ask.reference is None:
+            raise InputError(
+                f"the protocol {self.name} needs --reference FILE: real molecules to compare with (a file, or the name "
+                f"of a set of the data folder: {', '.join(data.SETS)})"
+            )
+        own, other = _found(samples), _reference(ask.reference)
+        (mine, told), (theirs, said) = (self._bonded(one) for one in (own, other))
+        sets = Sets.of(mine, theirs, Streams.of(ask.seed, 1), most=self.most)
+        title = f"{Path(own.where).name} against {Path(other.where).name} by {self.name}"
+        report = self.judge(sets, title)
+        left = [f"{len(own.problems)} records could not be read: {'; '.join(own.problems[:3])}"] if own.problems else []
+        facts = {
+            "samples": own.molecules.digest(),
+            "reference": other.molecules.digest(),
+            "molecules": len(own.molecules),
+            "reference molecules": len(other.molecules),
+            "seed": ask.seed,
+        }
+        summary = [*report.summary, *left, *told, *said]
+        return Report(report.title, summary, report.tables, report.blocks, {**report.facts, **facts})
+
+    def _bonded(self, found: Found) -> tuple[Molecules, list[str]]:
+        """Bonds for a set that has none, where they are needed."""
+        molecules = found.molecules
+        if not self.bonded or molecules.bond_offsets is not None:
+            return molecules, []
+        made, failed = perceived(molecules)
+        told = (
+            f"{Path(found.where).name} has no bonds: those of {len(made) - failed:,} molecules were read from "
+            f"coordinates; {failed:,} others stay without bonds and count as invalid"
+        )
+        return made, [told]
+
+
+def _found(samples: Any) -> Found:
+    if isinstance(samples, Found):
+        return samples
+    molecules = samples if isinstance(samples, Molecules) else getattr(samples, "molecules", None)
+    if isinstance(molecules, Molecules):
+        return Found("the samples", molecules)
+    raise InputError(f"expected a file of molecules, or molecules of a model, got {type(samples).__name__}")
+
+
+def _reference(path: Path) -> Found:
+    """A file, or a set of the data folder by its name."""
+    if path.exists() or str(path) not in data.SETS:
+        return Found(str(path), read(path, Reading(checked=False)).molecules)
+    folder = os.environ.get("ZSTEER_DATA")
+    return Found(str(path), data.load(str(path), Path(folder) if folder else None))
+
+
+def _by_lookup(sets: Sets, title: str) -> Report:
+    known = [SYMBOLS.index(symbol) for symbol in SMALL]
+    single = not all(bool(np.isin(one.z, known).all()) for one in (sets.rows["samples"], sets.known))
+    return edm_2022(sets, title=title, single=single)
+
+
+by_lookup = MoleculeProtocol("edm-2022", _by_lookup, bonded=False)
+"""The lookup of 2022, for comparison with published figures."""
+revisited = MoleculeProtocol("geom-revisited", lambda sets, title: geom_revisited(sets, title=title), bonded=True)
+"""Corrected valency, graphs, geometry and composition."""
+busters = MoleculeProtocol(
+    "posebusters", lambda sets, title: posebusters(sets, title=title, fast=False), bonded=True, most=200
+)
+"""PoseBusters with the energy ratio."""
+busters_fast = MoleculeProtocol(
+    "posebusters-fast", lambda sets, title: posebusters(sets, title=title, fast=True), bonded=True, most=1000
+)
+"""PoseBusters without it."""
+by_strain = MoleculeProtocol("strain", lambda sets, title: strained(sets, title=title), bonded=True, most=100)
+"""Relaxation by GFN2-xTB."""

@@ -1,0 +1,1 @@
+"""Autoencoders: VAE, WAE-MMD and WAE-GAN."""

@@ -1,0 +1,1 @@
+"""The disentangled Wasserstein autoencoder of receptors."""

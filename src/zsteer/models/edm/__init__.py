@@ -1,0 +1,1 @@
+"""Equivariant diffusion of molecules."""

@@ -1,0 +1,1 @@
+"""GAN, Wasserstein GAN, and their critics."""

@@ -1,0 +1,1 @@
+"""Multinomial diffusion."""

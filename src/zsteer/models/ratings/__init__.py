@@ -1,0 +1,1 @@
+"""Restricted Boltzmann machines of ratings, and what they are compared with."""

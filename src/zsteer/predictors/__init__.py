@@ -1,0 +1,1 @@
+"""Learnt scorers and guides: what reads a sample and says something of it."""

@@ -1,1 +1,0 @@
-"""The benchmark of diffusion models of images, part by part: quality, guidance, inversion, likelihood, speed."""

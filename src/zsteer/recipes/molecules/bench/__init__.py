@@ -1,1 +1,0 @@
-"""The benchmark of molecules, part by part."""
