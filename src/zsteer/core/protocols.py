@@ -14,6 +14,7 @@ from torch.nn import Parameter
 
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal, Trail
+from zsteer.core.objective import Constraint, Objective
 from zsteer.core.rng import Streams
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "Denoiser",
     "Generative",
     "Likelihood",
+    "Method",
     "Noise",
     "Observed",
     "Oracle",
     "Prediction",
+    "Proposes",
     "Source",
     "Space",
     "Steer",
@@ -37,7 +40,7 @@ __all__ = [
 ]
 
 Code = Mapping[str, Tensor]
-"""Named parts of a latent code, for example ``{"z_f": ..., "z_s": ...}``, each ``(b, d)``."""
+"""Named parts of a latent code, for example ``{"z_f": ..., "z_s": ...}``; those that heads read are ``(b, d)``."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,27 @@ class Likelihood(Protocol):
 
 @runtime_checkable
 class Codec(Protocol):
-    """A model that turns data into a code of named parts and back."""
+    """A model that turns data into a code of named parts and back.
 
+    ``parts`` names the parts that heads read and edits move, ``(b, d)`` each; other parts (a stochastic code, codes of
+    nodes, flows) have any shape and are carried unchanged.
+    """
+
+    @property
+    def parts(self) -> Sequence[str]: ...
     def encode(self, x: Batch, rng: Streams) -> Code: ...
     def decode(self, code: Code, rng: Streams) -> Batch: ...
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """A model that changes given samples a little by its own means; row i depends on stream i alone.
+
+    ``strength`` in (0, 1]: 0 would change nothing, 1 makes new samples. A diffusion model noises partly and walks back,
+    a codec steps in z, an autoregressive model redraws residues, a Boltzmann machine takes Gibbs steps.
+    """
+
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch: ...
 
 
 @runtime_checkable
@@ -217,6 +237,27 @@ class Oracle(Protocol):
     """A property with its uncertainty."""
 
     def __call__(self, x: Batch) -> Belief: ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A way to steer: asks a model for protocols, never for its class."""
+
+    @property
+    def name(self) -> str: ...
+    def fits(self, model: object, objective: Objective, constraint: Constraint) -> str:
+        """Empty if the method can do this with this model, else the reason why not."""
+        ...
+
+    def run(
+        self,
+        model: object,
+        start: Batch | None,
+        objective: Objective,
+        constraint: Constraint,
+        budget: Budget,
+        rng: Streams,
+    ) -> Trail: ...
 
 
 @runtime_checkable
