@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from zsteer.core.config import CONFIG, FORMAT, read_config
 from zsteer.core.files import new_folder
+from zsteer.core.options import Option
 from zsteer.core.rng import initialised
 from zsteer.core.version import VERSION
 from zsteer.errors import ArtifactError, SettingsError, nearest
@@ -31,6 +32,7 @@ P = TypeVar("P", bound="Pretrained")
 
 __all__ = [
     "Artifact",
+    "Offer",
     "Origin",
     "Pretrained",
     "Settings",
@@ -70,6 +72,19 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """What a user may say about a model, readable without loading it.
+
+    Args:
+        space: how its samples are read and written; its name decides the domain.
+        options: conditions of ``--given`` and flags of its sampling, as data.
+    """
+
+    space: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
 class Artifact:
     """The content of an artifact folder.
 
@@ -79,6 +94,7 @@ class Artifact:
         tensors: weights and other state by name.
         texts: further text files by name.
         origin: where it comes from.
+        offer: what a user may say about the model.
     """
 
     kind: str
@@ -86,6 +102,7 @@ class Artifact:
     tensors: Mapping[str, Tensor]
     texts: Mapping[str, str] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
+    offer: Offer = field(default_factory=Offer)
 
 
 def _digest(path: Path) -> str:
@@ -125,6 +142,8 @@ def _fill(folder: Path, artifact: Artifact, dtype: torch.dtype | None) -> None:
         "kind": artifact.kind,
         "settings": dict(artifact.settings),
         "origin": asdict(artifact.origin),
+        "space": dict(artifact.offer.space),
+        "options": [asdict(option) for option in artifact.offer.options],
         "files": files,
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -189,6 +208,17 @@ class Pretrained(ModelHubMixin):
     settings: Any
     origin: Origin = Origin()
 
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """How samples are read and written: a description whose ``name`` is that of a space; empty for none."""
+        spec = getattr(self.settings, "datum", None)
+        return {} if spec is None else dict(spec.space)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Conditions that ``given`` takes, and flags of sampling; none unless a model has some."""
+        return ()
+
     def tensors(self) -> dict[str, Tensor]:
         """State to store; the weights of the module unless a model keeps more."""
         if not isinstance(self, nn.Module):
@@ -216,7 +246,9 @@ class Pretrained(ModelHubMixin):
 
     def artifact(self) -> Artifact:
         """The model as the content of a folder."""
-        return Artifact(self.kind, self.settings.model_dump(mode="json"), self.tensors(), self.texts(), self.origin)
+        offer = Offer(self.space, self.options)
+        settings = self.settings.model_dump(mode="json")
+        return Artifact(self.kind, settings, self.tensors(), self.texts(), self.origin, offer)
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, *, where: str = "artifact") -> Self:

@@ -2,27 +2,43 @@
 
 A property has two faces. Its *function* takes things of a domain as a user has them (molecules, sequences, pixels,
 rows) and gives one number each; it is asked, counted and cached. Its *measure*, where it has one, takes what a model
-expects of such things (``core.protocols.Conditional.expectation``) and can be differentiated; guides follow it.
+expects of such things (``core.protocols.Expects``) and can be differentiated; guides follow it. Declaring properties
+imports no torch: ``lazy`` names a function that is imported when it is first called.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
-from torch import Tensor
-
+from zsteer.core.options import Option
 from zsteer.errors import InputError, SettingsError
 
-__all__ = ["Function", "Measure", "Property", "checked_values"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Function = Callable[[Any], NDArray[np.float64]]
-"""Things of a domain -> one number each, ``(b,)``; NaN for a thing that has no value."""
-Measure = Callable[[Any], Float[Tensor, " b"]]
-"""What a model expects of things -> one number each, with a gradient."""
+__all__ = ["Function", "Measure", "Property", "checked_values", "lazy"]
+
+Function = Callable[[Any], Any]
+"""Things of a domain -> one number each, float64 ``(b,)``; NaN for a thing that has no value."""
+Measure = Callable[[Any], Any]
+"""What a model expects of things -> one number each, a tensor ``(b,)`` with a gradient."""
+
+
+def lazy(target: str) -> Callable[..., Any]:
+    """A function by name, imported when it is first called.
+
+    Args:
+        target: ``module:function``.
+    """
+    module, name = target.split(":")
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments)
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,12 @@ class Property:
         high = "" if self.high is None else f"{self.high:g}"
         return f"{low}..{high}" + (f" {self.unit}" if self.unit else "")
 
-    def values(self, things: Any, n: int) -> NDArray[np.float64]:
+    @property
+    def option(self) -> Option:
+        """What ``--toward`` takes of it."""
+        return Option(self.name, "toward", "number", self.help, self.unit, self.low, self.high)
+
+    def values(self, things: Any, n: int) -> "NDArray[np.float64]":
         """The property of ``n`` things, ``(n,)``; NaN where it has no value.
 
         Raises:
@@ -104,14 +125,16 @@ class Property:
         return value
 
 
-def checked_values(found: object, n: int, *, name: str) -> NDArray[np.float64]:
+def checked_values(found: Any, n: int, *, name: str) -> "NDArray[np.float64]":
     """What a property's function gave, as ``n`` numbers.
 
     Raises:
         InputError: if they are no numbers, not ``n``, or infinite.
     """
+    import numpy as np
+
     try:
-        values = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64)
+        values = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"the property {name} gave {type(found).__name__}; expected {n} numbers") from None
     if values.shape != (n,):

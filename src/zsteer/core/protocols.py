@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -23,7 +23,10 @@ __all__ = [
     "Codec",
     "Conditional",
     "Denoiser",
+    "Expects",
     "Generative",
+    "Group",
+    "Grouped",
     "Likelihood",
     "Method",
     "Noise",
@@ -31,8 +34,10 @@ __all__ = [
     "Oracle",
     "Prediction",
     "Proposes",
+    "SamplingDefaults",
     "Source",
     "Space",
+    "Stateful",
     "Steer",
     "Trainable",
     "Turn",
@@ -209,9 +214,24 @@ class Denoiser(Protocol):
     def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction: ...
 
 
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """How a diffusion model is sampled where nobody says otherwise.
+
+    Args:
+        solver: by name.
+        steps: of the trajectory.
+        spacing: of the times; the solver's own when None.
+    """
+
+    solver: str = "multistep2"
+    steps: int = 20
+    spacing: str | None = None
+
+
 @runtime_checkable
 class Conditional(Protocol):
-    """A diffusion model, seen from a sampler: binds conditions for ``n`` samples, and turns walks into batches."""
+    """A diffusion model of one shape, seen from a sampler: binds conditions, and turns states into batches."""
 
     @property
     def noise(self) -> Noise: ...
@@ -223,6 +243,48 @@ class Conditional(Protocol):
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Denoiser: ...
     def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]: ...
     def finish(self, x: Float[Tensor, "n ..."]) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples of one shape.
+
+    Args:
+        model: the model with that shape.
+        rows: which of all samples these are, rising, on the processor.
+        given: conditions of these rows.
+    """
+
+    model: Conditional
+    rows: Int[Tensor, " m"]
+    given: Mapping[str, object]
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A diffusion model whose samples have several shapes: sizes of molecules, lengths of sequences."""
+
+    def groups(self, n: int, given: Mapping[str, object], rng: Streams) -> Sequence[Group]:
+        """The samples by their shape, the most frequent first; shapes that are not given are drawn."""
+        ...
+
+    def join(self, pieces: Sequence[Batch], order: Int[Tensor, " n"]) -> Batch:
+        """Pieces of several shapes as one batch, in the order of their rows."""
+        ...
+
+
+@runtime_checkable
+class Expects(Protocol):
+    """A model that tells what its predictions of x_0 stand for, in a form that properties read and differentiate."""
+
+    def expectation(self, x0: Float[Tensor, "b ..."]) -> Any: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A diffusion model that takes data in: the states that its samples walk back to."""
+
+    def states(self, x: Batch) -> Float[Tensor, "b ..."]: ...
 
 
 @runtime_checkable

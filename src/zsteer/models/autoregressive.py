@@ -8,7 +8,7 @@ class, trained by dropping u at random, gives guidance of strength w, and the bu
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
+from zsteer.core.options import Option
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.panel import Panel
@@ -24,7 +25,7 @@ from zsteer.errors import CapabilityError, InputError
 from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
-from zsteer.sample.sequences import Guided, Stepwise, Wish, draw
+from zsteer.sample.sequences import Guided, Stepwise, Wish, draw, sequence_options
 
 __all__ = ["Autoregressive", "AutoregressiveSettings"]
 
@@ -89,6 +90,16 @@ class Autoregressive(Pretrained, nn.Module):
                 length=s.length,
                 dropout=s.dropout,
             )
+
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """Amino-acid sequences."""
+        return {"name": "sequences"}
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The peptide as a condition; strength of guidance and temperature as flags of sampling."""
+        return sequence_options(self.settings.panel.peptides)
 
     @property
     def turns(self) -> Sequence[Turn]:

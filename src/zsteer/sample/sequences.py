@@ -3,7 +3,7 @@ r"""Sequences from a decoder, symbol by symbol, and the contract of such a decod
 A draw at temperature tau is argmax_k (score_k / tau + G_k) with standard Gumbel numbers G; tau = 0 takes the best.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zsteer.core.batch import Batch
+from zsteer.core.options import Option
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths.guidance import classifier_free
 
-__all__ = ["Alphabet", "Guided", "Stepwise", "Wish", "draw"]
+__all__ = ["Alphabet", "Guided", "Stepwise", "Wish", "draw", "sequence_options"]
 
 State = tuple[Tensor, ...]
 
@@ -84,6 +85,16 @@ class Guided:
         # A symbol that never comes (-1e9) stays out whatever the scale does to the difference of two such numbers.
         scores = classifier_free(null, conditional, self.scale)
         return torch.where(null < -1e8, null, scores), (*first, *second)
+
+
+def sequence_options(peptides: Sequence[str]) -> tuple[Option, ...]:
+    """What sampling sequences takes: a peptide of the panel, strength of guidance, temperature."""
+    found = (
+        Option("scale", "sample", "number", "strength of guidance towards the peptide: 1 none", "", 0),
+        Option("temperature", "sample", "number", "1 samples, 0 takes the best residue each time", "", 0),
+    )
+    peptide = Option("peptide", "given", "text", "peptide that the receptors should bind", choices=tuple(peptides))
+    return (peptide, *found) if peptides else found[1:]
 
 
 @dataclass(frozen=True)

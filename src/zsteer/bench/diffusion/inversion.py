@@ -31,7 +31,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     model = shipped_model()
     n = 16 if quick else 128
     test = load_set("fashion-mnist", data).test.take(slice(n))
-    x0, denoiser = model.scaled(test), model.denoiser({"class": test["y"]}, n)
+    x0, denoiser = model.states(test), model.denoiser({"class": test["y"]}, n)
     rows: list[list[Cell]] = []
     for steps, refine in ROUNDS[:3] if quick else ROUNDS:
         watch({"doing": f"{steps} steps, {refine} calls each"})

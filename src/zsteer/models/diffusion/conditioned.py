@@ -8,10 +8,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zsteer.core.options import Option
 from zsteer.core.protocols import Noise, Prediction
 from zsteer.errors import CapabilityError, InputError, nearest
 
-__all__ = ["Conditioned", "Predicts", "class_indices", "given_classes"]
+__all__ = ["Conditioned", "Predicts", "class_indices", "class_option", "given_classes"]
+
+
+def class_option(classes: Sequence[str]) -> tuple[Option, ...]:
+    """The condition ``class``; none where there are no classes."""
+    if not classes:
+        return ()
+    text = "a class, or all: each in turn"
+    return (Option("class", "given", "text", text, choices=tuple(classes)),)
 
 
 @runtime_checkable

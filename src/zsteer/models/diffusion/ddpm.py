@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Prediction, Turn
+from zsteer.core.options import Option
+from zsteer.core.protocols import Prediction, SamplingDefaults, Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.maths import diffusion
 from zsteer.models.diffusion.bound import Bound, bound, term_of
-from zsteer.models.diffusion.conditioned import Conditioned, given_classes
+from zsteer.models.diffusion.conditioned import Conditioned, class_option, given_classes
 from zsteer.models.diffusion.settings import DDPMSettings, net_of, noise_of
 from zsteer.nets.precision import at_least_single, bfloat16_pays
 from zsteer.sample.solvers import walk
@@ -50,6 +51,7 @@ class DDPM(Pretrained, nn.Module):
     kind: ClassVar[str] = "ddpm"
     Settings: ClassVar[type[DDPMSettings]] = DDPMSettings
     turns: Sequence[Turn] = (Turn("denoiser"),)
+    sampling: ClassVar[SamplingDefaults] = SamplingDefaults()
     bound: Literal["exact", "lower", "unnormalised"] = "lower"
 
     def __init__(self, settings: DDPMSettings) -> None:
@@ -73,7 +75,18 @@ class DDPM(Pretrained, nn.Module):
         datum = self.settings.datum
         return datum.shape if self.settings.net != "mlp" else (datum.size,)
 
-    def scaled(self, x: Batch) -> Float[Tensor, "b ..."]:
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Its classes, as a condition."""
+        return class_option(self.settings.classes)
+
+    def expectation(self, x0: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        """Pixels in [0, 1], ``(b, c, h, w)``, or standardised rows ``(b, d)``, of predictions of x_0."""
+        datum = self.settings.datum
+        plain = x0 if datum.values == "real" else (x0 + 1) / 2
+        return plain.reshape(len(x0), *datum.shape)
+
+    def states(self, x: Batch) -> Float[Tensor, "b ..."]:
         """Samples as the net sees them: [0, 1] and levels in [-1, 1], reals as they are."""
         rows = self.settings.datum.centred(x)
         return rows.reshape(len(rows), *self.shape)
@@ -85,7 +98,7 @@ class DDPM(Pretrained, nn.Module):
             InputError: if the model has classes and the batch none.
         """
         del player
-        x0, steps = self.scaled(x), self.settings.steps
+        x0, steps = self.states(x), self.settings.steps
         at = rng.integers("t", steps) + 1
         t = (at / steps).to(x0.dtype)
         eps = rng.normal("eps", self.shape, dtype=x0.dtype)
@@ -194,7 +207,7 @@ class DDPM(Pretrained, nn.Module):
             rng: one stream for each sample.
             calls: network calls, the number of strata; every term when None.
         """
-        x0, levels = self.scaled(x), self.settings.datum.resolution
+        x0, levels = self.states(x), self.settings.datum.resolution
         y = x["y"] if self.settings.classes and "y" in x else None
         found: list[Bound] = []
         for start in range(0, len(x0), AT_ONCE):

@@ -11,6 +11,7 @@ Each part is dropped at random in training, so that guidance has its null. The v
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
+from zsteer.core.options import Option
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.panel import Panel, binding_loss, negative_weights, rivals
@@ -34,7 +36,7 @@ from zsteer.nets.mlp import MLP
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.nets.transformer import SequenceTransformer
 from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
-from zsteer.sample.sequences import Guided, Stepwise, Wish, draw
+from zsteer.sample.sequences import Guided, Stepwise, Wish, draw, sequence_options
 
 __all__ = ["Aim", "DisentangledSettings", "DisentangledWAE", "LossWeights", "dwae_loss"]
 
@@ -101,6 +103,16 @@ class DisentangledWAE(Pretrained, nn.Module):
     @property
     def _adversarial(self) -> bool:
         return self.settings.regulariser == "gan" and not self.settings.variational
+
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """Amino-acid sequences."""
+        return {"name": "sequences"}
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The peptide as a condition; strength of guidance and temperature as flags of sampling."""
+        return sequence_options(self.settings.panel.peptides)
 
     @property
     def turns(self) -> Sequence[Turn]:

@@ -12,7 +12,9 @@ from torch.nn import Parameter
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
+from zsteer.domains.molecules.expectation import ExpectedMolecules
 from zsteer.errors import InputError
+from zsteer.models.edm.expectation import expected_molecules
 from zsteer.models.edm.settings import EDMSettings
 from zsteer.models.edm.states import molecules_of
 from zsteer.noise.product import Product
@@ -131,6 +133,10 @@ class OfSize:
         for k, value in wanted.items():
             values[:, k], known[:, k] = value.to(values), True
         return Walker(self.model, self.size, self.noise, values, known)
+
+    def expectation(self, x0: Float[Tensor, "b d"]) -> ExpectedMolecules:
+        """Expected molecules of predictions of x_0."""
+        return expected_molecules(self.model.settings, self.noise, x0)
 
     def like(self, n: int, rng: Streams) -> Float[Tensor, "n d"]:
         """A tensor of the shape, type and device of ``n`` molecules inside the model."""

@@ -15,17 +15,19 @@ samples, classifier-free guidance and unconditional samples come from one net.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Prediction, Turn
+from zsteer.core.options import Option, whole
+from zsteer.core.protocols import Group, Prediction, SamplingDefaults, Turn
 from zsteer.core.rng import Streams
+from zsteer.domains.molecules.container import SYMBOLS
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths import diffusion
 from zsteer.models.diffusion.bound import Bound
@@ -41,12 +43,10 @@ from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
 from zsteer.sample.solvers import walk
 
-__all__ = ["EDM", "property_named", "short_names"]
+__all__ = ["EDM", "property_named", "rows_of", "short_names"]
 
 KINDS_WEIGHT, BONDS_WEIGHT = 0.3, 0.5
 """Weights of the cross-entropies: of the kinds as a mean over atoms, of the bonds as their sum over the atoms."""
-STEPS = 50
-"""Steps of a walk where none are asked for."""
 SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
 
@@ -62,6 +62,7 @@ class EDM(Pretrained, nn.Module):
     Settings: ClassVar[type[EDMSettings]] = EDMSettings
     turns: Sequence[Turn] = (Turn("denoiser"),)
     bound: Literal["lower"] = "lower"
+    sampling: ClassVar[SamplingDefaults] = SamplingDefaults("sde2", 50, "early")
 
     def __init__(self, settings: EDMSettings) -> None:
         super().__init__()
@@ -328,6 +329,85 @@ class EDM(Pretrained, nn.Module):
             found[k] = ((values - s.means[k]) / s.stds[k]).expand(n)
         return found
 
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """Molecules of the model's elements, up to its largest size."""
+        elements = sorted({SYMBOLS[kind[0]] for kind in self.settings.kinds})
+        hydrogens, bonded = self.settings.hydrogens, bool(self.settings.bonds)
+        own = {"elements": elements, "hydrogens": hydrogens, "max_atoms": self.settings.largest}
+        return {"name": "molecules", **own, "bonded": bonded}
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Properties with the range that the training set holds, and the number of atoms, as conditions."""
+        s = self.settings
+        names = {full: short for short, full in short_names(s.properties).items()}
+        found = [Option("atoms", "given", "whole", "number of the model's atoms", "", 1, s.largest)]
+        for k, full in enumerate(s.properties):
+            low, high = s.ranges[k] if s.ranges else (None, None)
+            unit = "" if names[full] == full else full.rsplit("_", 1)[1]
+            about = "a condition that the model has learned"
+            found.append(Option(names[full], "given", "number", about, unit, low, high, soft=True))
+        return tuple(found)
+
+    def states(self, x: Batch) -> Float[Tensor, "b d"]:
+        """Molecules of one size as states; ``groups`` takes several sizes apart.
+
+        Raises:
+            InputError: if there are several sizes, or an atom that the model does not know.
+        """
+        groups = sizes_of(x)
+        if len(groups) != 1:
+            raise InputError(f"expected molecules of one size, got {len(groups)} sizes")
+        size = groups[0][0]
+        return states_of(self.settings, self.noise_of(size), x, size, like=next(self.parameters()))
+
+    def fragment(self, x: Batch, row: int, atoms: Int[Tensor, " k"]) -> dict[str, Float[Tensor, "k ..."]]:
+        """Chosen atoms of one molecule as parts of a state, as ``steer.keep.KeepAtoms`` takes them.
+
+        Args:
+            x: molecules, as their space encodes them.
+            row: which.
+            atoms: of that molecule, in rising order.
+
+        Raises:
+            InputError: if the model does not know an atom or a bond.
+        """
+        one = x.take(slice(row, row + 1))
+        fields = {name: one[name][:, atoms] for name in ("xyz", "z", "charge", "hydrogens")}
+        fields |= {name: one[name][:, atoms][:, :, atoms] for name in ("bond", "aromatic")}
+        noise, k = self.noise_of(len(atoms)), len(atoms)
+        part = Batch(fields, torch.ones(1, k, dtype=torch.bool))
+        try:
+            state = states_of(self.settings, noise, part, k, like=next(self.parameters()))
+        except InputError as error:
+            raise InputError(f"molecule {row + 1}: {error}") from None
+        return {name: value[0] for name, value in noise.split(state).items()}
+
+    def groups(self, n: int, given: Mapping[str, object], rng: Streams) -> Sequence[Group]:
+        """Molecules by their size, the most frequent first; sizes that are not given are drawn.
+
+        Raises:
+            InputError: if a condition does not exist, or no molecule of the model has a size.
+        """
+        rest = {name: value for name, value in given.items() if name != "atoms"}
+        atoms, wanted = given.get("atoms"), self.wanted(rest, n)
+        if atoms is None:
+            sizes = self.sizes.draw(wanted, rng)
+        else:
+            sizes = atoms if isinstance(atoms, Tensor) else torch.full((n,), whole(atoms, "--given atoms"))
+        often, counts = sizes.unique(return_counts=True)
+        found: list[Group] = []
+        for size in often[counts.argsort(descending=True, stable=True)].tolist():
+            rows = (sizes == size).nonzero()[:, 0].cpu()
+            own = {name: rows_of(value, rows, n) for name, value in rest.items()}
+            found.append(Group(self.of_size(size), rows, own))
+        return found
+
+    def join(self, pieces: Sequence[Batch], order: Int[Tensor, " n"]) -> Batch:
+        """Molecules of several sizes, padded to the largest, in the order of their rows."""
+        return atoms_of(pieces, order)
+
     def of_size(self, size: int) -> OfSize:
         """The model of molecules of one size, as samplers see it.
 
@@ -352,7 +432,7 @@ class EDM(Pretrained, nn.Module):
             raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
         wanted = self.wanted(given, n)
         sizes = self.sizes.draw(wanted, rng)
-        steps = min(STEPS, self.settings.steps)
+        steps = min(self.sampling.steps, self.settings.steps)
         found: list[Batch] = []
         order: list[Tensor] = []
         for size in sizes.unique().tolist():
@@ -389,6 +469,21 @@ def _curve(noise: Product, t: Float[Tensor, " b"]) -> tuple[Float[Tensor, " b"],
     if not isinstance(of_xyz, Gaussian):
         raise SettingsError(f"coordinates have Gaussian noise, not {type(of_xyz).__name__}")
     return of_xyz.schedule.signal(t.double()), of_xyz.schedule.sigma(t.double())
+
+
+def rows_of(value: object, rows: Int[Tensor, " m"], n: int) -> object:
+    """The values of chosen samples, where there is one for each.
+
+    Args:
+        value: one for all, or one for each of ``n``.
+        rows: which are chosen.
+        n: how many there are.
+    """
+    if isinstance(value, Tensor) and value.ndim and len(value) == n:
+        return value[rows]
+    if isinstance(value, (list, tuple)) and len(value) == n:
+        return [value[i] for i in rows.tolist()]
+    return value
 
 
 def property_named(name: str, known: Sequence[str]) -> str:

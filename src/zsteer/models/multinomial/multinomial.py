@@ -15,6 +15,7 @@ Source: Hoogeboom et al., "Argmax flows and multinomial diffusion", 2021; Nichol
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -24,17 +25,19 @@ from torch.nn.functional import one_hot
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Prediction, Turn
+from zsteer.core.options import Option, whole
+from zsteer.core.protocols import Denoiser, Group, Prediction, SamplingDefaults, Turn
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.space import PAD
 from zsteer.errors import InputError
 from zsteer.maths import categorical
 from zsteer.models.diffusion.bound import Bound, strata
-from zsteer.models.diffusion.conditioned import Conditioned, given_classes
+from zsteer.models.diffusion.conditioned import Conditioned, class_option, given_classes
 from zsteer.models.multinomial.settings import MultinomialSettings, net_of, noise_of
+from zsteer.noise.categorical import Categorical
 from zsteer.sample.ancestral import ancestral
 
-__all__ = ["CALLS", "Conditioned", "MultinomialDiffusion"]
+__all__ = ["CALLS", "Conditioned", "FixedLengthModel", "MultinomialDiffusion"]
 
 SEEN = 10
 """Losses that every t must have before the p_t leave the even ones."""
@@ -171,13 +174,14 @@ class MultinomialDiffusion(Pretrained, nn.Module):
             y: class of each, -1 for none.
         """
         prior = self.noise.of_data(self.net(x_t, t, y))
+        real = x_t.detach().sum(-1, keepdim=True) > 0  # padding says nothing: zeros, which no log-probabilities are
         if not (torch.is_grad_enabled() and x_t.requires_grad):
-            return (prior + self.noise.evidence(x_t, t)).log_softmax(-1)
+            return torch.where(real, (prior + self.noise.evidence(x_t, t)).log_softmax(-1), 0.0)
         # The same values, linear in each row of x_t: a guide's gradient then says what each other state would change,
         # where the logarithm above would say infinity.
         each = (prior[:, :, None] + self.noise.evidence_of_states(t, x_t)[:, None]).softmax(-1)
         found = categorical.log_of(torch.einsum("bnj,bnjk->bnk", x_t, each))
-        return torch.where(x_t.detach().sum(-1, keepdim=True) > 0, found, 0.0)
+        return torch.where(real, found, 0.0)
 
     def term(
         self, x0: Float[Tensor, "b n k"], index: Int[Tensor, " b"], y: Int[Tensor, " b"] | None, rng: Streams
@@ -312,6 +316,45 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         """Names of the classes that it can be conditioned on."""
         return self.settings.classes
 
+    @property
+    def sampling(self) -> SamplingDefaults:
+        """The whole chain of T steps."""
+        return SamplingDefaults("ancestral", self.noise.steps)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Its classes and, of sequences, their length, as conditions."""
+        s = self.settings
+        length = Option("length", "given", "whole", "of every sample", "residues", s.shortest, s.datum.size)
+        return class_option(s.classes) + ((length,) if s.variable else ())
+
+    def groups(self, n: int, given: Mapping[str, object], rng: Streams) -> Sequence[Group]:
+        """All samples in one group; lengths that are not given are drawn with the noise.
+
+        Raises:
+            InputError: if a length is none of the model's.
+        """
+        del rng  # lengths are drawn by ``like``
+        rest = {name: value for name, value in given.items() if name != "length"}
+        if "length" not in given:
+            return [Group(self, torch.arange(n), rest)]
+        length = whole(given["length"], "--given length")
+        self.of_length(torch.tensor([length]))
+        return [Group(FixedLengthModel(self, length), torch.arange(n), rest)]
+
+    def join(self, pieces: Sequence[Batch], order: Int[Tensor, " n"]) -> Batch:
+        """Pieces in the order of their rows."""
+        return Batch.cat(pieces).take(order.argsort())
+
+    def expectation(self, x0: Float[Tensor, "b n k"]) -> Float[Tensor, "b ..."]:
+        """Greys ``(b, c, h, w)`` of cut pictures, or probabilities of the categories ``(b, n, k)``, zero on padding."""
+        datum = self.settings.datum
+        p = x0.softmax(-1)[..., : self.noise.categories]
+        greys = datum.space.get("greys")
+        if greys is None:
+            return p * (x0.detach() != 0).any(-1, keepdim=True).to(p.dtype)
+        return (p @ torch.tensor(greys, dtype=p.dtype, device=p.device)).reshape(len(p), 1, *datum.shape[-2:])
+
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Conditioned:
         """The denoiser of ``n`` samples.
 
@@ -347,3 +390,43 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         times = [1 - i / self.noise.steps for i in range(self.noise.steps)] + [0.0]
         x = ancestral(denoiser, self.noise.prior(self.like(n, own), own), times, own)
         return self.finish(x)
+
+
+@dataclass(frozen=True)
+class FixedLengthModel:
+    """A model of sequences with one length.
+
+    Args:
+        model: the model.
+        length: of every sequence. [residues]
+    """
+
+    model: MultinomialDiffusion
+    length: int
+
+    @property
+    def noise(self) -> Categorical:
+        """The model's noise."""
+        return self.model.noise
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The model's classes."""
+        return self.model.classes
+
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Denoiser:
+        """The model's denoiser."""
+        return self.model.denoiser(given, n)
+
+    def like(self, n: int, rng: Streams) -> Float[Tensor, "n ..."]:
+        """Ones on the first positions."""
+        del rng
+        return self.model.of_length(torch.full((n,), self.length))
+
+    def finish(self, x: Float[Tensor, "n ..."]) -> Batch:
+        """As the model does."""
+        return self.model.finish(x)
+
+    def expectation(self, x0: Float[Tensor, "b n k"]) -> Float[Tensor, "b ..."]:
+        """As the model has it."""
+        return self.model.expectation(x0)

@@ -14,6 +14,7 @@ With decay to infinity the item units vanish and what is left is the bias model 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
+from zsteer.core.options import Option
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import ArtifactError, InputError, SettingsError
@@ -101,6 +103,21 @@ class RatingRBM(Pretrained, nn.Module):
     def _small(self, name: str, rows: int, *shape: int, spread: float = 0.02) -> nn.Parameter:
         """First weights: the first rows of a larger model are those of a smaller one."""
         return nn.Parameter(spread * Streams.of(self.settings.seed, rows).child("weights").normal(name, shape))
+
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """Ratings on the model's scale."""
+        return {"name": "ratings", "levels": list(self.settings.levels), "values": list(self.settings.values)}
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """A known user and the items to fill in, as conditions."""
+        return (
+            Option("user", "given", "text", "a known user, by name; a new one when absent"),
+            Option(
+                "items", "given", "text", "items to fill in, by name with commas between; the most rated when absent"
+            ),
+        )
 
     @property
     def turns(self) -> Sequence[Turn]:

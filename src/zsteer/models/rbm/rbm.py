@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
+from zsteer.core.options import Option
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError, nearest
@@ -77,6 +78,15 @@ class RBM(Pretrained, nn.Module):
     def couplings(self) -> Couplings:
         """The parameters as the equations take them."""
         return Couplings(self.w, self.a, self.b, self.settings.visible, self.settings.hidden, self.settings.levels)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """How Gibbs sampling begins, and how long it goes on, as flags of sampling."""
+        starts = ("chains", "base") if self.settings.method != "cd" else ("base",)
+        return (
+            Option("sweeps", "sample", "whole", "Gibbs sweeps", "", 1),
+            Option("start", "sample", "choice", "where sampling begins", choices=starts),
+        )
 
     @property
     def turns(self) -> Sequence[Turn]:
