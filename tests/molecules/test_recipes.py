@@ -73,7 +73,7 @@ def test_a_model_is_gone_on_from_with_a_set_of_ones_own(prepared, tmp_path):
     assert model.sizes.count.tolist() == np.bincount(train.sizes, minlength=10)[1:].tolist()
     with pytest.raises(SettingsError, match="width"):
         zsteer.fit("molecules", out=tmp_path / "b", **{**keys, "width": 64})
-    with pytest.raises(InputError, match="no model of molecules"):
+    with pytest.raises(InputError, match="fashion-ddpm"):
         zsteer.fit("molecules", out=tmp_path / "c", **{**keys, "start": "fashion-ddpm"})
     salty = tmp_path / "charged.npz"
     mols = [Chem.AddHs(Chem.MolFromSmiles(word)) for word in ("C[N+](C)(C)C", "CC", "CCC", "CCCC")]

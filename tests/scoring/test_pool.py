@@ -85,7 +85,7 @@ def test_a_value_that_cannot_be_sent_is_named():
 
 def test_a_task_that_does_not_exist_is_named_before_any_process_starts():
     for name in ("worker_tasks:nothing", "no_such_module:f", "worker_tasks", "os:sep"):
-        with pytest.raises(SettingsError, match="task"):
+        with pytest.raises(SettingsError, match=name):
             Pool(name, workers=1)
 
 

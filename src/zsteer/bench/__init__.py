@@ -1,10 +1,10 @@
 """Benchmarks: one module each, one table each, peers and baselines in the same run. Imports no torch."""
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from zsteer.core.catalog import load_name
 from zsteer.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -45,5 +45,4 @@ def benchmark(name: str) -> "Callable[..., Report]":
     """
     if name not in BENCHMARKS:
         raise InputError(nearest(name, BENCHMARKS, what="benchmark"))
-    module, function = BENCHMARKS[name][0].split(":")
-    return getattr(import_module(module), function)
+    return load_name(BENCHMARKS[name][0])

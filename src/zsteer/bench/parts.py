@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from zsteer.core.catalog import load_name
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report, Table
 
@@ -57,7 +57,7 @@ class Parts:
             raise SettingsError(nearest(part, self.parts, what="part"))
         tables: list[Table] = []
         for name in self.parts if part is None else [part]:
-            function = self._tables(name)
+            function: Callable[..., Sequence[Table]] = load_name(self.parts[name])
             options: dict[str, Any] = {"quick": quick, "watch": watch or _quiet}
             taken = signature(function).parameters
             if "data" in taken:
@@ -75,10 +75,6 @@ class Parts:
                     raise SettingsError(f"part {name} of bench {self.topic} takes no --{flag}; leave it away")
             tables += function(**options)
         return Report(self.title, [], tables)
-
-    def _tables(self, name: str) -> Callable[..., Sequence[Table]]:
-        module, function = self.parts[name].split(":")
-        return getattr(import_module(module), function)
 
 
 def _quiet(record: dict[str, Any]) -> None:

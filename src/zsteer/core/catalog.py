@@ -1,43 +1,154 @@
-"""What exists: kinds of models, and the artifacts that ship with the package.
+"""What exists: one row for each kind of model, and the artifacts that ship with the package.
 
-Names are strings and classes are imported when they are asked for, so that listing them costs nothing.
+A new kind of model is its file, one row here, and its recipe. Names are strings and classes are imported when they are
+used, so that listing them costs nothing and imports no torch.
 MODEL on the command line and in ``zsteer.load`` is the name of a shipped artifact, a run folder or an artifact folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from zsteer.core.config import read_config
-from zsteer.errors import ArtifactError, InputError, nearest
+from zsteer.errors import ArtifactError, InputError, SettingsError, nearest
 
-__all__ = ["KINDS", "describe", "model_class", "resolve", "shipped"]
+__all__ = ["MODELS", "ModelRow", "describe", "load_model", "load_name", "model_class", "recipes", "resolve", "shipped"]
 
-KINDS: Mapping[str, str] = MappingProxyType(
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A kind of model.
+
+    Args:
+        target: its class, as ``module:class``.
+        protocols: names of the protocols of ``core.protocols`` that it offers, so that help needs no import of it.
+        recipes: name of each recipe that trains it -> ``module:class``.
+    """
+
+    target: str
+    protocols: tuple[str, ...] = ()
+    recipes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+MODELS: Mapping[str, ModelRow] = MappingProxyType(
     {
-        "autoregressive": "zsteer.models.autoregressive:Autoregressive",
-        "classifier": "zsteer.predictors.binding_classifier:Classifier",
-        "ddpm": "zsteer.models.diffusion.ddpm:DDPM",
-        "dwae": "zsteer.models.dwae.dwae:DisentangledWAE",
-        "edm": "zsteer.models.edm.edm:EDM",
-        "gan": "zsteer.models.gan.gan:Gan",
-        "image-classifier": "zsteer.predictors.image_classifier:ImageClassifier",
-        "noisy-classifier": "zsteer.predictors.noisy_classifier:NoisyClassifier",
-        "noisy-property": "zsteer.predictors.noisy_property:NoisyProperty",
-        "multinomial": "zsteer.models.multinomial.multinomial:MultinomialDiffusion",
-        "rbm": "zsteer.models.rbm.rbm:RBM",
-        "rbm-ratings": "zsteer.models.ratings.rating_rbm:RatingRBM",
-        "sequence-judge": "zsteer.predictors.binding_judge:SequenceJudge",
-        "sequence-validity": "zsteer.predictors.sequence_validity:SequenceValidity",
-        "vae": "zsteer.models.autoencoder.vae:VAE",
-        "wae": "zsteer.models.autoencoder.wae:WAE",
+        "autoregressive": ModelRow(
+            "zsteer.models.autoregressive:Autoregressive",
+            protocols=("Generative", "Likelihood"),
+            recipes={
+                "tcr-editor": "zsteer.recipes.sequences.settings:Editor",
+                "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModel",
+            },
+        ),
+        "classifier": ModelRow(
+            "zsteer.predictors.binding_classifier:Classifier",
+            recipes={"tcr-oracle": "zsteer.recipes.sequences.settings:DesignOracle"},
+        ),
+        "ddpm": ModelRow(
+            "zsteer.models.diffusion.ddpm:DDPM",
+            protocols=("Conditional", "Generative", "Likelihood"),
+            recipes={"ddpm": "zsteer.recipes.diffusion.settings:Diffusion"},
+        ),
+        "dwae": ModelRow(
+            "zsteer.models.dwae.dwae:DisentangledWAE",
+            protocols=("Generative",),
+            recipes={
+                "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAE",
+                "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAE",
+            },
+        ),
+        "edm": ModelRow(
+            "zsteer.models.edm.edm:EDM",
+            protocols=("Generative", "Likelihood"),
+            recipes={
+                "edm": "zsteer.recipes.molecules.settings:EquivariantDiffusion",
+                "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusion",
+            },
+        ),
+        "gan": ModelRow(
+            "zsteer.models.gan.gan:Gan",
+            protocols=("Generative",),
+            recipes={
+                "gan": "zsteer.recipes.gan.settings:PlainGan",
+                "wgan": "zsteer.recipes.gan.settings:WassersteinGan",
+            },
+        ),
+        "image-classifier": ModelRow(
+            "zsteer.predictors.image_classifier:ImageClassifier",
+            recipes={"image-features": "zsteer.recipes.autoencoders.settings:Features"},
+        ),
+        "multinomial": ModelRow(
+            "zsteer.models.multinomial.multinomial:MultinomialDiffusion",
+            protocols=("Conditional", "Generative", "Likelihood"),
+            recipes={
+                "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusion",
+                "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusion",
+            },
+        ),
+        "noisy-classifier": ModelRow(
+            "zsteer.predictors.noisy_classifier:NoisyClassifier",
+            recipes={"ddpm-classifier": "zsteer.recipes.diffusion.settings:NoisyClassifierRecipe"},
+        ),
+        "noisy-property": ModelRow(
+            "zsteer.predictors.noisy_property:NoisyProperty",
+            recipes={"molecule-properties": "zsteer.recipes.molecules.settings:NoisyPropertyRecipe"},
+        ),
+        "rbm": ModelRow(
+            "zsteer.models.rbm.rbm:RBM",
+            protocols=("Generative", "Likelihood"),
+            recipes={
+                "rbm": "zsteer.recipes.rbm.settings:Machine",
+                "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
+            },
+        ),
+        "rbm-ratings": ModelRow(
+            "zsteer.models.ratings.rating_rbm:RatingRBM",
+            protocols=("Generative",),
+            recipes={"rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine"},
+        ),
+        "sequence-judge": ModelRow(
+            "zsteer.predictors.binding_judge:SequenceJudge",
+            recipes={"tcr-judge": "zsteer.recipes.sequences.settings:Judge"},
+        ),
+        "sequence-validity": ModelRow(
+            "zsteer.predictors.sequence_validity:SequenceValidity",
+            protocols=("Codec",),
+            recipes={"tcr-validity": "zsteer.recipes.sequences.settings:Validity"},
+        ),
+        "vae": ModelRow(
+            "zsteer.models.autoencoder.vae:VAE",
+            protocols=("Generative", "Likelihood"),
+            recipes={"vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder"},
+        ),
+        "wae": ModelRow(
+            "zsteer.models.autoencoder.wae:WAE",
+            protocols=("Generative",),
+            recipes={
+                "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
+                "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
+            },
+        ),
     }
 )
-"""Kind of model -> ``module:class``; the kind is what ``config.json`` of an artifact names."""
+"""Kind of model -> its row; the kind is what ``config.json`` of an artifact names."""
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
+
+
+def load_name(target: str) -> Any:
+    """What a name ``module:attribute`` stands for, imported now.
+
+    Raises:
+        SettingsError: if the name has another form, or there is no such module or attribute.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(f"expected module:attribute that can be imported, got {target!r} ({error})") from error
 
 
 def model_class(kind: str) -> Any:
@@ -46,10 +157,37 @@ def model_class(kind: str) -> Any:
     Raises:
         ArtifactError: if no such kind exists.
     """
-    if kind not in KINDS:
-        raise ArtifactError(nearest(kind, KINDS, what="kind of model"))
-    module, name = KINDS[kind].split(":")
-    return getattr(import_module(module), name)
+    if kind not in MODELS:
+        raise ArtifactError(nearest(kind, MODELS, what="kind of model"))
+    return load_name(MODELS[kind].target)
+
+
+def recipes() -> dict[str, str]:
+    """Name of each recipe -> ``module:class``, sorted."""
+    return dict(sorted(pair for row in MODELS.values() for pair in row.recipes.items()))
+
+
+def load_model(name: str | Path, *, kind: str | Collection[str] | None = None, hint: str = "") -> Any:
+    """A trained model, on the CPU and ready to use.
+
+    Args:
+        name: a shipped artifact, a run folder, or an artifact folder.
+        kind: the kind that it must be, or several; any when None.
+        hint: what to do where it is of another kind, for example the command that trains one.
+
+    Raises:
+        InputError: if there is no such model, or it is of another kind.
+        ArtifactError: if its folder is damaged.
+    """
+    from zsteer.core.artifact import read_artifact  # imports torch
+
+    folder = resolve(name)
+    expected = (kind,) if isinstance(kind, str) else kind
+    found = read_config(folder)["kind"]
+    if expected is not None and found not in expected:
+        advice = f"; {hint}" if hint else ""
+        raise InputError(f"expected a model of kind {' or '.join(expected)}, got {name} of kind {found}{advice}")
+    return model_class(found).from_artifact(read_artifact(folder), where=str(folder))
 
 
 def shipped() -> dict[str, Path]:

@@ -5,13 +5,13 @@ A kit belongs to a domain and job; the command line and ``zsteer.load`` find it 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from zsteer.core.catalog import load_name
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, nearest
@@ -91,11 +91,6 @@ class Kit(Protocol):
     def evaluate(self, samples: Any, ask: Ask) -> Report: ...
 
 
-def _import(target: str) -> Any:
-    module, name = target.split(":")
-    return getattr(import_module(module), name)
-
-
 def kit_of(kind: str) -> Any:
     """The kit class for a kind of model.
 
@@ -104,7 +99,7 @@ def kit_of(kind: str) -> Any:
     """
     if kind not in KITS:
         raise CapabilityError(f"a model of kind {kind!r} neither samples nor steers; models that do: {', '.join(KITS)}")
-    return _import(KITS[kind])
+    return load_name(KITS[kind])
 
 
 def protocol_of(name: str) -> Any:
@@ -115,4 +110,4 @@ def protocol_of(name: str) -> Any:
     """
     if name not in PROTOCOLS:
         raise InputError(nearest(name, PROTOCOLS, what="protocol"))
-    return _import(PROTOCOLS[name])
+    return load_name(PROTOCOLS[name])

@@ -1,11 +1,11 @@
 """Which options steering a kind of model has. Imports no torch: help is instant."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from zsteer.core.catalog import load_name
 from zsteer.errors import CapabilityError
 
 __all__ = ["KNOBS", "knobs_of"]
@@ -31,5 +31,4 @@ def knobs_of(kind: str) -> type[BaseModel]:
     """
     if kind not in KNOBS:
         raise CapabilityError(f"a model of kind {kind!r} does not steer; models that do: {', '.join(KNOBS)}")
-    module, name = KNOBS[kind].split(":")
-    return getattr(import_module(module), name)
+    return load_name(KNOBS[kind])

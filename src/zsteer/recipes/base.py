@@ -6,13 +6,13 @@ A recipe is a frozen pydantic model: its fields are the keys of ``recipe.yaml`` 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zsteer.core.catalog import load_name, recipes
 from zsteer.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
@@ -27,34 +27,8 @@ __all__ = ["RECIPES", "Experiment", "Recipe", "Size", "by_size", "recipe_class"]
 
 Size = Literal["xs", "s", "m", "l"]
 
-RECIPES: Mapping[str, str] = MappingProxyType(
-    {
-        "ddpm": "zsteer.recipes.diffusion.settings:Diffusion",
-        "ddpm-classifier": "zsteer.recipes.diffusion.settings:NoisyClassifierRecipe",
-        "edm": "zsteer.recipes.molecules.settings:EquivariantDiffusion",
-        "gan": "zsteer.recipes.gan.settings:PlainGan",
-        "image-features": "zsteer.recipes.autoencoders.settings:Features",
-        "molecule-properties": "zsteer.recipes.molecules.settings:NoisyPropertyRecipe",
-        "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusion",
-        "rbm": "zsteer.recipes.rbm.settings:Machine",
-        "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
-        "rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine",
-        "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusion",
-        "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusion",
-        "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAE",
-        "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAE",
-        "tcr-editor": "zsteer.recipes.sequences.settings:Editor",
-        "tcr-judge": "zsteer.recipes.sequences.settings:Judge",
-        "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModel",
-        "tcr-oracle": "zsteer.recipes.sequences.settings:DesignOracle",
-        "tcr-validity": "zsteer.recipes.sequences.settings:Validity",
-        "vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder",
-        "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
-        "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
-        "wgan": "zsteer.recipes.gan.settings:WassersteinGan",
-    }
-)
-"""Recipe name -> ``module:class``."""
+RECIPES: Mapping[str, str] = MappingProxyType(recipes())
+"""Recipe name -> ``module:class``, from the rows of ``core.catalog``."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +69,7 @@ class Recipe(BaseModel):
             data: the folder of the data, or None.
             device: where the model goes.
         """
-        return _named(self.builder)(self, data, device)
-
-
-def _named(target: str) -> Any:
-    module, attribute = target.split(":")
-    return getattr(import_module(module), attribute)
+        return load_name(self.builder)(self, data, device)
 
 
 def recipe_class(name: str) -> type[Recipe]:
@@ -111,7 +80,7 @@ def recipe_class(name: str) -> type[Recipe]:
     """
     if name not in RECIPES:
         raise SettingsError(nearest(name, RECIPES, what="recipe"))
-    return _named(RECIPES[name])
+    return load_name(RECIPES[name])
 
 
 def by_size(recipe: Recipe, table: Mapping[Size, Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ it would raise again. Workers are spawned, never forked, so that threads and loc
 that opens a pool needs ``if __name__ == "__main__":`` around its work, as with all of multiprocessing.
 """
 
-import importlib
 import multiprocessing
 import os
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
+from zsteer.core.catalog import load_name
 from zsteer.errors import ScoringError, SettingsError
 
 __all__ = ["Outcome", "Pool"]
@@ -47,11 +47,7 @@ class _Job:
 
 
 def _function(name: str) -> Callable[[Any], Any]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(f"expected a task 'module:function' that can be imported, got {name!r} ({error})") from None
+    found = load_name(name)
     if not callable(found):
         raise SettingsError(f"the task {name!r} is no function")
     return found

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact, settings_from
+from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
+from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError, InputError
+from zsteer.errors import CapabilityError
 from zsteer.evaluate.features import frechet, frechet_name
 from zsteer.kits.images.two_sample import shipped_features
 from zsteer.models.diffusion.ddpm import DDPM
@@ -141,12 +141,7 @@ def shipped_model(name: str = SHIPPED) -> DDPM:
     Raises:
         InputError: if it is another kind of model.
     """
-    folder = catalog.resolve(name)
-    artifact = read_artifact(folder)
-    if artifact.kind != DDPM.kind:
-        raise InputError(f"{name} is a model of kind {artifact.kind!r}, expected a diffusion model")
-    model: DDPM = DDPM.from_artifact(artifact, where=str(folder))
-    return model.eval()
+    return load_model(name, kind=DDPM.kind)
 
 
 def drawn(

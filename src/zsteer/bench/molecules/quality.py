@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact
+from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import parse_smiles
 from zsteer.domains.molecules.container import Molecules
@@ -21,7 +20,7 @@ from zsteer.domains.molecules.metrics.graph import Verdicts, first_seen, novel, 
 from zsteer.domains.molecules.metrics.strain import strain
 from zsteer.domains.molecules.metrics.valency import corrected
 from zsteer.domains.molecules.sets import load_molecules
-from zsteer.errors import InputError, MissingExtraError
+from zsteer.errors import MissingExtraError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.kits.molecules.sampling import generated, walked_by_size
 from zsteer.models.edm.edm import EDM
@@ -84,11 +83,7 @@ def model_named(models: Path | None, name: str) -> EDM:
         models: an artifact or run folder; the shipped model when None.
         name: of the shipped model.
     """
-    artifact = read_artifact(catalog.resolve(name if models is None else models))
-    found = catalog.model_class(artifact.kind).from_artifact(artifact, where=name)
-    if not isinstance(found, EDM):
-        raise InputError(f"expected a model of molecules (edm), got one of kind {artifact.kind}")
-    return found.eval()
+    return load_model(name if models is None else models, kind=EDM.kind)
 
 
 def known_names(molecules: Molecules) -> NDArray[Any]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact
+from zsteer.core.catalog import load_model
 from zsteer.errors import SettingsError
 from zsteer.recipes.base import Recipe
 from zsteer.train.loop import fit
@@ -52,9 +51,7 @@ def trained(recipe: Recipe, data: Path, watch: Watch, kept: Path | None = None) 
         SettingsError: if the recipe has nothing to train.
     """
     if kept is not None:
-        artifact = read_artifact(kept)
-        model = catalog.model_class(artifact.kind).from_artifact(artifact, where=str(kept))
-        return Trained(model.eval(), math.nan)
+        return Trained(load_model(kept), math.nan)
     experiment = recipe.build(data, CPU)
     if experiment.source is None or experiment.plan is None:
         raise SettingsError(f"the recipe {recipe.name} lacks its data or its plan")

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from zsteer.core import catalog
-from zsteer.core.artifact import Origin, Pretrained, read_artifact, settings_from
+from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.batch import Batch
+from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.dense import dense
@@ -244,11 +244,10 @@ def _started(recipe: recipes.MoleculeDiffusion, folder: Path | None) -> tuple[Mo
     own = [name for name in NET_KEYS if getattr(recipe, name) != type(recipe).model_fields[name].default]
     if own:
         raise SettingsError(f"{', '.join(own)} are those of the model that start={recipe.start} names; leave them away")
-    artifact = read_artifact(catalog.resolve(str(recipe.start)))
-    if artifact.kind != EDM.kind or not artifact.settings.get("bonds"):
-        raise InputError(f"start={recipe.start} is no model of molecules with bonds, but one of kind {artifact.kind!r}")
-    model: EDM = EDM.from_artifact(artifact, where=str(recipe.start))
+    model: EDM = load_model(str(recipe.start), kind=EDM.kind, hint="start takes a model of molecules with bonds")
     s = model.settings
+    if not s.bonds:
+        raise InputError(f"start={recipe.start} is a model of molecules without bonds; it takes one with bonds")
     data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
     if data.train.bond_offsets is None:
         raise InputError(f"{recipe.dataset} has no bonds, and start={recipe.start} makes them")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zsteer.core.batch import Batch
+from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData, load_tcr
 from zsteer.domains.sequences.epitopes import host
@@ -40,14 +41,10 @@ def table(folder: Path | None, subset: str) -> TcrData:
 
 
 def _synthetic(seed: int = 0, each: int = 160, others: int = 12000) -> TcrData:
-    from zsteer.core import catalog
-    from zsteer.core.artifact import read_artifact
     from zsteer.models.autoregressive import Autoregressive
 
-    def shipped(name: str) -> Autoregressive:
-        return Autoregressive.from_artifact(read_artifact(catalog.resolve(name)))
-
-    editor, model = shipped("tcr-editor"), shipped("tcr-lm")
+    loaded: list[Autoregressive] = [load_model(name, kind=Autoregressive.kind) for name in ("tcr-editor", "tcr-lm")]
+    editor, model = loaded
     space = SequenceSpace()
     cdr3: list[str] = []
     peptides: list[str] = []
