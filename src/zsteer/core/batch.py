@@ -102,7 +102,9 @@ class Batch:
 
     @staticmethod
     def cat(batches: Sequence["Batch"]) -> "Batch":
-        """Join batches with the same fields.
+        """Join batches with the same fields; where their samples are padded to different widths, to the largest.
+
+        Padding is zero, and false in the mask.
 
         Raises:
             InputError: if there is none, or the fields differ.
@@ -117,7 +119,20 @@ class Batch:
         weighted = any(x.weight is not None for x in batches)
         weights = [torch.ones(len(x), device=x.device) if x.weight is None else x.weight for x in batches]
         return Batch(
-            {name: torch.cat([x.fields[name] for x in batches]) for name in batches[0].fields},
-            torch.cat(masks) if masks else None,
+            {name: _joined([x.fields[name] for x in batches]) for name in batches[0].fields},
+            _joined(masks) if masks else None,
             torch.cat(weights) if weighted else None,
         )
+
+
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    """Tensors one after another, padded with zeros behind to the largest of each axis."""
+    widest = [max(extents) for extents in zip(*(value.shape[1:] for value in values), strict=True)]
+
+    def padded(value: Tensor) -> Tensor:
+        lacks = [widest[k] - extent for k, extent in enumerate(value.shape[1:])]
+        if not any(lacks):
+            return value
+        return torch.nn.functional.pad(value, [side for lack in reversed(lacks) for side in (0, lack)])
+
+    return torch.cat([padded(value) for value in values])

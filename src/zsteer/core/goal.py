@@ -141,6 +141,7 @@ class Trail:
         calls: distinct oracle calls, all starts together.
         seconds: wall time.
         history: one mapping of figures for each round, for drawing.
+        facts: what else a reader should know: solver, steps, what was assumed.
     """
 
     batch: Batch
@@ -149,3 +150,4 @@ class Trail:
     calls: int = 0
     seconds: float = 0.0
     history: Sequence[Mapping[str, float]] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)

@@ -58,6 +58,7 @@ class Property:
         cost: time to compute it of one thing. [seconds]
         help: what it is, in a few words.
         guide: model of noisy things that can pull towards it, by name; empty for none.
+        argument: what the name was given, of a property that takes a name: a class, a peptide.
 
     Raises:
         SettingsError: if it has no name, or a spread or tolerance that is not positive.
@@ -75,6 +76,7 @@ class Property:
     cost: float = 0.0
     help: str = ""
     guide: str = ""
+    argument: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or self.spread <= 0 or self.tolerance <= 0:

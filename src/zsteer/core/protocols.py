@@ -4,7 +4,7 @@ Each protocol has at least two implementations in the tree; attributes are read-
 attribute satisfies them. A class says what it can do by implementing a protocol, never by a flag.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -30,6 +30,7 @@ __all__ = [
     "Likelihood",
     "Method",
     "Noise",
+    "NoisyPredictor",
     "Observed",
     "Oracle",
     "Prediction",
@@ -278,6 +279,25 @@ class Expects(Protocol):
     """A model that tells what its predictions of x_0 stand for, in a form that properties read and differentiate."""
 
     def expectation(self, x0: Float[Tensor, "b ..."]) -> Any: ...
+
+
+@runtime_checkable
+class NoisyPredictor(Protocol):
+    """What reads noisy samples and says how probable a property's value is: a guide of diffusion models."""
+
+    def check(self, model: object) -> None:
+        """Refuse a model whose noisy samples it does not read."""
+        ...
+
+    def targets(self, name: str, value: object, n: int) -> Float[Tensor, " n"] | Int[Tensor, " n"]:
+        """A property's value of each of ``n`` samples, as ``log_prob_at`` takes it."""
+        ...
+
+    def log_prob_at(
+        self, model: Conditional, name: str, targets: Float[Tensor, " b"] | Int[Tensor, " b"]
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """(x_t, t) -> log p(target | x_t) of samples of the model's shape, one number each. [nats]"""
+        ...
 
 
 @runtime_checkable

@@ -1,113 +1,159 @@
-"""What each kind of model knows to do for a user: its kit (sample, steer, evaluate, read, write).
+"""``Kit``: what one domain offers a user, whatever the model; and ``Samples``, what it reads and gives back.
 
-A kit belongs to a domain and job; the command line and ``zsteer.load`` find it by the kind of the artifact.
+A kit knows no model class. It turns files into things (molecules, sequences, pixels, rows, ratings), things into what a
+model holds by the model's space, the words of a goal into an objective and a constraint, and results into a table.
 """
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+import torch
 
-from zsteer.core.catalog import load_name
-from zsteer.core.goal import Budget, Goal
-from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError, InputError, nearest
-from zsteer.evaluate.report import Report
+from zsteer.core.artifact import Offer
+from zsteer.core.batch import Batch
+from zsteer.core.goal import Term, Trail
+from zsteer.core.objective import Part, Target
+from zsteer.core.options import Options
+from zsteer.core.property import Property
 
-__all__ = ["KITS", "PROTOCOLS", "Ask", "Designs", "Kit", "kit_of", "protocol_of"]
-
-KITS: Mapping[str, str] = MappingProxyType(
-    {
-        "autoregressive": "zsteer.kits.sequences.kit:ReceptorKit",
-        "ddpm": "zsteer.kits.images.diffusion:DiffusionKit",
-        "dwae": "zsteer.kits.sequences.kit:ReceptorKit",
-        "edm": "zsteer.kits.molecules.kit:MoleculeKit",
-        "gan": "zsteer.kits.images.kit:VectorKit",
-        "multinomial": "zsteer.kits.sequences.diffusion:kit",
-        "rbm": "zsteer.kits.sequences.rbm:kit",
-        "rbm-ratings": "zsteer.kits.ratings.kit:RatingKit",
-        "vae": "zsteer.kits.images.kit:VectorKit",
-        "wae": "zsteer.kits.images.kit:VectorKit",
-    }
-)
-"""Kind of model -> its kit."""
-
-PROTOCOLS: Mapping[str, str] = MappingProxyType(
-    {
-        "edm-2022": "zsteer.kits.molecules.protocols:by_lookup",
-        "geom-revisited": "zsteer.kits.molecules.protocols:revisited",
-        "likelihood": "zsteer.kits.images.likelihood:LikelihoodKit",
-        "posebusters": "zsteer.kits.molecules.protocols:busters",
-        "posebusters-fast": "zsteer.kits.molecules.protocols:busters_fast",
-        "ratings": "zsteer.kits.ratings.kit:RatingKit",
-        "strain": "zsteer.kits.molecules.protocols:by_strain",
-        "tcr": "zsteer.kits.sequences.kit:ReceptorKit",
-        "two-sample": "zsteer.kits.images.two_sample:TwoSampleKit",
-    }
-)
-"""Name of an evaluation protocol -> the kit that runs it."""
+__all__ = ["Kit", "Samples", "Subject"]
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What ``evaluate`` is asked.
+class Subject:
+    """A model that is sampled or steered, with what its kit needs to know.
 
     Args:
-        goal: what the samples should be.
-        reference: file or folder of real samples to compare with.
-        pgen: add the share above a generation probability.
-        seed: of every random choice.
+        model: the model.
+        folder: the artifact folder that it came from; None for one in memory.
+        device: where it is.
+        properties: the user's own, by name.
+        force: go on with a property whose judge is too weak.
     """
 
-    goal: Goal = field(default_factory=lambda: Goal(toward={}))
-    reference: Path | None = None
-    pgen: bool = False
-    seed: int = 0
-
-
-class Designs(Protocol):
-    """Results ready to be written, or to be shown one a line under their ``noun`` (sequences, rows, images)."""
+    model: Any
+    folder: Path | None
+    device: torch.device
+    properties: Mapping[str, Property] = field(default_factory=dict)
+    force: bool = False
 
     @property
-    def noun(self) -> str: ...
-    @property
-    def lines(self) -> Sequence[str]: ...
-    @property
-    def facts(self) -> Mapping[str, Any]: ...
-    def __len__(self) -> int: ...
+    def offer(self) -> Offer:
+        """What a user may say about the model."""
+        return Offer(self.model.space, self.model.options)
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Things of a domain with a table about them: read from a file, or made by a model.
+
+    Args:
+        noun: what they are, in the plural.
+        items: the domain's container: ``Molecules``, a list of sequences, pixels, columns.
+        columns: further columns by name, one entry for each.
+        facts: figures of the whole set.
+        lines: one or more lines of text for a terminal.
+        batch: the same as a model holds them, where there is a model.
+        skipped: what was left out on reading, a line each.
+        source: the file that they came from, or empty.
+        count: how many.
+    """
+
+    noun: str
+    items: Any
+    columns: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+    batch: Batch | None = None
+    skipped: Sequence[str] = ()
+    source: str = ""
+    count: int = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    @cached_property
+    def objects(self) -> Sequence[Any]:
+        """The things one by one, as other packages know them: RDKit molecules, texts, arrays, rows.
+
+        Raises:
+            InputError: if the domain has no such form.
+        """
+        found = getattr(self.items, "objects", None)
+        if found is not None:
+            return found()
+        if isinstance(self.items, Mapping):
+            names = list(self.items)
+            return [dict(zip(names, row, strict=True)) for row in zip(*self.items.values(), strict=True)]
+        return list(self.items)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks, the first 50 rows."""
+        shown = {"#": [str(k + 1) for k in range(len(self))], **self._text(), **self.columns}
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in shown)
+        rows = [
+            "<tr>" + "".join(f"<td>{html.escape(str(values[k]))}</td>" for values in shown.values()) + "</tr>"
+            for k in range(min(len(self), 50))
+        ]
+        facts = "; ".join(f"{name}: {value}" for name, value in self.facts.items())
+        more = f" (the first 50 of {len(self)})" if len(self) > 50 else ""
+        return (
+            f"<p>{len(self)} {html.escape(self.noun)}{more}. {html.escape(facts)}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+
+    def _text(self) -> dict[str, Sequence[object]]:
+        return {self.noun: list(self.lines)} if len(self.lines) == len(self) else {}
+
+
+@runtime_checkable
 class Kit(Protocol):
-    """What a domain offers for its models."""
+    """One domain."""
 
-    def read(self, path: Path, *, skip_invalid: bool) -> Any: ...
-    def write(self, path: Path, designs: Any, *, overwrite: bool) -> None: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def options(self) -> Options:
+        """What ``--toward`` and ``--keep`` take here, and the files; the model's own conditions come on top."""
+        ...
+
+    def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples: ...
+    def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None: ...
     def check_ending(self, path: Path) -> None: ...
-    def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> Any: ...
-    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> Any: ...
-    def evaluate(self, samples: Any, ask: Ask) -> Report: ...
+    def encode(self, samples: Samples, subject: Subject) -> Batch:
+        """Things as the model holds them.
 
+        Raises:
+            InputError: if one is no sample of the model's space.
+        """
+        ...
 
-def kit_of(kind: str) -> Any:
-    """The kit class for a kind of model.
+    def things(self, subject: Subject, x: Batch) -> Any:
+        """What properties read: the things of a batch, row for row."""
+        ...
 
-    Raises:
-        CapabilityError: if such models are only parts of others.
-    """
-    if kind not in KITS:
-        raise CapabilityError(f"a model of kind {kind!r} neither samples nor steers; models that do: {', '.join(KITS)}")
-    return load_name(KITS[kind])
+    def properties(self, subject: Subject) -> Mapping[str, Property]:
+        """Every property of this domain that a number can be wanted of, the user's own among them."""
+        ...
 
+    def targets(self, subject: Subject, terms: Sequence[Term]) -> tuple[Target, ...]: ...
+    def parts(self, subject: Subject, keep: Mapping[str, object], start: Samples | None) -> tuple[Part, ...]: ...
+    def problems(self, subject: Subject, x: Batch) -> Sequence[str] | None:
+        """Empty for each valid sample, else what is wrong; None where the domain knows nothing invalid."""
+        ...
 
-def protocol_of(name: str) -> Any:
-    """The kit class that runs an evaluation protocol.
+    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+        """What a model made, as things."""
+        ...
 
-    Raises:
-        InputError: if there is no such protocol.
-    """
-    if name not in PROTOCOLS:
-        raise InputError(nearest(name, PROTOCOLS, what="protocol"))
-    return load_name(PROTOCOLS[name])
+    def adapt(self, things: Any) -> Any:
+        """Things as a property of one's own takes them."""
+        ...
+
+    def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
+        """What a steer found, as things with a table."""
+        ...

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
-from zsteer.core.protocols import Turn
+from zsteer.core.protocols import Conditional, Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.maths.schedules import Schedule
+from zsteer.models.diffusion.conditioned import class_indices
 from zsteer.models.diffusion.settings import TimedMLP
 from zsteer.nets.precision import at_least_single, bfloat16_pays
 from zsteer.nets.unet import TimedEncoder
@@ -98,6 +99,41 @@ class NoisyClassifier(Pretrained, nn.Module):
             t: time of each.
         """
         return at_least_single(self.net(x_t, t))
+
+    def check(self, model: object) -> None:
+        """Refuse a model whose noisy samples it does not read.
+
+        Raises:
+            InputError: if samples or noise differ.
+        """
+        theirs, ours = getattr(model, "settings", None), self.settings
+        spec = getattr(theirs, "datum", None)
+        if spec is None or (spec.shape, spec.values) != (ours.datum.shape, ours.datum.values):
+            made = "other samples" if spec is None else f"{spec.values} of shape {spec.shape}"
+            raise InputError(
+                f"the guide reads {ours.datum.values} of shape {ours.datum.shape}, and the model makes {made}"
+            )
+        if getattr(theirs, "schedule", None) != ours.schedule:
+            raise InputError(
+                f"the guide knows the {ours.schedule} noise, the model the {getattr(theirs, 'schedule', 'unknown')} one"
+            )
+
+    def targets(self, name: str, value: object, n: int) -> Int[Tensor, " n"]:
+        """The class of each sample, as ``class_indices`` reads it.
+
+        Raises:
+            InputError: if the property is another, or there is no such class.
+        """
+        if name != "class":
+            raise InputError(f"this guide reads classes, not {name}")
+        return class_indices(self.settings.classes, value, n)
+
+    def log_prob_at(
+        self, model: Conditional, name: str, targets: Int[Tensor, " b"]
+    ) -> Callable[[Tensor, Tensor], Float[Tensor, " b"]]:
+        """``log_prob`` of the targets; samples of a classifier have one shape."""
+        del model, name
+        return self.log_prob(targets.to(next(self.parameters()).device))
 
     def log_prob(self, y: Int[Tensor, " b"]) -> Callable[[Tensor, Tensor], Float[Tensor, " b"]]:
         """Log p(y | x_t) as a function of x_t and t, for samples of these classes. [nats]

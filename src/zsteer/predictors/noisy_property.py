@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Turn
+from zsteer.core.options import number
+from zsteer.core.protocols import Conditional, Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.edm.edm import property_named
@@ -171,13 +172,52 @@ class NoisyProperty(Pretrained, nn.Module):
 
         return measured
 
-    def fits(self, settings: EDMSettings) -> None:
-        """Check that it reads the states of a diffusion model.
+    def check(self, model: object) -> None:
+        """Refuse a diffusion model whose states it does not read.
 
         Raises:
             InputError: if kinds, bonds, noise or unit differ.
         """
         same = ("kinds", "bonds", "hydrogens", "features", "scale", "schedule", "gap", "steps", "unit")
-        wrong = [name for name in same if getattr(settings, name) != getattr(self.settings, name)]
+        theirs = getattr(model, "settings", None)
+        wrong = [name for name in same if getattr(theirs, name, None) != getattr(self.settings, name)]
         if wrong:
             raise InputError(f"the guide reads other molecules than the model makes: they differ in {', '.join(wrong)}")
+
+    def targets(self, name: str, value: object, n: int) -> Float[Tensor, " n"]:
+        """The value of each sample, in the property's own unit.
+
+        Raises:
+            InputError: if it has no such property, or a value is no number.
+        """
+        self._number(name)
+        values = value if isinstance(value, Tensor) else torch.tensor([number(value, f"--toward {name}")])
+        return values.double().expand(n)
+
+    def log_prob_at(
+        self, model: Conditional, name: str, targets: Float[Tensor, " b"]
+    ) -> Callable[[Tensor, Tensor], Float[Tensor, " b"]]:
+        """``log_prob`` of the targets, of molecules of the model's size."""
+        return self.log_prob(_size_of(model), name, targets)
+
+    @torch.no_grad()
+    def values(self, x: Batch, name: str) -> Float[Tensor, " b"]:
+        """A property of whole molecules, read at the least noise, in its own unit.
+
+        Args:
+            x: molecules, as their space encodes them.
+            name: of the property.
+        """
+        found = torch.zeros(len(x), dtype=torch.float64)
+        for size, rows in sizes_of(x):
+            noise = self.noise_of(size)
+            x0 = states_of(self.settings, noise, x.take(rows), size, like=next(self.parameters()))
+            found[rows] = self.measure(size, name)(x0).double().cpu()
+        return found
+
+
+def _size_of(model: Conditional) -> int:
+    noise = model.noise
+    if not isinstance(noise, Product):
+        raise InputError("the guide reads states of several parts, and the model's noise has one")
+    return noise.part("xyz").shape[0]

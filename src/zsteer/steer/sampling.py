@@ -1,200 +1,225 @@
-"""How a diffusion model is asked for samples: solver, steps and guides from the words of ``--given``, and the walk.
+"""Sampling of a diffusion model under options and guides: one trajectory, whatever the shapes of the samples.
 
-The same words serve every diffusion model: ``class=boot steps=20 solver=multistep2 scale=2 guide=MODEL``.
+A model whose samples have several shapes gives groups (``core.protocols.Grouped``); a model of one shape is one group.
+Guides are made for a group, a few hundred rows at a time, and know which rows they steer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Conditional, Denoiser, Weakenable
+from zsteer.core.protocols import Conditional, Denoiser, Group, Grouped, SamplingDefaults, Weakenable
 from zsteer.core.rng import Streams
-from zsteer.errors import InputError, SettingsError, nearest
+from zsteer.errors import SettingsError, nearest
 from zsteer.sample.auto import auto
-from zsteer.sample.solvers import solver_named
+from zsteer.sample.solvers import Solver, solver_named
 from zsteer.sample.times import SPACINGS, Spacing, times
 from zsteer.steer.guide import ClassifierFree
+from zsteer.steer.options import SamplingOptions
 
-__all__ = ["Sampling", "denoiser_of", "walked", "wanted_number"]
+__all__ = ["GroupGuides", "Guided", "Start", "Trajectory", "groups_of", "sample_guided", "trajectory_of", "unguided"]
 
 AT_ONCE = 256
-"""Samples that walk together: their number changes nothing but the memory."""
+"""Samples that are denoised together: their number changes nothing but the memory."""
 PILOT = 8
 """Samples that ``steps=auto`` chooses on."""
 
-
-class Sampling(BaseModel):
-    """Words about the walk, among the conditions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: int | Literal["auto"] = Field(default=20, description="steps of the walk, or auto")
-    solver: str = Field(
-        default="multistep2", description="ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
-    )
-    spacing: str | None = Field(
-        default=None, description="of the times: time, early, log_snr or karras; the solver's own when absent"
-    )
-    eta: float | None = Field(default=None, ge=0, le=1, description="chance in the steps of ddim")
-    scale: float = Field(default=1.0, description="classifier-free guidance: 1 none, more exaggerates the class")
-    interval: tuple[float, float] = Field(default=(0.0, 1.0), description="times at which scale holds, as 0.2,0.8")
-    autoguidance: float = Field(
-        default=1.0, ge=1, description="away from what the model says without a part of itself: 1 none; molecules"
-    )
-    guide: str | None = Field(default=None, description="a classifier of noisy samples: artifact or run folder")
-    guide_scale: float = Field(default=1.0, ge=0, description="strength of the classifier's gradient")
-    guide_mode: Literal["score", "mean"] | None = Field(
-        default=None, description="score (every solver) or mean (the lecture's, for solvers that draw)"
-    )
-
-    @field_validator("interval", mode="before")
-    @classmethod
-    def _pair(cls, value: object) -> object:
-        return tuple(value.split(",")) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Sampling":
-        if self.steps != "auto" and self.steps < 1:
-            raise ValueError(f"expected steps >= 1 or auto, got {self.steps}")
-        solver_named(self.solver)
-        if self.spacing is not None and self.spacing not in SPACINGS:
-            raise ValueError(f"expected a spacing of {', '.join(SPACINGS)}, got {self.spacing}")
-        if self.eta is not None and self.solver != "ddim":
-            raise ValueError(f"eta belongs to solver=ddim, got solver={self.solver}")
-        if self.guide is None and (self.guide_scale != 1 or self.guide_mode is not None):
-            raise ValueError("guide_scale and guide_mode need guide=MODEL, a classifier of noisy samples")
-        return self
-
-    @staticmethod
-    def of(given: Mapping[str, object]) -> "tuple[Sampling, dict[str, object]]":
-        """Take the words about the walk out of the conditions.
-
-        Args:
-            given: conditions and words by name; a dash in a name is an underscore.
-
-        Raises:
-            SettingsError: if a word has no meaning there.
-        """
-        words, rest = {}, dict[str, object]()
-        for name, value in given.items():
-            plain = name.replace("-", "_")
-            (words if plain in Sampling.model_fields else rest)[plain] = value
-        return settings_from(Sampling, words, where="--given"), rest
+Guided = Callable[[Denoiser], Denoiser]
+"""Wraps a denoiser."""
+GroupGuides = Callable[[Group], Sequence[Guided]]
+"""The guides of a group's rows, innermost first."""
 
 
-def denoiser_of(model: Conditional, sampling: Sampling, given: Mapping[str, object], n: int) -> Denoiser:
-    """The model's denoiser under its conditions, with the guidance of itself that is asked for.
+def unguided(group: Group) -> Sequence[Guided]:
+    """No guides."""
+    del group
+    return ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """Samples to start from, taken back to a time.
+
+    Args:
+        states: inside the model, a row for each sample.
+        time: in (0, 1).
+    """
+
+    states: Float[Tensor, "n ..."]
+    time: float
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """How to walk back, with every choice made.
+
+    Args:
+        name: of the solver.
+        steps: how many, or auto.
+        spacing: of the times.
+        options: scale, interval, eta and autoguidance.
+    """
+
+    name: str
+    steps: int | Literal["auto"]
+    spacing: Spacing
+    options: SamplingOptions = field(default_factory=SamplingOptions)
+
+    @property
+    def solver(self) -> Solver:
+        """The solver."""
+        return solver_named(self.name)
+
+
+def trajectory_of(defaults: SamplingDefaults, options: SamplingOptions) -> Trajectory:
+    """The options with the model's defaults in place of what is absent; steps and spacing go with the solver.
 
     Raises:
-        SettingsError: if guidance is asked for without a condition, or of a model that cannot weaken itself.
+        SettingsError: if there is no such solver or spacing, or eta belongs to another solver.
     """
-    found = model.denoiser(given or None, n)
-    if sampling.scale != 1:
-        if not given:
-            raise SettingsError(f"scale={sampling.scale:g} strengthens a condition, and none is given; add class=NAME")
-        found = ClassifierFree(found, model.denoiser(None, n), sampling.scale, sampling.interval)
-    if sampling.autoguidance != 1:
-        if not isinstance(model, Weakenable):
-            raise SettingsError("autoguidance needs a model that can leave a part of itself out: one of molecules")
-        found = ClassifierFree(found, model.weak(given or None, n), sampling.autoguidance)
-    return found
+    name = options.solver or defaults.solver
+    solver = solver_named(name)
+    own = name == defaults.solver
+    spacing = options.spacing or (defaults.spacing if own else None) or solver.spacing
+    if spacing not in SPACINGS:
+        raise SettingsError("--spacing: " + nearest(spacing, SPACINGS, what="spacing"))
+    if options.eta is not None and name != "ddim":
+        raise SettingsError(f"--eta belongs to --solver ddim, got solver {name}")
+    return Trajectory(name, options.steps or defaults.steps, spacing, options)  # pyright: ignore[reportArgumentType]
 
 
-def wanted_number(name: str, value: object, known: Sequence[str]) -> float:
-    """The value that ``--toward`` asks a property for.
+def groups_of(model: object, n: int, given: Mapping[str, object], rng: Streams) -> Sequence[Group]:
+    """The samples by their shape.
 
     Raises:
-        InputError: if there is no such property, or the value is no number.
+        SettingsError: if the model is no diffusion model.
     """
-    if name not in known:
-        raise InputError("--toward: " + nearest(name, known, what="property"))
-    try:
-        return float(str(value))
-    except ValueError:
-        raise InputError(f"--toward {name} takes a number, got {value!r}") from None
+    if isinstance(model, Grouped):
+        return model.groups(n, given, rng)
+    if not isinstance(model, Conditional):
+        raise SettingsError(f"a {type(model).__name__} is no diffusion model; its sampling takes no such options")
+    return [Group(model, torch.arange(n), dict(given))]
 
 
-Guide = Callable[[Denoiser, slice], Denoiser]
-"""Wraps the denoiser of a slice of the samples."""
-
-
-def walked(
-    model: Conditional,
+def sample_guided(
+    model: object,
     n: int,
     given: Mapping[str, object],
     rng: Streams,
     *,
-    guides: Sequence[Guide] = (),
-    start: tuple[Float[Tensor, "n ..."], float] | None = None,
+    trajectory: Trajectory,
+    guides: GroupGuides = unguided,
+    start: Start | None = None,
+    rows: Int[Tensor, " n"] | None = None,
 ) -> tuple[Batch, dict[str, Any]]:
-    """Samples of a diffusion model, a few hundred at a time.
+    """Samples of a diffusion model; sample i depends on stream i alone.
 
     Args:
         model: the model.
         n: how many.
-        given: conditions, each one value for all samples or one for each, and words about the walk.
+        given: conditions, each one value for all samples or one for each.
         rng: one stream for each sample.
-        guides: further guides, innermost first.
-        start: samples inside the model to start from, and the time to take them back to; None for pure noise.
+        trajectory: how to walk back.
+        guides: further guides of each group.
+        start: samples to start from; None for pure noise.
+        rows: which of all samples these are, as guides and starts count them; 0 ... n - 1 when None.
 
     Returns:
-        The samples, and facts about the walk.
+        The samples, on the processor, and facts about the trajectory.
     """
-    sampling, conditions = Sampling.of(given)
-    solver, facts = solver_named(sampling.solver), dict[str, Any]()
-    model.denoiser(conditions or None, n)  # conditions that do not hold are refused before anything is computed
+    groups = groups_of(model, n, given, rng)
+    order = torch.cat([group.rows for group in groups])
+    for group in groups:  # conditions that do not hold are refused before anything is computed
+        group.model.denoiser(dict(group.given) or None, len(group.rows))
+    steps, facts = trajectory.steps, dict[str, Any]()
+    pieces: list[Batch] = []
+    for group in groups:
+        streams = rng.take(group.rows.to(rng.ids.device))
+        group = group if rows is None else replace(group, rows=rows[group.rows])  # noqa: PLW2901 - the same, renumbered
+        if steps == "auto":
+            pilot = _part(group, slice(0, min(len(group.rows), PILOT)))
+            own = streams.take(slice(0, len(pilot.rows)))
+            steps, facts = _chosen(pilot.model, _denoiser(pilot, trajectory, guides), own, trajectory)
+        states = _states(group, streams, trajectory, int(steps), guides, start)
+        pieces.append(group.model.finish(states).to("cpu"))
+    facts = {"solver": trajectory.name, "steps": int(steps), **facts}
+    if isinstance(model, Grouped):
+        return model.join(pieces, order), facts
+    return pieces[0], facts
 
-    def guided(piece: slice) -> Denoiser:
-        each = {name: _part(value, piece, model.classes) for name, value in conditions.items()}
-        found = denoiser_of(model, sampling, each, len(range(n)[piece]))
-        for guide in guides:
-            found = guide(found, piece)
-        return found
 
-    steps = sampling.steps
-    spacing: Spacing = sampling.spacing or solver.spacing  # pyright: ignore[reportAssignmentType] - checked above
-    if steps == "auto":
-        piece = slice(0, min(n, PILOT))
-        steps, facts = _chosen(model, guided(piece), rng.take(piece), sampling, spacing)
-    made: list[Tensor] = []
-    for first in range(0, n, AT_ONCE):
-        piece = slice(first, min(first + AT_ONCE, n))
-        streams = rng.take(piece)
-        denoiser = guided(piece)
-        at = times(model.noise, steps, spacing)
-        x = model.like(len(streams), streams)
+def _states(
+    group: Group, rng: Streams, trajectory: Trajectory, steps: int, guides: GroupGuides, start: Start | None
+) -> Float[Tensor, "m ..."]:
+    """Where the trajectories of a group end."""
+    found: list[Tensor] = []
+    for first in range(0, len(group.rows), AT_ONCE):
+        piece = slice(first, min(first + AT_ONCE, len(group.rows)))
+        part, streams = _part(group, piece), rng.take(piece)
+        denoiser = _denoiser(part, trajectory, guides)
+        at = times(group.model.noise, steps, trajectory.spacing)
+        x = group.model.like(len(streams), streams)
         if start is None:
-            x = model.noise.prior(x, streams)
+            x = group.model.noise.prior(x, streams)
         else:
-            at = [start[1], *(time for time in at if time < start[1])]
-            x = model.noise.corrupt(start[0][piece], torch.full((len(streams),), start[1], dtype=x.dtype), streams)
-        options = {} if sampling.eta is None else {"eta": sampling.eta}
+            at = [start.time, *(time for time in at if time < start.time)]
+            back = torch.full((len(streams),), start.time, dtype=x.dtype)
+            x = group.model.noise.corrupt(start.states[part.rows.to(start.states.device)], back, streams)
+        eta = {} if trajectory.options.eta is None else {"eta": trajectory.options.eta}
         with torch.no_grad():
-            made.append(solver.run(denoiser, x, at, streams, **options))
-    return model.finish(torch.cat(made)), {"solver": sampling.solver, "steps": steps, **facts}
+            found.append(trajectory.solver.run(denoiser, x, at, streams, **eta))
+    return torch.cat(found)
 
 
-def _part(value: object, piece: slice, classes: Sequence[str]) -> object:
-    """A condition of a slice of the samples: ``all`` counts from the first sample of all."""
-    if isinstance(value, (list, tuple, Tensor)):
-        return value[piece]
+def _denoiser(group: Group, trajectory: Trajectory, guides: GroupGuides) -> Denoiser:
+    """The group's denoiser under its conditions, with guidance of the model by itself and the further guides.
+
+    Raises:
+        SettingsError: if guidance is asked for without a condition, or of a model that cannot leave out a part.
+    """
+    model, given, n = group.model, dict(group.given) or None, len(group.rows)
+    options, found = trajectory.options, group.model.denoiser(given, n)
+    scale = 1.0 if options.scale is None else options.scale
+    if scale != 1:
+        if not given:
+            raise SettingsError(f"--scale {scale:g} strengthens a condition, and none is given; add --given NAME=VALUE")
+        found = ClassifierFree(found, model.denoiser(None, n), scale, options.interval)
+    if options.autoguidance != 1:
+        if not isinstance(model, Weakenable):
+            raise SettingsError("--autoguidance needs a model that can leave a part of itself out: one of molecules")
+        found = ClassifierFree(found, model.weak(given, n), options.autoguidance)
+    for guide in guides(group):
+        found = guide(found)
+    return found
+
+
+def _part(group: Group, piece: slice) -> Group:
+    """Some rows of a group."""
+    rows = group.rows[piece]
+    given = {
+        name: _values(value, piece, rows, len(group.rows), group.model.classes) for name, value in group.given.items()
+    }
+    return Group(group.model, rows, given)
+
+
+def _values(value: object, piece: slice, rows: Int[Tensor, " m"], n: int, classes: Sequence[str]) -> object:
+    """A condition of some rows; ``all`` counts from the first sample of all."""
     if isinstance(value, str) and value.strip().lower() == "all":
-        return torch.arange(piece.start, piece.stop) % max(len(classes), 1)
+        return rows % max(len(classes), 1)
+    if isinstance(value, (list, tuple, Tensor)) and len(value) == n:
+        return value[piece]
     return value
 
 
-def _chosen(
-    model: Conditional, denoiser: Denoiser, rng: Streams, sampling: Sampling, spacing: Spacing
-) -> tuple[int, dict[str, Any]]:
+def _chosen(model: Conditional, denoiser: Denoiser, rng: Streams, trajectory: Trajectory) -> tuple[int, dict[str, Any]]:
     if len(rng) < 2:
-        raise SettingsError("steps=auto compares samples with each other and needs two or more; give a number of steps")
+        raise SettingsError("--steps auto compares samples with each other and needs two or more; give a number")
     like = model.like(len(rng), rng)
-    found = auto(denoiser, model.noise.prior(like, rng), rng, solver=sampling.solver, spacing=spacing)
+    found = auto(denoiser, model.noise.prior(like, rng), rng, solver=trajectory.name, spacing=trajectory.spacing)
     note = "" if found.met else " (no fewer met the tolerance)"
     return found.steps, {"error": f"{found.error:.3g} of the samples' spread, against 100 steps{note}"}

@@ -1,42 +1,24 @@
-"""Properties of images that have a gradient: what guidance without training steers towards.
+"""Properties of images, declared: function and gradient are one measure of pixels ``(b, c, h, w)`` in [0, 1]."""
 
-Each takes pixels ``(b, c, h, w)`` in [0, 1] and gives one number a sample.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from jaxtyping import Float
-from torch import Tensor
+from zsteer.core.property import Property, lazy
 
-__all__ = ["PROPERTIES", "brightness", "contrast", "lean", "symmetry"]
-
-FLOOR = 1e-6
-"""Added below divisions and roots, whose gradient a blank image would not have."""
+__all__ = ["PROPERTIES"]
 
 
-def brightness(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Mean of the pixels, 0 (black) to 1 (white)."""
-    return x.mean((1, 2, 3))
+def _declare(name: str, text: str, low: float, high: float, spread: float) -> Property:
+    measure = lazy(f"zsteer.domains.images.measures:{name}")
+    return Property(name, measure, measure, low=low, high=high, spread=spread, tolerance=0.02, help=text)
 
 
-def contrast(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Standard deviation of the pixels, 0 to 0.5."""
-    return (x.var((1, 2, 3), unbiased=False) + FLOOR).sqrt()
-
-
-def symmetry(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """1 for an image that is its own mirror image (left and right), less the mean difference of the two."""
-    return 1 - (x - x.flip(-1)).abs().mean((1, 2, 3))
-
-
-def lean(x: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Where the light is from left (-1) to right (1): its centre of mass."""
-    place = 2 * (x.new_ones(x.shape[-1]).cumsum(0) - 0.5) / x.shape[-1] - 1
-    return (x * place).sum((1, 2, 3)) / (x.sum((1, 2, 3)) + FLOOR)
-
-
-PROPERTIES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"brightness": brightness, "contrast": contrast, "lean": lean, "symmetry": symmetry}
+PROPERTIES: Mapping[str, Property] = MappingProxyType(
+    {
+        "brightness": _declare("brightness", "mean of the pixels, 0 black to 1 white", 0, 1, 0.15),
+        "contrast": _declare("contrast", "standard deviation of the pixels", 0, 0.5, 0.08),
+        "lean": _declare("lean", "where the light is, from left (-1) to right (1)", -1, 1, 0.08),
+        "symmetry": _declare("symmetry", "likeness to the own mirror image, 1 for the same", 0, 1, 0.06),
+    }
 )
-"""Properties by name."""
+"""By name."""

@@ -6,8 +6,10 @@ A cut is described by the grey of each level; a pixel belongs to the nearest. Le
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zsteer.core.batch import Batch
@@ -83,6 +85,24 @@ class Cut:
     def space(self) -> ImageSpace:
         """The space that written pictures have."""
         return ImageSpace(*self.shape)
+
+    @property
+    def name(self) -> str:
+        """Name of the space."""
+        return "segments"
+
+    def encode(self, items: NDArray[np.uint8]) -> Batch:
+        """Grey pixels 0 ... 255, before shrinking, as levels.
+
+        Raises:
+            InputError: if they are of another size, or in colour.
+        """
+        whole = ImageSpace(1, self.height * self.shrink, self.width * self.shrink)
+        return self.cut(whole.encode(items))
+
+    def decode(self, x: Batch) -> NDArray[np.uint8]:
+        """Levels as pixels of their greys."""
+        return self.space.decode(self.paint(x))
 
     def cut(self, x: Batch) -> Batch:
         """Pictures as levels 0 ... K - 1; further fields stay."""

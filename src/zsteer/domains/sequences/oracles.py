@@ -23,7 +23,7 @@ from scipy import optimize, sparse
 from torch import Tensor
 
 from zsteer.core.rng import Streams
-from zsteer.domains.sequences.properties import HYDROPATHY
+from zsteer.domains.sequences.measures import HYDROPATHY
 from zsteer.domains.sequences.space import ALPHABET
 from zsteer.errors import InputError
 

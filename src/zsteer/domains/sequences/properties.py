@@ -1,44 +1,38 @@
-"""Properties of sequences that have a gradient: what guidance without training steers towards.
+"""Properties of amino-acid sequences, declared: functions of texts, and measures of expected residues."""
 
-Each takes probabilities of the 20 residues at every position, ``(b, n, 20)`` with zeros on padding, and gives one
-number a sample: the expected value of the property, and the property itself where residues are certain.
-
-Source of the hydropathy: Kyte, Doolittle, J. Mol. Biol. 157, 1982.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from zsteer.core.property import Property, lazy
 
-from zsteer.domains.sequences.space import ALPHABET
+__all__ = ["PROPERTIES"]
 
-__all__ = ["HYDROPATHY", "PROPERTIES", "charge", "hydropathy"]
+_AT = "zsteer.domains.sequences.measures"
 
-_TEXT = "A 1.8 R -4.5 N -3.5 D -3.5 C 2.5 Q -3.5 E -3.5 G -0.4 H -3.2 I 4.5 L 3.8 K -3.9 M 1.9 F 2.8 P -1.6 S -0.8 T -0.7 W -0.9 Y -1.3 V 4.2"  # noqa: E501
-HYDROPATHY: Mapping[str, float] = MappingProxyType(
-    {letter: float(value) for letter, value in zip(_TEXT.split()[::2], _TEXT.split()[1::2], strict=True)}
+PROPERTIES: Mapping[str, Property] = MappingProxyType(
+    {
+        "charge": Property(
+            "charge",
+            lazy(f"{_AT}:charge_of"),
+            lazy(f"{_AT}:charge"),
+            unit="e",
+            spread=1.0,
+            tolerance=0.5,
+            help="net charge of the side chains at neutral pH",
+        ),
+        "hydropathy": Property(
+            "hydropathy",
+            lazy(f"{_AT}:hydropathy_of"),
+            lazy(f"{_AT}:hydropathy"),
+            low=-4.5,
+            high=4.5,
+            spread=0.5,
+            tolerance=0.5,
+            help="mean hydropathy (Kyte, Doolittle), positive is hydrophobic",
+        ),
+        "length": Property(
+            "length", lazy(f"{_AT}:length_of"), unit="residues", low=1, spread=1.7, tolerance=0.5, help="residues"
+        ),
+    }
 )
-"""Of each residue; positive is hydrophobic."""
-CHARGE: Mapping[str, float] = MappingProxyType({"K": 1.0, "R": 1.0, "D": -1.0, "E": -1.0})
-"""Of each residue at neutral pH; histidine counts as neutral. [elementary charges]"""
-
-
-def _weights(scale: Mapping[str, float], like: Tensor) -> Float[Tensor, " k"]:
-    return torch.tensor([scale.get(letter, 0.0) for letter in ALPHABET], dtype=like.dtype, device=like.device)
-
-
-def charge(p: Float[Tensor, "b n k"]) -> Float[Tensor, " b"]:
-    """Net charge of the side chains. [elementary charges]"""
-    return (p @ _weights(CHARGE, p)).sum(1)
-
-
-def hydropathy(p: Float[Tensor, "b n k"]) -> Float[Tensor, " b"]:
-    """Mean hydropathy over the residues, -4.5 (arginine alone) to 4.5 (isoleucine alone)."""
-    return (p @ _weights(HYDROPATHY, p)).sum(1) / p.sum((1, 2)).clamp(min=1)
-
-
-PROPERTIES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({"charge": charge, "hydropathy": hydropathy})
-"""Properties by name."""
+"""By name."""

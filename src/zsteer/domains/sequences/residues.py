@@ -3,13 +3,18 @@
 The ends of a CDR3 come from the V and J genes and align from either side; what varies in length is the middle.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from zsteer.core.batch import Batch
+from zsteer.domains.sequences.space import PAD, SequenceSpace
+from zsteer.errors import InputError
 
-__all__ = ["GAP", "LENGTH", "LEVELS", "residues", "tokens"]
+__all__ = ["GAP", "LENGTH", "LEVELS", "ResidueSpace", "residues", "tokens"]
 
 GAP = 20
 LEVELS = 21
@@ -47,3 +52,32 @@ def tokens(x: Batch, width: int, pad: int) -> Int[Tensor, "b n"]:
     packed = levels.gather(1, order)
     packed = torch.where(packed == GAP, pad, packed)
     return torch.nn.functional.pad(packed, (0, width - LENGTH), value=pad)
+
+
+@dataclass(frozen=True)
+class ResidueSpace:
+    """Sequences of at most 20 residues as places with gaps in the middle."""
+
+    space: SequenceSpace = field(default_factory=SequenceSpace)
+
+    @property
+    def name(self) -> str:
+        """Name of the space."""
+        return "residues"
+
+    def encode(self, items: Sequence[str]) -> Batch:
+        """Sequences as levels.
+
+        Raises:
+            InputError: if one is no sequence, or has more residues than there are places.
+        """
+        long = [(k, text) for k, text in enumerate(items, 1) if len(text) > LENGTH]
+        if long:
+            k, text = long[0]
+            raise InputError(f"sequence {k}: {text} has {len(text)} residues, the model has {LENGTH} places")
+        return residues(self.space.encode(items))
+
+    def decode(self, x: Batch) -> list[str]:
+        """Levels as sequences; places without any residue leave an empty one."""
+        found = tokens(x, self.space.max_length, PAD)
+        return self.space.decode(Batch({"tokens": found}, found != PAD))

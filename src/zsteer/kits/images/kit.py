@@ -1,159 +1,151 @@
-"""The kit of every model of plain numbers: read, write and sample images or rows of a table.
+"""The kit of images, in grey levels or cut into a few: pixels, properties of pixels, classes."""
 
-Which of the two a model was trained on stands in its settings (``datum.space``).
-"""
-
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch
-from pydantic import BaseModel
+from jaxtyping import Float
+from torch import Tensor
 
+from zsteer.core import catalog
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
-from zsteer.core.goal import Budget, Goal
-from zsteer.core.protocols import Generative
-from zsteer.core.rng import Streams
-from zsteer.domains.images import files as image_files
+from zsteer.core.goal import Term, Trail
+from zsteer.core.objective import Part, Target
+from zsteer.core.options import Options
+from zsteer.core.property import Property
+from zsteer.domains.images import files
+from zsteer.domains.images.properties import PROPERTIES
+from zsteer.domains.images.segments import Cut
 from zsteer.domains.images.space import ImageSpace
-from zsteer.domains.tables import files as table_files
-from zsteer.domains.tables.space import TableSpace
 from zsteer.errors import CapabilityError, InputError
-from zsteer.evaluate.report import Report
-from zsteer.kits.base import Ask
+from zsteer.kits.base import Samples, Subject
+from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.images.options import OPTIONS
+from zsteer.predictors.image_classifier import ImageClassifier
 
-__all__ = ["SamplesOnly", "VectorDesigns", "VectorKit", "space_of"]
+__all__ = ["FEATURES", "GUIDE", "ImageKit", "shipped_features"]
 
-
-def space_of(datum: Datum) -> ImageSpace | TableSpace:
-    """The space that a model was trained on.
-
-    Raises:
-        CapabilityError: if the model keeps none, so that its numbers cannot be written as images or rows.
-    """
-    spaces = {"images": ImageSpace.of, "tables": TableSpace.of}
-    name = str(datum.space.get("name", ""))
-    if name not in spaces:
-        raise CapabilityError(f"the model keeps no description of images or tables (it says {name!r})")
-    return spaces[name](datum.space)
+FEATURES, GUIDE = "fashion-features", "fashion-guide"
+"""Names of the shipped feature net, which also tells classes, and of the classifier that pulls at them."""
 
 
-@dataclass(frozen=True)
-class VectorDesigns:
-    """Samples with their space.
-
-    Args:
-        batch: the samples, field x.
-        space: how they are written.
-        facts: figures of the whole set.
-    """
-
-    batch: Batch
-    space: ImageSpace | TableSpace
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def noun(self) -> str:
-        """What the samples are."""
-        return "images" if isinstance(self.space, ImageSpace) else "rows"
-
-    @property
-    def lines(self) -> Sequence[str]:
-        """Rows as comma-separated text under their heading; of images only a remark, a terminal shows none."""
-        if isinstance(self.space, ImageSpace):
-            size = f"{self.space.height} x {self.space.width}"
-            facts = [f"{name}: {value}" for name, value in self.facts.items()]
-            return [f"{len(self)} images of {size} pixels; pass --out FILE.png (a grid), .gif or .npz", *facts]
-        columns = self.space.decode(self.batch)
-        text = io.StringIO()
-        text.write(",".join(columns) + "\n")
-        for row in zip(*columns.values(), strict=True):
-            cells = [f"{float(cell):.6g}" if np.issubdtype(type(cell), np.number) else str(cell) for cell in row]
-            text.write(",".join(cells) + "\n")
-        return text.getvalue().splitlines()
-
-    def __len__(self) -> int:
-        return len(self.batch)
+@cache
+def shipped_features() -> ImageClassifier | None:
+    """The shipped feature net; None where the package came without it."""
+    return catalog.load_model(FEATURES) if FEATURES in catalog.shipped() else None
 
 
-class SamplesOnly:
-    """Part of a kit whose models sample and do nothing else.
+class ImageKit:
+    """What images offer a user."""
 
-    Args:
-        model: the model.
-        device: where it is.
-    """
+    domain: str = "images"
+    options: Options = OPTIONS
 
-    protocols: ClassVar[str] = "--protocol two-sample or --protocol likelihood"
-
-    def __init__(self, model: Any, device: torch.device) -> None:
-        self.model, self.device = model, device
-
-    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: BaseModel, rng: Streams) -> Any:
-        """Not for these models.
+    def space(self, description: Mapping[str, Any]) -> ImageSpace | Cut:
+        """Images, or pictures cut into grey levels.
 
         Raises:
-            CapabilityError: always.
+            CapabilityError: if the description is of something else.
         """
-        del start, goal, budget, knobs, rng
-        raise CapabilityError(f"a model of kind {self.model.kind!r} does not steer")
+        if description.get("name") == "segments":
+            return Cut.of(dict(description))
+        if description.get("name") == "images":
+            return ImageSpace.of(dict(description))
+        raise CapabilityError(f"the model keeps no description of images (it says {description.get('name')!r})")
 
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
-        """Not by the model itself.
+    def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
+        """Read pictures by the path: a folder, an array or a file."""
+        del subject
+        found = files.read(path, skip_invalid=skip_invalid)
+        n = len(found.pixels)
+        return Samples("images", found.pixels, skipped=tuple(found.skipped), source=str(path), count=n)
 
-        Raises:
-            CapabilityError: always.
-        """
-        del samples, ask
-        raise CapabilityError(f"a model does not judge its own samples; evaluate them with {self.protocols}")
-
-
-class VectorKit(SamplesOnly):
-    """What images and tables offer for a model.
-
-    Args:
-        model: a model with ``settings.datum``.
-        folder: the artifact folder that it came from.
-        device: where it is.
-    """
-
-    def __init__(self, model: Any, folder: Path | None, device: torch.device) -> None:
-        del folder
-        super().__init__(model, device)
-        self.space = space_of(model.settings.datum)
-
-    def read(self, path: Path, *, skip_invalid: bool) -> Batch:
-        """Read samples of the model's own space."""
-        if isinstance(self.space, ImageSpace):
-            return self.space.encode(image_files.read(path, skip_invalid=skip_invalid).pixels)
-        if skip_invalid:
-            raise InputError("--skip-invalid is for folders of pictures; mend the table instead")
-        return self.space.encode(table_files.read(path))
-
-    def write(self, path: Path, designs: VectorDesigns, *, overwrite: bool) -> None:
-        """Write samples by the file's ending."""
-        if isinstance(designs.space, ImageSpace):
-            image_files.write(path, designs.space.decode(designs.batch), overwrite=overwrite)
-        else:
-            table_files.write(path, designs.space.decode(designs.batch), overwrite=overwrite)
+    def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
+        """Write pictures by the file's ending."""
+        files.write(path, samples.items, overwrite=overwrite)
 
     def check_ending(self, path: Path) -> None:
         """Refuse an ending that cannot be written, before any work is done."""
-        files = image_files if isinstance(self.space, ImageSpace) else table_files
         files.check_ending(path)
 
-    def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> VectorDesigns:
-        """New images or rows.
+    def encode(self, samples: Samples, subject: Subject) -> Batch:
+        """Pixels as the model holds them."""
+        return self.space(subject.model.space).encode(samples.items)
+
+    def things(self, subject: Subject, x: Batch) -> Float[Tensor, "b c h w"]:
+        """Pixels in [0, 1]."""
+        space = self.space(subject.model.space)
+        return (space.paint(x) if isinstance(space, Cut) else x)["x"].detach().cpu().double().clamp(0, 1)
+
+    def adapt(self, things: Float[Tensor, "b c h w"]) -> Any:
+        """What a property of one's own takes: pixels 0 ... 255."""
+        pixels = (things * 255).round().to(torch.uint8).numpy()
+        return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
+
+    def properties(self, subject: Subject) -> Mapping[str, Property]:
+        """Properties of pixels, and the user's own."""
+        return {**PROPERTIES, **subject.properties}
+
+    def targets(self, subject: Subject, terms: Sequence[Term]) -> tuple[Target, ...]:
+        """Numbers of properties, or a class.
 
         Raises:
-            CapabilityError: if the model makes none.
+            InputError: if there is no such property or class.
         """
-        if not isinstance(self.model, Generative):
-            raise CapabilityError(f"a model of kind {self.model.kind!r} makes no samples")
-        with torch.no_grad():
-            made = self.model.sample(n, given=given or None, rng=rng)
-        return VectorDesigns(made.to("cpu"), self.space)
+        known = self.properties(subject)
+        return tuple(
+            self._class(subject, term)
+            if term.name == "class"
+            else numeric_target(term, found_property(term, known, ["class"]))
+            for term in terms
+        )
+
+    def _class(self, subject: Subject, term: Term) -> Target:
+        if term.relation == "change":
+            raise InputError(f"--toward class takes a name, got a change by {term.value}")
+        name, net = str(term.value), shipped_features()
+        space = self.space(subject.model.space)
+        shape = space.shape
+        function = None
+        if net is not None and net.settings.datum.shape == shape and not isinstance(space, Cut):
+            function = _of_class(net, name)
+        guide = GUIDE if "Conditional" in catalog.MODELS[subject.model.kind].protocols else ""
+        about = "log-odds of the class by a feature net that pulls at nothing"
+        quantity = Property("class", function, spread=2.0, help=about, guide=guide, argument=name)
+        return Target(quantity, sign=-1 if term.relation == "avoid" else 1)
+
+    def parts(self, subject: Subject, keep: Mapping[str, object], start: Samples | None) -> tuple[Part, ...]:
+        """None: nothing of an image stays in place yet."""
+        del subject, start
+        self.options.parse("keep", keep)
+        return ()
+
+    def problems(self, subject: Subject, x: Batch) -> Sequence[str] | None:
+        """Every image is one."""
+        del subject, x
+        return None
+
+    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+        """What a model made, as pixels."""
+        pixels = self.space(subject.model.space).decode(x.to("cpu"))
+        size = f"{pixels.shape[1]} x {pixels.shape[2]}"
+        lines = [f"{len(pixels)} images of {size} pixels; pass --out FILE.png (a grid), .gif or .npz"]
+        lines += [f"{name}: {value}" for name, value in facts.items()]
+        return Samples("images", pixels, facts=dict(facts), lines=lines, batch=x.to("cpu"), count=len(pixels))
+
+    def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
+        """What a steer found, with each property wanted."""
+        return results_of(self, subject, trail, start, targets)
+
+
+def _of_class(net: ImageClassifier, name: str) -> Any:
+    from zsteer.models.diffusion.conditioned import class_indices
+
+    def log_odds(things: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+        index = class_indices(net.settings.classes, name, len(things))
+        log_p = net.logits(Batch({"x": things.float()})).log_softmax(1).gather(1, index[:, None])[:, 0].double()
+        return log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-9))
+
+    return log_odds

@@ -1,19 +1,16 @@
-"""Options of steering molecules. Imports no torch."""
+"""What ``--toward`` and ``--keep`` take for molecules, and the files. Imports no torch."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from zsteer.core.options import Option, Options
+from zsteer.domains.molecules.properties import PROPERTIES
 
-__all__ = ["MoleculeKnobs"]
+__all__ = ["OPTIONS"]
 
-
-class MoleculeKnobs(BaseModel):
-    """Knobs of steering a model of molecules."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    number: int = Field(default=16, ge=1, description="new molecules, where there is no --input")
-    steps: int = Field(default=50, ge=1, description="steps of the walk")
-    solver: str = Field(default="sde2", description="sde2, ancestral, ddim, multistep2, multistep3 or heun")
-    scale: float = Field(default=2.0, ge=0, description="classifier-free guidance towards properties that were learned")
-    guide: str = Field(default="", description="a model of noisy properties, as qm9-properties: classifier guidance")
-    strength: float = Field(default=1.0, ge=0, description="of the pull towards a value")
-    tolerance: float = Field(default=0.05, gt=0, description="how near a geometric property should come to its value")
+OPTIONS = Options(
+    "molecules",
+    ".sdf, .xyz, .smi, .csv or .npz",
+    (
+        *(quantity.option for quantity in PROPERTIES.values()),
+        Option("scaffold", "keep", "choice", "the Murcko scaffold of each molecule stays", choices=("murcko",)),
+        Option("pattern", "keep", "text", "the first match of this SMARTS stays, the rest is made anew"),
+    ),
+)

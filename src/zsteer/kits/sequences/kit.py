@@ -1,234 +1,230 @@
-"""The receptor kit: read, write, sample, steer and evaluate CDR3-beta sequences with any of its models."""
+"""The kit of amino-acid sequences: CDR3-beta receptors of any model, towards peptides, examples or properties."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Budget, Goal
-from zsteer.core.rng import Streams
+from zsteer.core.goal import Term, Trail
+from zsteer.core.objective import Part, Target
+from zsteer.core.options import Options
+from zsteer.core.property import Property
 from zsteer.domains.sequences import files
-from zsteer.domains.sequences.junctions import anchored, whole
+from zsteer.domains.sequences.junctions import anchored
+from zsteer.domains.sequences.keep import EndsKept, LengthKept
 from zsteer.domains.sequences.metrics import edits
+from zsteer.domains.sequences.properties import PROPERTIES
+from zsteer.domains.sequences.residues import ResidueSpace
 from zsteer.domains.sequences.space import SequenceSpace
-from zsteer.errors import InputError, SettingsError, nearest
-from zsteer.evaluate.report import Report
-from zsteer.kits.base import Ask
+from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
+from zsteer.kits.base import Samples, Subject
+from zsteer.kits.common import found_property, numeric_target, results_of
 from zsteer.kits.sequences.companions import Family
-from zsteer.kits.sequences.editors import Request, editor_of
-from zsteer.kits.sequences.options import EditorKnobs
-from zsteer.kits.sequences.report import report_on
+from zsteer.kits.sequences.options import OPTIONS
 from zsteer.kits.sequences.scores import Scores, score
 
-__all__ = ["Designs", "ReceptorKit"]
-
-TOWARD = ("binds", "like")
-KEEP = ("ends", "length")
+__all__ = ["SequenceKit", "companions"]
 
 
-@dataclass(frozen=True)
-class Designs:
-    """Receptors with a name, their template and scores for each.
-
-    Args:
-        sequences: CDR3b with its anchors (C ... F or W), ``b`` of them.
-        batch: the same as a batch.
-        columns: further columns by name, ``b`` texts each.
-        facts: figures of the whole set.
-        scores: all scores, where there is a peptide.
-    """
-
-    sequences: Sequence[str]
-    batch: Batch
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    scores: Scores | None = None
-    noun: ClassVar[str] = "sequences"
-
-    @property
-    def lines(self) -> Sequence[str]:
-        """One sequence a line."""
-        return self.sequences
-
-    def __len__(self) -> int:
-        return len(self.sequences)
+def companions(subject: Subject) -> Family:
+    """The models that belong to a receptor model: looked for beside it, then among the shipped ones."""
+    return Family.beside(subject.folder) if subject.folder is not None else Family()
 
 
-class ReceptorKit:
-    """What the receptor domain offers for a model.
+class SequenceKit:
+    """What sequences offer a user."""
 
-    Args:
-        model: a receptor model, or None to evaluate only.
-        folder: the artifact folder that it came from.
-        device: where it is.
-    """
+    domain: str = "sequences"
+    options: Options = OPTIONS
 
-    def __init__(self, model: Any, folder: Path | None, device: torch.device) -> None:
-        self.model, self.device = model, device
-        self.family = Family.beside(folder) if folder is not None else Family()
-        self.space = SequenceSpace()
-
-    @classmethod
-    def judging(cls, folder: Path | None) -> "ReceptorKit":
-        """A kit that evaluates with the judges of a folder, or the shipped ones.
+    def space(self, description: Mapping[str, Any]) -> SequenceSpace | ResidueSpace:
+        """Sequences as tokens, or as places with gaps.
 
         Raises:
-            InputError: if the folder does not exist.
+            CapabilityError: if the description is of something else.
         """
-        if folder is not None and not folder.is_dir():
-            raise InputError(f"there is no folder {folder} with judges")
-        kit = cls(None, None, torch.device("cpu"))
-        kit.family = Family(folder)
-        return kit
+        if description.get("name") == "residues":
+            return ResidueSpace()
+        if description.get("name") == "sequences":
+            return SequenceSpace()
+        raise CapabilityError(f"the model keeps no description of sequences (it says {description.get('name')!r})")
 
-    def read(self, path: Path, *, skip_invalid: bool) -> files.Table:
-        """Read sequences by the file's ending."""
-        return files.read(path, skip_invalid=skip_invalid)
+    def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
+        """Read sequences by the file's ending; further columns are carried through."""
+        del subject
+        found = files.read(path, skip_invalid=skip_invalid)
+        skipped = [f"row {entry.row}: {entry.reason}" for entry in found.skipped]
+        facts = {"notes": list(found.notes)} if found.notes else {}
+        items = list(found.sequences)
+        columns = dict(found.columns)
+        return Samples("sequences", items, columns, facts, items, None, skipped, str(path), len(items))
 
-    def write(self, path: Path, designs: Designs, *, overwrite: bool) -> None:
-        """Write designs by the file's ending."""
-        files.write(path, designs.sequences, designs.columns, overwrite=overwrite)
+    def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
+        """Write sequences by the file's ending."""
+        files.write(path, samples.items, samples.columns, overwrite=overwrite)
 
     def check_ending(self, path: Path) -> None:
         """Refuse an ending that cannot be written, before any work is done."""
         files.check_ending(path)
 
-    def sample(self, n: int, given: Mapping[str, object], rng: Streams) -> Designs:
-        """New receptors, for a peptide or none."""
-        made = whole(self.model, n, rng, given=given)
-        peptide = given.get("peptide")
-        sequences = self.space.decode(made)
-        columns: dict[str, Sequence[str]] = {"sequence_id": [f"sample{i}" for i in range(n)]}
-        found = None
-        if peptide is not None and str(peptide) in self.family.oracle.cards:
-            found = score(self.family, made, str(peptide))
-            columns |= {"peptide": [str(peptide)] * n, **found.columns()}
-        facts: dict[str, Any] = {"distinct": len(set(sequences))} | (_shares(found) if found else {})
-        broken = int((~anchored(made["tokens"])).sum())
-        if broken:
-            facts["no_whole_junction"] = broken
-        return Designs(sequences, made, columns, facts, found)
+    def encode(self, samples: Samples, subject: Subject) -> Batch:
+        """Sequences as the model holds them."""
+        return self.space(subject.model.space).encode(samples.items)
 
-    def steer(self, start: Any, goal: Goal, budget: Budget, knobs: EditorKnobs, rng: Streams) -> Designs:
-        """Edit receptors towards a peptide, or towards examples.
+    def things(self, subject: Subject, x: Batch) -> list[str]:
+        """Sequences as texts."""
+        return self.space(subject.model.space).decode(Batch(x.fields, x.mask).to("cpu"))
 
-        Raises:
-            InputError: if there is nothing to edit, or the goal names something else.
-            RefusedError: if the judge of the peptide is too weak, and the knob ``force`` is off.
-        """
-        templates, names, carried = self._starts(start)
-        peptide = self._check(goal, force=knobs.force)
-        ends, length = _kept(goal.keep, indels=knobs.indels)
-        example = None
-        if peptide is None:
-            example = self.read(Path(str(goal.toward["like"])), skip_invalid=False).batch.to(self.device)
-        request = Request(peptide, example, budget, knobs, ends, indels=not length)
-        own = Streams(rng.seed, torch.arange(len(templates), device=rng.ids.device), rng.path)
-        trail = editor_of(self.model, self.family, request)(templates.to(self.device), goal, budget, own)
-        origin = trail.origin.cpu()
-        result = trail.batch.to("cpu")
-        sequences = self.space.decode(result)
-        before = templates.to("cpu").take(origin)
-        changed = edits(result["tokens"], before["tokens"])
-        columns: dict[str, Sequence[Any]] = {
-            "sequence_id": _numbered([names[i] for i in origin.tolist()]),
-            "template_id": [names[i] for i in origin.tolist()],
-            "template": self.space.decode(before),
-            "edits": [str(int(k)) for k in changed],
-        }
-        reserved = set(columns) | {"peptide", "junction_aa", "cdr3_aa"}
-        columns |= {
-            f"template_{key}" if key in reserved else key: [values[i] for i in origin.tolist()]
-            for key, values in carried.items()
-            if key not in {"sequence_id", "junction_aa", "cdr3_aa"} or key == "peptide"
-        }
-        facts: dict[str, Any] = {"templates": len(templates), "seconds": round(trail.seconds, 2)}
-        facts |= {"oracle_calls": trail.calls, "mean_edits": round(float(changed.float().mean()), 2)}
-        facts["distinct"] = len(set(sequences))
-        found = None
-        if peptide is not None:
-            found = score(self.family, result, peptide)
-            columns |= {"peptide": [peptide] * len(sequences), **found.columns()}
-            facts |= _shares(found) | self._reference(peptide)
-        return Designs(sequences, result, columns, facts, found)
+    def adapt(self, things: list[str]) -> Any:
+        """What a property of one's own takes: texts."""
+        return list(things)
 
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
-        """Report on receptors for a peptide, with baselines.
+    def properties(self, subject: Subject) -> Mapping[str, Property]:
+        """Properties of residues, and the user's own."""
+        return {**PROPERTIES, **subject.properties}
+
+    def targets(self, subject: Subject, terms: Sequence[Term]) -> tuple[Target, ...]:
+        """Peptides, examples, and numbers of properties.
 
         Raises:
-            InputError: if no peptide is named, or it is unknown, or a reference is given.
+            InputError: if there is no such property or peptide.
+            SettingsError: if examples stand beside another goal.
         """
-        toward = ask.goal.toward
-        peptide = toward.get("binds")
-        if ask.reference is not None:
-            raise InputError("the tcr protocol has its own baselines; leave --reference away")
-        if peptide is None or set(toward) != {"binds"}:
-            raise InputError("the tcr protocol needs --toward binds=PEPTIDE and nothing else")
-        if str(peptide) not in self.family.oracle.cards:
-            raise InputError(nearest(str(peptide), self.family.oracle.cards, what="peptide"))
-        return report_on(self.family, samples, str(peptide), pgen=ask.pgen)
+        if len(terms) > 1 and any(term.name == "like" for term in terms):
+            raise SettingsError("--toward like=FILE stands alone: either examples or properties, not both")
+        known, family = self.properties(subject), companions(subject)
+        return tuple(self._target(subject, family, term, known) for term in terms)
 
-    def _starts(self, start: Any) -> tuple[Batch, list[str], Mapping[str, Sequence[str]]]:
-        if start is None:
-            raise InputError("there is nothing to edit: give templates (--input FILE), or use sample")
-        if isinstance(start, Batch):
-            return start, [f"t{i}" for i in range(1, len(start) + 1)], {}
-        if isinstance(start, files.Table | Designs):
-            ids = start.columns.get("sequence_id")
-            return start.batch, list(ids or [f"t{i}" for i in range(1, len(start) + 1)]), start.columns
-        sequences = [start] if isinstance(start, str) else list(start)
-        return self.space.encode(sequences), [f"t{i}" for i in range(1, len(sequences) + 1)], {}
+    def _target(self, subject: Subject, family: Family, term: Term, known: Mapping[str, Property]) -> Target:
+        if term.name == "like":
+            quantity = Property("like", help="likeness to examples", argument=str(term.value))
+            return Target(quantity, sign=1)
+        if term.name != "binds":
+            return numeric_target(term, found_property(term, known, ["binds", "like"]))
+        if term.relation == "change":
+            raise InputError(f"--toward binds takes a peptide, got a change by {term.value}")
+        return Target(_binding(subject, family, str(term.value)), sign=-1 if term.relation == "avoid" else 1)
 
-    def _check(self, goal: Goal, *, force: bool) -> str | None:
-        """The peptide of the goal, or None for examples."""
-        if goal.given:
-            raise SettingsError(f"editing receptors takes no --given, got {', '.join(goal.given)}")
-        for key in goal.toward:
-            if key not in TOWARD:
-                raise SettingsError("--toward: " + nearest(key, TOWARD, what="property"))
-        if len(goal.toward) != 1:
-            raise SettingsError("--toward takes either binds=PEPTIDE or like=FILE, not both")
-        if "like" in goal.toward:
-            return None
-        peptide = str(goal.toward["binds"])
-        panel = self.model.settings.panel
-        panel.index(peptide)
-        judge = self.family.judge
-        if peptide in judge.cards:
-            judge.require(peptide, force=force)
-        elif not force:
-            known = ", ".join(name for name, card in judge.cards.items() if card.area >= 0.75)
-            raise SettingsError(
-                f"{peptide}: there is no judge for it, so designs could not be confirmed; peptides with one: {known}; "
-                f"pass --force to go on all the same"
-            )
-        return peptide
+    def parts(self, subject: Subject, keep: Mapping[str, object], start: Samples | None) -> tuple[Part, ...]:
+        """Ends and length.
 
-    def _reference(self, peptide: str) -> dict[str, float]:
-        """Share of real held-out binders that pass, the scale for every design."""
-        facts = {"real_binders_design_pass": round(self.family.oracle.cards[peptide].real_pass, 3)}
-        if peptide in self.family.judge.cards:
-            facts["real_binders_judge_pass"] = round(self.family.judge.card(peptide).real_pass, 3)
-        return facts
+        Raises:
+            SettingsError: if a name is none, or a value does not fit.
+        """
+        del subject, start
+        chosen = self.options.parse("keep", keep)
+        parts: list[Part] = []
+        if "ends" in chosen:
+            parts.append(EndsKept(int(str(chosen["ends"]))))
+        return (*parts, LengthKept()) if chosen.get("length") else tuple(parts)
+
+    def problems(self, subject: Subject, x: Batch) -> Sequence[str] | None:
+        """A receptor runs from C to F or W."""
+        space = self.space(subject.model.space)
+        tokens = x["tokens"] if isinstance(space, SequenceSpace) else None
+        if tokens is None:
+            texts = self.things(subject, x)
+            good = [text[:1] == "C" and text[-1:] in {"F", "W"} for text in texts]
+        else:
+            good = anchored(tokens.cpu()).tolist()
+        return ["" if whole else "no whole junction" for whole in good]
+
+    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+        """What a model made, as sequences; those that are no whole junction are counted."""
+        x = x.to("cpu")
+        texts = self.things(subject, x)
+        broken = sum(bool(problem) for problem in self.problems(subject, x) or ())
+        own = {**facts, "distinct": len(set(texts))} | ({"no_whole_junction": broken} if broken else {})
+        columns = {"sequence_id": [f"sample{k}" for k in range(1, len(texts) + 1)]}
+        return Samples("sequences", texts, columns, own, texts, x, count=len(texts))
+
+    def describe(self, subject: Subject, samples: Samples, given: Mapping[str, object]) -> Samples:
+        """Samples for a peptide with the scores of oracle and judge."""
+        family, peptide = companions(subject), given.get("peptide")
+        if peptide is None or samples.batch is None or str(peptide) not in family.oracle.cards:
+            return samples
+        found = score(family, samples.batch, str(peptide))
+        columns = {**samples.columns, "peptide": [str(peptide)] * len(samples), **found.columns()}
+        return replace(samples, columns=columns, facts={**samples.facts, **_shares(found)})
+
+    def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
+        """What a steer found, beside its templates; for a peptide with the scores of oracle and judge."""
+        trail = replace(trail, batch=Batch(trail.batch.fields, trail.batch.mask))
+        numeric = [target for target in targets if target.quantity.name not in {"binds", "like"}]
+        found = results_of(self, subject, trail, start, numeric)
+        x = found.batch if found.batch is not None else trail.batch
+        columns: dict[str, Sequence[Any]] = dict(found.columns)
+        facts = dict(found.facts)
+        if start is not None:
+            space = SequenceSpace()
+            before = space.encode([start.items[int(k)] for k in trail.origin.tolist()])
+            after = space.encode(found.items)
+            changed = edits(after["tokens"], before["tokens"])
+            own = [k for k in columns if k not in {"sequence_id", "start"}]
+            columns = _beside(start, trail.origin.tolist(), changed) | {k: columns[k] for k in own}
+            facts = {"templates": len(start), "mean_edits": round(float(changed.float().mean()), 2), **facts}
+        peptides = [t.quantity.argument for t in targets if t.quantity.name == "binds" and t.sign > 0]
+        if peptides:
+            family = companions(subject)
+            scored = score(family, SequenceSpace().encode(found.items), peptides[0])
+            columns |= {"peptide": peptides[:1] * len(found), **scored.columns()}
+            facts |= _shares(scored) | _reference(family, peptides[0])
+        return replace(found, batch=x, columns=columns, facts=facts)
 
 
-def _kept(keep: Mapping[str, object], *, indels: bool) -> tuple[int, bool]:
-    """Residues kept at each end, and whether the length stays."""
-    for key in keep:
-        if key not in KEEP:
-            raise SettingsError("--keep: " + nearest(key, KEEP, what="constraint"))
-    ends = str(keep.get("ends", 3))
-    if not ends.isdigit():
-        raise SettingsError(f"--keep ends=N takes a number of residues, got {ends!r}")
-    length = str(keep.get("length", "no" if indels else "yes")).lower()
-    if length not in {"yes", "no", "true", "false"}:
-        raise SettingsError(f"--keep length takes yes or no, got {length!r}")
-    # The two anchors always stay: without them a design is no junction.
-    return max(1, int(ends)), length in {"yes", "true"}
+def _binding(subject: Subject, family: Family, peptide: str) -> Property:
+    """Binding of a peptide by the design oracle, in logits; the judge that will confirm it is checked.
+
+    Raises:
+        InputError: if no oracle knows the peptide.
+        SettingsError: if there is no judge for it, or a weak one, and the subject is not forced.
+    """
+    oracle, judge = family.oracle, family.judge
+    if peptide not in oracle.settings.panel.peptides:
+        raise InputError("--toward binds: " + nearest(peptide, oracle.settings.panel.peptides, what="peptide"))
+    if peptide in judge.cards:
+        judge.require(peptide, force=subject.force)
+    elif not subject.force:
+        known = ", ".join(name for name, card in judge.cards.items() if card.area >= 0.75)
+        raise SettingsError(
+            f"{peptide}: there is no judge for it, so designs could not be confirmed; peptides with one: {known}; "
+            f"pass --force to go on all the same"
+        )
+    binds = oracle.binds(peptide)
+
+    def logit(things: list[str]) -> Tensor:
+        return binds(SequenceSpace().encode(things)).mean.double()
+
+    about = "logit of the design oracle; the judge is another model"
+    return Property("binds", logit, spread=2.0, cost=1e-3, help=about, argument=peptide)
+
+
+def _beside(start: Samples, origin: Sequence[int], changed: Tensor) -> dict[str, Sequence[Any]]:
+    """Columns about the templates: names, sequences, edits, and what stood in their rows."""
+    names = list(start.columns.get("sequence_id") or [f"t{k}" for k in range(1, len(start) + 1)])
+    columns: dict[str, Sequence[Any]] = {
+        "sequence_id": _numbered([str(names[k]) for k in origin]),
+        "template_id": [names[k] for k in origin],
+        "template": [start.items[k] for k in origin],
+        "edits": [str(int(k)) for k in changed],
+    }
+    reserved = set(columns) | {"peptide", "junction_aa", "cdr3_aa"}
+    return columns | {
+        f"template_{key}" if key in reserved else key: [values[k] for k in origin]
+        for key, values in start.columns.items()
+        if key not in {"sequence_id", "junction_aa", "cdr3_aa"} or key == "peptide"
+    }
+
+
+def _reference(family: Family, peptide: str) -> dict[str, float]:
+    """Share of real held-out binders that pass, the scale for every design."""
+    facts = {"real_binders_design_pass": round(family.oracle.cards[peptide].real_pass, 3)}
+    if peptide in family.judge.cards:
+        facts["real_binders_judge_pass"] = round(family.judge.card(peptide).real_pass, 3)
+    return facts
 
 
 def _shares(found: Scores) -> dict[str, float]:

@@ -101,6 +101,11 @@ class DisentangledWAE(Pretrained, nn.Module):
         return self.settings.panel
 
     @property
+    def guidance(self) -> float:
+        """Strength of guidance of its edits."""
+        return self.settings.guidance
+
+    @property
     def _adversarial(self) -> bool:
         return self.settings.regulariser == "gan" and not self.settings.variational
 

@@ -25,7 +25,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.options import Option
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams
-from zsteer.errors import ArtifactError, InputError, SettingsError
+from zsteer.errors import ArtifactError, InputError, SettingsError, nearest
 from zsteer.maths.boltzmann import contrast
 from zsteer.models.ratings import bernoulli as binary
 from zsteer.models.ratings import gaussian
@@ -39,6 +39,9 @@ TILT = 0.5
 
 CHAIN = (1, 3, 5, 9)
 """Steps of the chain in each quarter of training (CD-T)."""
+
+BLANKS = 50
+"""Blanks that are filled in when none are named: those of the most rated items."""
 
 
 class RatingRBM(Pretrained, nn.Module):
@@ -304,26 +307,45 @@ class RatingRBM(Pretrained, nn.Module):
         return Filler(self, x, blanks).run(rng, sweeps)
 
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
-        """Ratings of new users of the most rated items, or fill-ins of a known user's blanks among these.
+        """Fill in blanks, all of one row together: of a known user, or of a new one.
 
         Args:
-            n: how many.
-            given: ``user``, a known user's name.
+            n: how many times.
+            given: ``user`` by name; ``items`` by name with commas between, the user's blanks among the most rated items
+                when absent.
             rng: one stream for each.
 
         Raises:
-            InputError: if there is another condition, or the user is not known.
+            InputError: if there is another condition, or a name is unknown.
         """
-        unknown = set(given or {}) - {"user"}
-        if unknown:
-            raise InputError(f"ratings can be given user=NAME only, got {', '.join(sorted(unknown))}")
-        x = self.known(str((given or {}).get("user", ""))) if given else self.nobody()
+        given = dict(given or {})
+        for key in given:
+            if key not in {"user", "items"}:
+                raise InputError("--given: " + nearest(key, ("user", "items"), what="condition"))
+        x = self.known(str(given["user"])) if "user" in given else self.nobody()
+        blanks = self._blanks(x, given.get("items")).to(rng.ids.device).expand(n, -1)
+        with torch.no_grad():
+            levels = self.fill(x.take(torch.zeros(n, dtype=torch.long)), blanks, rng)
+        return Batch({"items": blanks, "levels": levels})
+
+    def _blanks(self, x: Batch, named: object) -> Int[Tensor, " m"]:
+        """Items to fill in."""
         seen = set(x["items"][x.mask].tolist()) if x.mask is not None else set[int]()
-        often = [item for item in self.count.argsort(descending=True, stable=True).tolist() if item not in seen][:20]
-        if not often:
-            raise InputError("there is no blank to fill in: the user has rated every item")
-        blanks = torch.tensor(often, device=rng.ids.device).expand(n, -1)
-        return Batch({"items": blanks, "levels": self.fill(x.take(torch.zeros(n, dtype=torch.long)), blanks, rng)})
+        if named is None:
+            often = self.count.argsort(descending=True, stable=True).tolist()
+            chosen = [item for item in often if item not in seen][:BLANKS]
+            if not chosen:
+                raise InputError("there is no blank to fill in: the user has rated every item")
+            return torch.tensor(chosen)
+        chosen: list[int] = []
+        for name in (word.strip() for word in str(named).split(",")):
+            if name not in self.items:
+                raise InputError(nearest(name, self.items, what="item"))
+            chosen.append(self.items.index(name))
+        rated = [self.items[item] for item in chosen if item in seen]
+        if rated:
+            raise InputError(f"{rated[0]!r} is no blank: the user has rated it")
+        return torch.tensor(chosen)
 
     def nobody(self) -> Batch:
         """A user who has rated nothing."""
@@ -336,8 +358,6 @@ class RatingRBM(Pretrained, nn.Module):
         Raises:
             InputError: if there is no such user; the nearest name is given.
         """
-        from zsteer.errors import nearest
-
         if name not in self.users:
             raise InputError(nearest(name, self.users, what="user"))
         number = self.users.index(name)

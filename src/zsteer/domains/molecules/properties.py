@@ -1,0 +1,59 @@
+"""Properties of molecules, declared: the one list of them. Imports neither torch nor RDKit.
+
+A function takes the graphs of molecules (``metrics.graph.Verdicts``) and is NaN where a molecule is not valid; a
+measure takes expected molecules. To add a property, add its function and its row here, or give one of your own (``--property name=module:function``, which takes RDKit molecules).
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from zsteer.core.property import Property, lazy
+
+__all__ = ["PROPERTIES"]
+
+_VALUES = lazy("zsteer.domains.molecules.metrics.values:values_of")
+_SHAPES = "zsteer.domains.molecules.expectation"
+
+
+def _function(key: str) -> Callable[[Any], Any]:
+    """The values of a name, with its unit."""
+    return lambda found: _VALUES(found, key)
+
+
+PROPERTIES: Mapping[str, Property] = MappingProxyType(
+    {
+        "qed": Property(
+            "qed", _function("qed"), low=0, high=1, direction="up", spread=0.14, tolerance=0.05, cost=2e-3,
+            help="drug-likeness",
+        ),
+        "sas": Property(
+            "sas", _function("sas"), low=1, high=10, direction="down", spread=0.85, tolerance=0.3, cost=1e-3,
+            help="synthetic accessibility, 1 easy to 10 hard",
+        ),
+        "logp": Property(
+            "logp", _function("logp"), spread=1.2, tolerance=0.3, cost=1e-3, help="octanol-water partition (Crippen)"
+        ),
+        "asphericity": Property(
+            "asphericity", _function("asphericity"), lazy(f"{_SHAPES}:asphericity"), low=0, high=1, spread=0.17,
+            tolerance=0.05, cost=2e-3, help="0 a sphere to 1 a rod",
+        ),
+        "rg": Property(
+            "rg", _function("rg_A"), lazy(f"{_SHAPES}:radius_of_gyration"), unit="A", low=0, spread=0.4, tolerance=0.05,
+            cost=2e-3, help="radius of gyration",
+        ),
+        "npr1": Property(
+            "npr1", _function("npr1"), low=0, high=1, spread=0.1, tolerance=0.05, cost=2e-3,
+            help="first ratio of principal moments",
+        ),
+        "npr2": Property(
+            "npr2", _function("npr2"), low=0, high=1, spread=0.1, tolerance=0.05, cost=2e-3,
+            help="second ratio of principal moments",
+        ),
+        "mu": Property(
+            "mu", None, unit="debye", low=0, spread=1.5, tolerance=0.3,
+            help="dipole moment; only a model tells it (--guide qm9-properties)",
+        ),
+    }
+)  # fmt: skip
+"""By name."""

@@ -1,0 +1,380 @@
+"""The front door: a goal becomes an objective, a constraint and a method; the same line for every caller.
+
+``sample`` and ``steer`` are what the command line, Python, benches and the studio run. Words are parsed once, by what
+the domain and the model declare (``kits.registry.about_config``); targets are worked out once.
+"""
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from zsteer.core.artifact import settings_from
+from zsteer.core.batch import Batch
+from zsteer.core.catalog import load_name
+from zsteer.core.goal import Budget, Goal, Trail, parse_terms
+from zsteer.core.objective import Constraint, Objective
+from zsteer.core.options import Options
+from zsteer.core.property import Property
+from zsteer.core.protocols import Conditional, Generative, Grouped, Method, SamplingDefaults
+from zsteer.core.rng import Streams
+from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
+from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.common import numeric_target
+from zsteer.kits.methods import Context
+from zsteer.kits.registry import DOMAINS, METHODS, About, MethodRow, about_config
+from zsteer.steer.options import DrawOptions, SamplingOptions
+from zsteer.steer.rejection import Distance, draw_valid
+from zsteer.steer.sampling import sample_guided, trajectory_of
+
+__all__ = ["Request", "about_subject", "kit_of", "reasons", "sample", "steer"]
+
+
+def about_subject(subject: Subject) -> About:
+    """What a user may say about a model in memory.
+
+    Raises:
+        CapabilityError: if such models neither sample nor steer.
+    """
+    return about_config(subject.model.kind, subject.model.space, subject.model.options)
+
+
+def kit_of(domain: str) -> Kit:
+    """The kit of a domain.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    if domain not in DOMAINS:
+        raise InputError(nearest(domain, DOMAINS, what="domain"))
+    return load_name(DOMAINS[domain].kit)()
+
+
+def sample(
+    subject: Subject, n: int, *, given: Mapping[str, object], options: Mapping[str, object], seed: int
+) -> Samples:
+    """New samples of a model.
+
+    Args:
+        subject: the model.
+        n: how many.
+        given: conditions by name.
+        options: flags of sampling by name: steps, solver, best_of, or the model's own.
+        seed: of every random choice.
+
+    Raises:
+        CapabilityError: if the model makes no samples.
+        InputError: if a condition or a value does not fit.
+        SettingsError: if an option does not exist here.
+    """
+    known = about_subject(subject)
+    kit, rng = kit_of(known.domain), Streams.of(seed, n, device=subject.device)
+    conditions = _given(known.options, given)
+    own = known.options.parse("sample", {k: v for k, v in options.items() if k in known.options.at("sample")})
+    rest = {name: value for name, value in options.items() if name not in own}
+    diffusion = isinstance(subject.model, Conditional | Grouped)
+    classes = [SamplingOptions, DrawOptions] if diffusion else [DrawOptions]
+    parsed = _parse(rest, classes, where=f"sampling a {subject.model.kind}", more=tuple(known.options.at("sample")))
+    drawing = parsed[DrawOptions]
+    if not isinstance(drawing, DrawOptions):
+        raise SettingsError("options of drawing are of another class")
+
+    def draw(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
+        mine = {name: _of_rows(value, rows, n) for name, value in conditions.items()}
+        if diffusion:
+            sampling = parsed[SamplingOptions]
+            defaults = getattr(subject.model, "sampling", SamplingDefaults())
+            trajectory = trajectory_of(defaults, SamplingOptions.model_validate(sampling.model_dump()))
+            return sample_guided(subject.model, len(rows), mine, streams, trajectory=trajectory, rows=rows)
+        if not isinstance(subject.model, Generative):
+            raise CapabilityError(f"a model of kind {subject.model.kind!r} makes no samples")
+        with torch.no_grad():
+            return subject.model.sample(len(rows), given={**mine, **own} or None, rng=streams), {}
+
+    distance = _nearest(kit, subject, conditions) if drawing.best_of > 1 else None
+    problems = _problems(kit, subject)
+    drawing_found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
+    facts = dict(drawing_found.facts)
+    if problems is not None and drawing_found.rounds > 1:
+        facts["valid_at_first"], facts["draws"] = f"{drawing_found.first:.3f}", drawing_found.rounds
+    if drawing.best_of > 1:
+        facts["best_of"] = f"{drawing.best_of}: the nearest by the properties' definitions"
+    if "user" in conditions:
+        facts["user"] = conditions["user"]
+    found = kit.samples(subject, drawing_found.batch, facts)
+    describe = getattr(kit, "describe", None)
+    return found if describe is None else describe(subject, found, conditions)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a steer.
+
+    Args:
+        goal: as it was written.
+        by: name of the method; the first that fits when None.
+        number: new samples, where there is no start.
+        budget: calls, edits, results for each start.
+        seed: of every random choice.
+        options: flags by name.
+        examples: labelled examples for heads, or None.
+    """
+
+    goal: Goal
+    by: str | None = None
+    number: int = 16
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+    options: Mapping[str, object] = field(default_factory=dict)
+    examples: Samples | None = None
+
+
+def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
+    """Edit or make samples towards a goal, by the first method that fits or by the one that is named.
+
+    Args:
+        subject: the model.
+        start: what to change; None for new samples.
+        request: what is wanted.
+
+    Raises:
+        CapabilityError: if no method fits; every reason is named.
+        InputError: if a property, a value or a constraint does not exist or fit.
+        SettingsError: if an option does not exist, or belongs to another method.
+    """
+    known = about_subject(subject)
+    kit, goal = kit_of(known.domain), request.goal
+    if not goal.toward:
+        raise SettingsError("steering needs --toward name=value, for example " + _example(known.options))
+    given = _given(known.options, goal.given)
+    terms = parse_terms(goal.toward)
+    targets = kit.targets(subject, terms)
+    constraint = _constraint(kit, subject, goal, start, [target.quantity.name for target in targets])
+    objective = Objective(targets, lambda x: kit.things(subject, x))
+    _need_options(known, request.options)
+    refused: list[str] = []
+    chosen: tuple[MethodRow, Method] | None = None
+    for row in _candidates(known, request.by):
+        method = _make(row, kit, subject, start, request, given)
+        reason = method.fits(subject.model, objective, constraint)
+        if not reason:
+            chosen = (row, method)
+            break
+        refused.append(f"{row.name}: {reason}")
+    if chosen is None:
+        wanted = f"--by {request.by}" if request.by else f"no method steers this {subject.model.kind} towards that"
+        raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
+    row, method = chosen
+    _check_belong(row, request.options)
+    batch = None if start is None else kit.encode(start, subject).to(subject.device)
+    n = request.number if batch is None else len(batch)
+    rng, began = Streams.of(request.seed, n, device=subject.device), time.perf_counter()
+    trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
+    facts = {"method": row.name, "seconds": round(time.perf_counter() - began, 2), **_facts(method, trail)}
+    if constraint:
+        facts["kept"] = constraint.text
+    return kit.results(subject, replace(trail, facts=facts), start, targets)
+
+
+def reasons(subject: Subject, terms: Mapping[str, object]) -> dict[str, str]:
+    """Each method of the table -> empty where it fits this model and goal, else the reason why not."""
+    known = about_subject(subject)
+    kit = kit_of(known.domain)
+    objective = Objective(kit.targets(subject, parse_terms(terms)), lambda x: kit.things(subject, x))
+    request, found = Request(Goal(toward=dict(terms))), dict[str, str]()
+    for row in METHODS:
+        if row.domains and known.domain not in row.domains:
+            continue
+        reason = _make(row, kit, subject, None, request, {}).fits(subject.model, objective, Constraint())
+        if found.get(row.name) != "":
+            found[row.name] = reason
+    return found
+
+
+def _candidates(known: About, by: str | None) -> Sequence[MethodRow]:
+    """Methods to try, in order."""
+    here = [row for row in METHODS if not row.domains or known.domain in row.domains]
+    if by is None:
+        return here
+    names = list(dict.fromkeys(row.name for row in METHODS))
+    if by not in names:
+        raise SettingsError("--by: " + nearest(by, names, what="method"))
+    own = [row for row in here if row.name == by]
+    if not own:
+        able = ", ".join(dict.fromkeys(row.name for row in here))
+        raise CapabilityError(f"--by {by}: {known.options.noun} are steered by {able}")
+    return own
+
+
+def _make(
+    row: MethodRow,
+    kit: Kit,
+    subject: Subject,
+    start: Samples | None,
+    request: Request,
+    given: Mapping[str, object],
+) -> Method:
+    """A method with its options in place."""
+    classes = row.option_classes()
+    own = {name for cls in classes for name in cls.model_fields}
+    values = {name: value for name, value in request.options.items() if name in own}
+    parsed = _parse(values, classes, where=f"--by {row.name}")
+    context = Context(kit, subject, request.goal, given, start, request.number, request.examples, parsed)
+    return load_name(row.make)(context)
+
+
+def _parse(
+    values: Mapping[str, object], classes: Sequence[type[BaseModel]], *, where: str, more: Sequence[str] = ()
+) -> dict[type[BaseModel], BaseModel]:
+    """Options by their class.
+
+    Raises:
+        SettingsError: if a name belongs to none, or a value does not fit.
+    """
+    plain = {name.replace("-", "_"): value for name, value in values.items() if value is not None}
+    names = [name for cls in classes for name in cls.model_fields]
+    for name in plain:
+        if name not in names:
+            raise SettingsError(f"{where}: " + nearest(name, [*names, *more], what="option"))
+    return {
+        cls: settings_from(cls, {k: v for k, v in plain.items() if k in cls.model_fields}, where=where)
+        for cls in classes
+    }
+
+
+def _need_options(known: About, options: Mapping[str, object]) -> None:
+    """Refuse an option that no method of this domain has."""
+    rows = [row for row in METHODS if not row.domains or known.domain in row.domains]
+    names = {name for row in rows for cls in row.option_classes() for name in cls.model_fields}
+    for name in options:
+        if name.replace("-", "_") not in names:
+            raise SettingsError(f"steer {known.options.noun}: " + nearest(name, sorted(names), what="option"))
+
+
+def _check_belong(row: MethodRow, options: Mapping[str, object]) -> None:
+    """Refuse an option of another method."""
+    own = {name for cls in row.option_classes() for name in cls.model_fields}
+    strange = [name for name, value in options.items() if value is not None and name.replace("-", "_") not in own]
+    if strange:
+        flag = "--" + strange[0].replace("_", "-")
+        owner = next(
+            (r.name for r in METHODS if any(strange[0] in cls.model_fields for cls in r.option_classes())), "another"
+        )
+        raise SettingsError(f"{flag} belongs to --by {owner}, and this goal is steered by {row.name}; omit it")
+
+
+def _constraint(kit: Kit, subject: Subject, goal: Goal, start: Samples | None, steered: Sequence[str]) -> Constraint:
+    """What ``--keep`` and ``--free`` say: parts, held properties, the rest.
+
+    Raises:
+        InputError: if a name is neither a part nor a property, or is steered and kept at once.
+    """
+    properties, parts = kit.properties(subject), dict[str, object]()
+    held: list[Property] = []
+    rest = False
+    for name, value in goal.keep.items():
+        if name in kit.options.at("keep"):
+            parts[name] = value
+        elif name == "rest":
+            rest = True
+        elif name in properties:
+            if value not in {True, "", "yes", "true"}:
+                raise InputError(f"--keep {name} holds the start's value and takes none, got {value!r}; use --toward")
+            held.append(properties[name])
+        else:
+            able = [*kit.options.at("keep"), *properties, "rest"]
+            raise SettingsError("--keep: " + nearest(name, able, what="thing to keep"))
+    both = [each.name for each in held if each.name in steered]
+    if both:
+        raise InputError(f"{both[0]} is steered by --toward and held by --keep; omit one of them")
+    for name in goal.free:
+        if name not in properties:
+            raise SettingsError("--free: " + nearest(name, properties, what="property"))
+    if goal.free and not rest:
+        raise SettingsError("--free frees what --keep rest would hold; add --keep rest")
+    if rest and goal.free:
+        measured = [each for each in properties.values() if each.function is not None]
+        others = [each for each in measured if each.name not in {*goal.free, *steered}]
+        held += [each for each in others if each not in held]
+        rest = False
+    return Constraint(kit.parts(subject, parts, start), tuple(held), rest)
+
+
+def _given(options: Options, given: Mapping[str, object]) -> dict[str, object]:
+    """Conditions, parsed; flags of sampling among them are answered with the new spelling, and ranges told.
+
+    Raises:
+        SettingsError: if a name is an option of sampling.
+    """
+    flags = {*SamplingOptions.model_fields, *DrawOptions.model_fields, *options.at("sample")}
+    for name, value in given.items():
+        plain = name.replace("-", "_")
+        if plain in options.at("given"):
+            continue
+        moved = {"candidates": "best-of", "tries": "max-retries"}.get(plain)
+        if plain in flags or moved:
+            raise SettingsError(f"--given holds conditions; write --{moved or plain.replace('_', '-')} {value}")
+        if plain in {"guide", "guide_scale", "guide_mode"}:
+            raise SettingsError(
+                "--given holds conditions; a guide steers: zsteer steer MODEL --toward ... --guide MODEL"
+            )
+    found = options.parse("given", given)
+    for name, value in found.items():
+        option = options.at("given")[name]
+        if option.soft and isinstance(value, float) and option.low is not None and option.high is not None:
+            if not option.low <= value <= option.high:
+                warnings.warn(
+                    f"{name} is wanted outside of the training set ({option.low:.3g} ... {option.high:.3g})",
+                    UserWarning,
+                    stacklevel=3,
+                )
+    return found
+
+
+def _problems(kit: Kit, subject: Subject) -> Any:
+    """What says which samples are not valid; None where the domain knows nothing invalid."""
+    if kit.domain not in {"molecules", "sequences"} or not subject.model.space.get("bonded", True):
+        return None
+    return lambda x: kit.problems(subject, x)
+
+
+def _nearest(kit: Kit, subject: Subject, given: Mapping[str, object]) -> Distance | None:
+    """Distance from the values of conditions that are properties too; None where there is none."""
+    known = kit.properties(subject)
+    wanted = {k: v for k, v in given.items() if k in known and known[k].function is not None}
+    if not wanted:
+        return None
+    targets = [Objective((numeric_target(parse_terms({k: v})[0], known[k]),), lambda x: x) for k, v in wanted.items()]
+    objective = Objective(tuple(t.targets[0] for t in targets), lambda x: kit.things(subject, x))
+
+    def distance(x: Batch, rows: Tensor) -> Tensor:
+        del rows
+        return -objective.score(objective.values(x))
+
+    return distance
+
+
+def _of_rows(value: object, rows: Tensor, n: int) -> object:
+    if isinstance(value, Tensor) and value.ndim and len(value) == n:
+        return value[rows]
+    if isinstance(value, (list, tuple)) and len(value) == n:
+        return [value[int(k)] for k in rows]
+    return value
+
+
+def _facts(method: Method, trail: Trail) -> dict[str, object]:
+    """What the method and its trail say."""
+    notes = getattr(method, "facts", ())
+    return dict(trail.facts) | ({"heads": list(notes)} if isinstance(notes, tuple) and notes else {})
+
+
+def _example(options: Options) -> str:
+    first = next(iter(options.at("toward").values()), None)
+    if first is None:
+        return "--toward name=value"
+    return f"--toward {first.name}={'VALUE' if first.type != 'number' else '0.5'}"

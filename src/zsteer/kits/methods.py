@@ -1,0 +1,136 @@
+"""How the front door makes each method: options, conditions and companions put in place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from zsteer.core.batch import Batch
+from zsteer.core.goal import Goal
+from zsteer.core.property import Property
+from zsteer.core.protocols import Method
+from zsteer.errors import SettingsError
+from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.ratings.options import RecommendOptions
+from zsteer.kits.ratings.recommend import Recommend
+from zsteer.kits.sequences.editors import CodeEditing, GuidedEditing
+from zsteer.kits.sequences.kit import companions
+from zsteer.kits.sequences.options import CodeEditorOptions, EditorOptions
+from zsteer.steer.guided import Guide
+from zsteer.steer.latent import LatentEdit
+from zsteer.steer.latent_options import LatentOptions
+from zsteer.steer.options import DrawOptions, GuideOptions, SamplingOptions
+from zsteer.steer.rerank import Rerank
+from zsteer.steer.search.method import Search
+from zsteer.steer.search.options import RerankOptions, SearchOptions
+
+__all__ = ["Context", "code_editing", "guide", "guided_editing", "latent_edit", "recommend", "rerank", "search"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may need to know beside its options.
+
+    Args:
+        kit: of the domain.
+        subject: the model.
+        goal: as it was written.
+        given: conditions, parsed.
+        start: what to start from, or None.
+        number: new samples, where there is no start.
+        examples: labelled examples of the user, or None.
+        options: parsed, by their class.
+    """
+
+    kit: Kit
+    subject: Subject
+    goal: Goal
+    given: Mapping[str, object]
+    start: Samples | None
+    number: int
+    examples: Samples | None
+    options: Mapping[type[BaseModel], BaseModel]
+
+    def option[O: BaseModel](self, cls: type[O]) -> O:
+        """Options of a class."""
+        found = self.options.get(cls)
+        return found if isinstance(found, cls) else cls()
+
+    def problems(self, x: Batch) -> list[str]:
+        """What is wrong with each sample; nothing where the domain knows nothing invalid."""
+        return list(self.kit.problems(self.subject, x) or [""] * len(x))
+
+    def properties(self) -> list[Property]:
+        """Properties that have a function."""
+        return [each for each in self.kit.properties(self.subject).values() if each.function is not None]
+
+
+def guide(context: Context) -> Method:
+    """Sampling of a diffusion model with guidance."""
+    checked = context.kit.domain in {"molecules", "sequences"}
+    return Guide(
+        context.option(GuideOptions),
+        context.option(SamplingOptions),
+        context.option(DrawOptions),
+        context.given,
+        context.number,
+        context.problems if checked else None,
+    )
+
+
+def _receptors_like(context: Context) -> Batch | None:
+    """The examples of ``--toward like=FILE``."""
+    if "like" not in context.goal.toward:
+        return None
+    found = context.kit.read(Path(str(context.goal.toward["like"])), context.subject, skip_invalid=False)
+    return context.kit.encode(found, context.subject).to(context.subject.device)
+
+
+def guided_editing(context: Context) -> Method:
+    """Edits by a guided decoder."""
+    _no_conditions(context)
+    family = companions(context.subject)
+    return GuidedEditing(family, context.option(EditorOptions), _receptors_like(context))
+
+
+def code_editing(context: Context) -> Method:
+    """Edits by the code of what a receptor binds."""
+    _no_conditions(context)
+    family = companions(context.subject)
+    return CodeEditing(family, context.option(CodeEditorOptions), _receptors_like(context))
+
+
+def _no_conditions(context: Context) -> None:
+    if context.given:
+        raise SettingsError(f"editing receptors takes no --given, got {', '.join(context.given)}")
+
+
+def latent_edit(context: Context) -> Method:
+    """Edits of codes along fitted heads."""
+    options = context.option(LatentOptions)
+    if context.subject.force:
+        options = options.model_copy(update={"force": True})
+    examples = None
+    if context.examples is not None:
+        examples = context.kit.encode(context.examples, context.subject).to(context.subject.device)
+    return LatentEdit(options, examples=examples, properties=context.properties())
+
+
+def search(context: Context) -> Method:
+    """Search around starts."""
+    from zsteer.core.alphabet import PROTEIN
+
+    tokens = context.subject.model.space.get("name") == "sequences"
+    return Search(context.option(SearchOptions), PROTEIN if tokens else None, context.given)
+
+
+def rerank(context: Context) -> Method:
+    """The best of many samples."""
+    return Rerank(context.option(RerankOptions), context.given)
+
+
+def recommend(context: Context) -> Method:
+    """The best items of a user."""
+    names = tuple(context.start.items.users) if context.start is not None else ()
+    return Recommend(context.option(RecommendOptions), names)

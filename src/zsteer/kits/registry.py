@@ -1,0 +1,228 @@
+"""What exists in kits: a kit for each domain, and the methods in the order in which they are tried. Imports no torch.
+
+The domain of a model follows from the name of its space, which stands in its artifact. Which methods a help page shows
+follows from the protocols that the model's kind declares (``core.catalog``) and from the domain; whether a method fits
+is the method's own answer, with the model in hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from zsteer.core import catalog
+from zsteer.core.catalog import load_name
+from zsteer.core.config import read_config
+from zsteer.core.options import Option, Options
+from zsteer.errors import CapabilityError
+
+__all__ = ["DOMAINS", "METHODS", "About", "DomainRow", "MethodRow", "about", "domain_of"]
+
+
+@dataclass(frozen=True)
+class DomainRow:
+    """A domain.
+
+    Args:
+        spaces: names of the spaces that its models may have.
+        kit: ``module:class``.
+        options: ``module:name`` of what ``--toward`` and ``--keep`` take.
+        columns: ``module:function`` of further options that a description of a space holds; empty for none.
+    """
+
+    spaces: tuple[str, ...]
+    kit: str
+    options: str
+    columns: str = ""
+
+
+DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
+    {
+        "images": DomainRow(
+            ("images", "segments"), "zsteer.kits.images.kit:ImageKit", "zsteer.kits.images.options:OPTIONS"
+        ),
+        "molecules": DomainRow(
+            ("molecules",), "zsteer.kits.molecules.kit:MoleculeKit", "zsteer.kits.molecules.options:OPTIONS"
+        ),
+        "ratings": DomainRow(("ratings",), "zsteer.kits.ratings.kit:RatingKit", "zsteer.kits.ratings.options:OPTIONS"),
+        "sequences": DomainRow(
+            ("sequences", "residues"), "zsteer.kits.sequences.kit:SequenceKit", "zsteer.kits.sequences.options:OPTIONS"
+        ),
+        "tables": DomainRow(
+            ("tables",),
+            "zsteer.kits.tables.kit:TableKit",
+            "zsteer.kits.tables.options:OPTIONS",
+            columns="zsteer.kits.tables.options:column_options",
+        ),
+    }
+)
+"""By name; the same word in every room."""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A method, as the front door makes it.
+
+    Args:
+        name: guide, edit, search or rerank.
+        make: ``module:function`` from a context to the method.
+        options: ``module:class`` of each of its options.
+        protocols: names of protocols, of which the model's kind must declare one; empty for any.
+        domains: where it belongs; empty for all.
+        kinds: kinds of model for whose help it is listed; empty for all.
+        help: what it does, in a few words.
+    """
+
+    name: str
+    make: str
+    options: tuple[str, ...]
+    protocols: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    help: str = field(default="")
+
+    def lists(self, kind: str, domain: str) -> bool:
+        """Whether a help page of such a model shows it."""
+        offers = catalog.MODELS[kind].protocols if kind in catalog.MODELS else ()
+        return (
+            (not self.protocols or any(name in offers for name in self.protocols))
+            and (not self.domains or domain in self.domains)
+            and (not self.kinds or kind in self.kinds)
+        )
+
+    def option_classes(self) -> list[type[BaseModel]]:
+        """The classes of its options."""
+        return [load_name(target) for target in self.options]
+
+
+_SAMPLING = "zsteer.steer.options:SamplingOptions"
+_DRAWING = "zsteer.steer.options:DrawOptions"
+_OTHERS = ("images", "molecules", "sequences", "tables")
+
+METHODS: tuple[MethodRow, ...] = (
+    MethodRow(
+        "guide",
+        "zsteer.kits.methods:guide",
+        ("zsteer.steer.options:GuideOptions", _SAMPLING, _DRAWING),
+        protocols=("Conditional", "Grouped"),
+        help="sample a diffusion model with a pull towards the goal",
+    ),
+    MethodRow(
+        "guide",
+        "zsteer.kits.methods:guided_editing",
+        ("zsteer.kits.sequences.options:EditorOptions",),
+        domains=("sequences",),
+        kinds=("autoregressive",),
+        help="edit templates by a guided decoder within a budget of edits",
+    ),
+    MethodRow(
+        "edit",
+        "zsteer.kits.methods:code_editing",
+        ("zsteer.kits.sequences.options:CodeEditorOptions",),
+        domains=("sequences",),
+        kinds=("dwae",),
+        help="edit templates by the code of what they bind, within a budget of edits",
+    ),
+    MethodRow(
+        "edit",
+        "zsteer.kits.methods:latent_edit",
+        ("zsteer.steer.latent_options:LatentOptions",),
+        protocols=("Codec",),
+        domains=_OTHERS,
+        help="move the code of each sample along fitted heads, and measure what comes out",
+    ),
+    MethodRow(
+        "search",
+        "zsteer.kits.methods:search",
+        ("zsteer.steer.search.options:SearchOptions",),
+        protocols=("Proposes",),
+        domains=_OTHERS,
+        help="change samples step by step and keep what measures better",
+    ),
+    MethodRow(
+        "rerank",
+        "zsteer.kits.methods:rerank",
+        ("zsteer.steer.search.options:RerankOptions",),
+        protocols=("Generative",),
+        domains=_OTHERS,
+        help="draw many samples and keep those that measure best",
+    ),
+    MethodRow(
+        "rerank",
+        "zsteer.kits.methods:recommend",
+        ("zsteer.kits.ratings.options:RecommendOptions",),
+        domains=("ratings",),
+        help="rank the items that a user has not rated",
+    ),
+)
+"""In the order in which they are tried; ``zsteer bench matrix`` shows what each reaches."""
+
+
+def domain_of(space: Mapping[str, Any], kind: str) -> str:
+    """The domain of a model.
+
+    Raises:
+        CapabilityError: if its space belongs to none.
+    """
+    name = space.get("name")
+    for domain, row in DOMAINS.items():
+        if name in row.spaces:
+            return domain
+    if name is None:
+        raise CapabilityError(f"a model of kind {kind!r} neither samples nor steers; it is a part of others")
+    raise CapabilityError(f"no domain has the space {name!r} of this model of kind {kind!r}")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a user may say about a model, without loading it.
+
+    Args:
+        kind: of the model.
+        domain: of its samples.
+        options: of the domain and of the model.
+        methods: that may fit, in order.
+    """
+
+    kind: str
+    domain: str
+    options: Options
+    methods: tuple[MethodRow, ...]
+
+    def fields(self) -> dict[str, tuple[type[BaseModel], Any]]:
+        """Options of the methods by name -> (the class that declares it first, its field)."""
+        found: dict[str, tuple[type[BaseModel], Any]] = {}
+        for row in self.methods:
+            for cls in row.option_classes():
+                for name, info in cls.model_fields.items():
+                    found.setdefault(name, (cls, info))
+        return found
+
+
+def about(folder: Path) -> About:
+    """Read what a user may say about the model of an artifact folder. Imports no torch.
+
+    Raises:
+        ArtifactError: if the folder is damaged.
+        CapabilityError: if such models neither sample nor steer.
+    """
+    config = read_config(folder)
+    return about_config(config["kind"], config.get("space") or {}, _options(config.get("options") or ()))
+
+
+def about_config(kind: str, space: Mapping[str, Any], own: tuple[Option, ...]) -> About:
+    """The same from what an artifact, or a model in memory, declares."""
+    domain = domain_of(space, kind)
+    row = DOMAINS[domain]
+    options: Options = load_name(row.options)
+    if row.columns:
+        options = options.add(load_name(row.columns)(space))
+    methods = tuple(method for method in METHODS if method.lists(kind, domain))
+    return About(kind, domain, options.add(own), methods)
+
+
+def _options(entries: Any) -> tuple[Option, ...]:
+    return tuple(Option(**{**entry, "choices": tuple(entry.get("choices", ()))}) for entry in entries)

@@ -1,0 +1,1 @@
+"""What tables offer a user."""
