@@ -78,6 +78,11 @@ class SequenceValidity(Pretrained, nn.Module):
         self.register_buffer("threshold", torch.tensor(math.inf))
 
     @property
+    def parts(self) -> Sequence[str]:
+        """The one part of its code."""
+        return ("z",)
+
+    @property
     def turns(self) -> Sequence[Turn]:
         """One player."""
         return (Turn("autoencoder"),)

@@ -93,7 +93,7 @@ def _latent(model: DisentangledWAE, family: Family, request: Request, knobs: Lat
     aim = _aim(model, request, knobs)
 
     def propose(x: Batch, rng: Streams) -> Proposals:
-        return model.propose(x, aim, rng, request.beam())
+        return model.propose_edits(x, aim, rng, request.beam())
 
     if knobs.rerank == "none":
         return BeamEdit(propose, pool=request.budget.top)
