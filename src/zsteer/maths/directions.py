@@ -120,10 +120,10 @@ def ridge(
 ) -> tuple[Float[Tensor, " d"], Float[Tensor, ""]]:
     r"""The linear head of least squares, in closed form.
 
-    .. math:: w = (\bar Z^T C \bar Z + \lambda \bar v n I)^{-1} \bar Z^T C \bar y, \quad b = \bar{\bar y} - w \cdot \bar z
+    .. math:: w = (\bar Z^T C \bar Z + \lambda \bar v n I)^{-1} \bar Z^T C \bar y, \quad b = m_y - w \cdot m_z
 
-    with bars for weighted means taken away, C the weights and :math:`\bar v` the mean variance of the codes, so that
-    the penalty means the same in every unit of z.
+    with weighted means m, bars for rows less their mean, C the weights and :math:`\bar v` the mean variance of the
+    codes, so that the penalty means the same in every unit of z.
 
     Args:
         z: codes.

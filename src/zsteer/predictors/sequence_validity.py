@@ -147,7 +147,7 @@ class SequenceValidity(Pretrained, nn.Module):
         return float(quantile)
 
     @torch.no_grad()
-    def parts(self, x: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    def terms(self, x: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """s_r and s_d of each sequence, both in 0 ... 1."""
         recovery: list[Tensor] = []
         density: list[Tensor] = []
@@ -170,7 +170,7 @@ class SequenceValidity(Pretrained, nn.Module):
 
     def score(self, x: Batch) -> Float[Tensor, " b"]:
         """s_v = s_r + s_d of each sequence, in 0 ... 2."""
-        recovery, density = self.parts(x)
+        recovery, density = self.terms(x)
         return recovery + density
 
     def valid(self, x: Batch) -> Bool[Tensor, " b"]:
