@@ -95,8 +95,9 @@ class LatentEdit:
 
         Returns:
             One row for each start, with scores: each property by name, ``start_NAME``, ``reconstruction_NAME`` (in a
-            loop that the budget allows in full), ``score``, ``mahalanobis``, ``off_manifold`` (1 for a code longer than
-            almost all codes of the examples) and ``calls``.
+            loop that the budget allows in full), ``score``, ``step`` and ``mahalanobis`` (lengths of the step
+            and of the code, in standard deviations of the codes), ``off_manifold`` (1 for a code longer than the share
+            ``within`` of the examples' codes) and ``calls``.
 
         Raises:
             BudgetExhaustedError: if the budget allows no call.
@@ -152,6 +153,18 @@ class LatentEdit:
         self.facts = (f"heads: fitted on {source}", *(head.text for head in heads))
         self._fitted = (model, frozenset(wanted), fitted)
         return fitted
+
+    def fitted_heads(self, model: object) -> Heads:
+        """The heads that the last run with a model used.
+
+        Raises:
+            InputError: if there was no run with this model.
+        """
+        if self.heads is not None:
+            return self.heads
+        if self._fitted is None or self._fitted[0] is not model:
+            raise InputError("no heads were fitted for this model yet; run the edit first")
+        return self._fitted[2]
 
     def _examples(self, model: Codec, rng: Streams) -> tuple[Batch, str]:
         if self.examples is not None:
@@ -303,6 +316,8 @@ class _Edit:
             real = (base.y * self.scale).unbind(1)
             scores |= {f"reconstruction_{name}": value for name, value in zip(self.names, real, strict=True)}
         length = mahalanobis(z, self.heads.mean, self.heads.covariance)
+        nought = torch.zeros_like(self.heads.mean)
+        scores["step"] = mahalanobis(z - self.z, nought, self.heads.covariance)
         scores["score"] = self.objective.score(values, self.start)
         scores |= {"mahalanobis": length, "off_manifold": (length > self.heads.radius).double()}
         scores["calls"] = found.spent.double()
