@@ -8,6 +8,7 @@ import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Codec, Generative, Likelihood, Trainable
+from zsteer.core.protocols import Codec, Generative, Likelihood, Proposes, Trainable
 from zsteer.core.rng import Streams
 from zsteer.errors import ContractError
 
@@ -183,14 +184,48 @@ def check_likelihood(model: Any, x: Batch) -> None:
 
 
 def check_code(model: Any, x: Batch) -> None:
-    """A code has named parts with one row a sample, does not depend on the batch, and decodes to as many samples."""
+    """A code has named parts with one row a sample, does not depend on the batch, and decodes to as many samples.
+
+    The parts that heads read are there, one vector a sample, and a code decodes alone to what it decodes to in company.
+    """
     model = _need(model, Codec)
     rng = Streams.of(6, len(x))
     code, alone = model.encode(x, rng), model.encode(x.take(slice(1, 2)), rng.take(slice(1, 2)))
     for name, value in code.items():
         _require(len(value) == len(x), f"part {name} has {len(value)} rows for {len(x)} samples")
         _same(value[1:2], alone[name], f"part {name} of sample 1 alone")
-    _require(len(model.decode(code, rng)) == len(x), "decode gives another number of samples")
+    _require(len(model.parts) > 0, "it names no part of its code under parts")
+    for name in model.parts:
+        _require(name in code, f"parts names {name!r}, which the code has not")
+        _require(code[name].ndim == 2, f"part {name} has shape {tuple(code[name].shape)}, expected (b, d)")
+    back = model.decode(code, rng)
+    _require(len(back) == len(x), "decode gives another number of samples")
+    _same_row(back, model.decode(alone, rng.take(slice(1, 2))), 1, "decoded sample 1")
+
+
+def check_proposals(model: Any, x: Batch) -> None:
+    """Proposals have the fields that the model takes, as many rows, and row 1 does not depend on the others."""
+    model = _need(model, Proposes)
+    if "strength" not in signature(model.propose).parameters:  # a protocol is known by its names alone
+        raise _NotDeclared
+    rng = Streams.of(7, len(x))
+    for strength in (0.2, 1.0):
+        whole = model.propose(x, strength, rng)
+        _require(len(whole) == len(x), "propose gives another number of samples")
+        alone = model.propose(x.take(slice(1, 2)), strength, rng.take(slice(1, 2)))
+        _same_row(whole, alone, 1, "proposal 1")
+        model.propose(whole, strength, rng)
+
+
+def _same_row(whole: Batch, alone: Batch, at: int, what: str) -> None:
+    """Row ``at`` of a batch is the same in company and alone; padding goes by the largest sample of a batch."""
+    if whole.mask is not None and alone.mask is not None:
+        _same(whole.mask[at : at + 1].sum(1), alone.mask.sum(1), f"length of {what} alone")
+    for name, value in whole.fields.items():
+        row, own = value[at : at + 1], alone[name]
+        if whole.mask is not None:
+            row = row[tuple(slice(size) for size in own.shape)]
+        _same(row, own, f"field {name} of {what} alone")
 
 
 def check_save_and_load(model: Any, x: Batch) -> None:
@@ -222,6 +257,7 @@ CHECKS: Sequence[Callable[[Any, Batch], None]] = (
     check_samples_do_not_depend_on_the_batch,
     check_likelihood,
     check_code,
+    check_proposals,
     check_save_and_load,
 )
 

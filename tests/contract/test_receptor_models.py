@@ -97,7 +97,7 @@ def test_a_gradient_move_gives_psi_the_wanted_logit(trained_by_nobody):
 def test_every_source_of_z_f_edits_within_the_budget(trained_by_nobody, function):
     model, x = trained_by_nobody, receptors()
     aim = Aim("YLQPRTFLL", function=function)
-    found = model.propose(x, aim, Streams.of(1, len(x)), BeamSettings(edits=2, width=3))
+    found = model.propose_edits(x, aim, Streams.of(1, len(x)), BeamSettings(edits=2, width=3))
     here = found.exists
     assert bool((found.edits[here] <= 2).all())
     assert torch.equal(found.tokens[:, :, :3][here], x["tokens"][:, None, :3].expand(-1, here.shape[1], -1)[here])
@@ -118,7 +118,7 @@ def test_interpolation_runs_from_the_template_to_the_mean(trained_by_nobody):
 
 def test_steering_by_examples_needs_no_peptide(trained_by_nobody):
     model, x = trained_by_nobody, receptors()
-    found = model.propose(x, Aim(like=x.take(slice(0, 3))), Streams.of(1, len(x)), BeamSettings(edits=1, width=2))
+    found = model.propose_edits(x, Aim(like=x.take(slice(0, 3))), Streams.of(1, len(x)), BeamSettings(edits=1, width=2))
     scores = model.resembles(x.take(slice(0, 3)))(found.batch()).mean
     assert bool(torch.isfinite(scores).all())
     with pytest.raises(InputError, match="one goal"):

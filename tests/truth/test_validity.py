@@ -70,7 +70,7 @@ def test_the_grid_holds_every_length():
 
 def test_the_score_is_its_formula(trained, data):
     x = part(data, "test").take(slice(0, 64))
-    recovery, density = trained.parts(x)
+    recovery, density = trained.terms(x)
     code = trained.encode(x, Streams.of(0, 1))
     again = trained.decode(code, Streams.of(0, 1))["tokens"]
     longest = torch.maximum((x["tokens"] < 20).sum(1), (again < 20).sum(1))

@@ -25,6 +25,10 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "zsteer.bench.diffusion:bench",
             "diffusion of images and sequences: cost, quality, guidance, likelihood, inversion, with peers",
         ),
+        "edit": (
+            "zsteer.bench.edit:bench",
+            "edits of a code: the share that arrives in one step and in a loop, leaks and nulls, images and a table",
+        ),
         "loop": ("zsteer.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
         "molecules": (
             "zsteer.bench.molecules:bench",

@@ -78,6 +78,11 @@ class SequenceValidity(Pretrained, nn.Module):
         self.register_buffer("threshold", torch.tensor(math.inf))
 
     @property
+    def parts(self) -> Sequence[str]:
+        """The one part of its code."""
+        return ("z",)
+
+    @property
     def turns(self) -> Sequence[Turn]:
         """One player."""
         return (Turn("autoencoder"),)
@@ -142,7 +147,7 @@ class SequenceValidity(Pretrained, nn.Module):
         return float(quantile)
 
     @torch.no_grad()
-    def parts(self, x: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    def terms(self, x: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """s_r and s_d of each sequence, both in 0 ... 1."""
         recovery: list[Tensor] = []
         density: list[Tensor] = []
@@ -165,7 +170,7 @@ class SequenceValidity(Pretrained, nn.Module):
 
     def score(self, x: Batch) -> Float[Tensor, " b"]:
         """s_v = s_r + s_d of each sequence, in 0 ... 2."""
-        recovery, density = self.parts(x)
+        recovery, density = self.terms(x)
         return recovery + density
 
     def valid(self, x: Batch) -> Bool[Tensor, " b"]:

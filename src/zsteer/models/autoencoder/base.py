@@ -1,6 +1,8 @@
 """``Autoencoder``: what the VAE and the WAE share: two halves on plain numbers, the mean of a code, decoding."""
 
-from typing import Literal
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,8 @@ from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.protocols import Code
 from zsteer.core.rng import Streams
+from zsteer.errors import InputError
+from zsteer.maths.directions import mix
 from zsteer.nets.codec import decoder, encoder
 from zsteer.nets.precision import at_least_single
 
@@ -42,6 +46,8 @@ class Autoencoder(Pretrained, nn.Module):
         features: numbers that the encoder gives for each number of the code: 1, or 2 for mean and log-variance.
     """
 
+    parts: ClassVar[Sequence[str]] = ("z",)
+
     def __init__(self, settings: AutoencoderSettings, features: int) -> None:
         super().__init__()
         self.settings = settings
@@ -59,3 +65,30 @@ class Autoencoder(Pretrained, nn.Module):
         """The mean of the data given the part ``z`` of a code."""
         del rng
         return self.settings.datum.batch(self.mean(code["z"]))
+
+    @abstractmethod
+    def encode(self, x: Batch, rng: Streams) -> Code:
+        """The code of data, as part ``z``."""
+
+    @torch.no_grad()
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Step in z: mix the code with a draw from the prior, and decode; binary data are drawn.
+
+        Args:
+            x: where to step from.
+            strength: share of the prior, in (0, 1].
+            rng: one stream for each.
+
+        Raises:
+            InputError: if the strength is outside (0, 1], or there is not one stream for each.
+        """
+        if not 0 < strength <= 1 or len(rng) != len(x):
+            raise InputError(
+                f"expected a strength in (0, 1] and one stream for each of {len(x)} samples, got {strength:g} and "
+                f"{len(rng)}"
+            )
+        z = self.encode(x, rng)["z"]
+        made = self.mean(mix(z, rng.normal("propose", z.shape[1:]).to(z), strength))
+        if self.settings.datum.values == "binary":
+            made = (rng.uniform("propose x", (self.settings.datum.size,)) < made).float()
+        return self.settings.datum.batch(made)

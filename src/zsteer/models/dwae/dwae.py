@@ -25,6 +25,7 @@ from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.panel import Panel, binding_loss, negative_weights, rivals
 from zsteer.errors import CapabilityError, InputError
 from zsteer.maths.adversarial import latent_autoencoder_loss, latent_discriminator_loss, reverse_gradient
+from zsteer.maths.directions import mix
 from zsteer.maths.divergences import dependence
 from zsteer.maths.gaussian import kl_to_standard_normal, reparameterise
 from zsteer.maths.transport import marginal_mmd, mmd_shares
@@ -48,6 +49,7 @@ class DisentangledWAE(Pretrained, nn.Module):
     """
 
     kind = "dwae"
+    parts: Sequence[str] = ("z_f", "z_s")
     Settings = DisentangledSettings
 
     def __init__(self, settings: DisentangledSettings) -> None:
@@ -248,6 +250,27 @@ class DisentangledWAE(Pretrained, nn.Module):
         none = torch.full((len(code["z_f"]),), -1, device=code["z_f"].device)
         return draw(self.steps(code["z_f"], code["z_s"], none), rng, temperature=0.0)
 
+    @torch.no_grad()
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Step in both codes: mix them with draws from the prior, and decode the most likely sequence.
+
+        Args:
+            x: where to step from.
+            strength: share of the prior, in (0, 1].
+            rng: one stream for each.
+
+        Raises:
+            InputError: if the strength is outside (0, 1], or there is not one stream for each.
+        """
+        if not 0 < strength <= 1 or len(rng) != len(x):
+            raise InputError(
+                f"expected a strength in (0, 1] and one stream for each of {len(x)} sequences, got {strength:g} and "
+                f"{len(rng)}"
+            )
+        code = self.encode(x, rng)
+        eps = {name: rng.normal(f"propose {name}", z.shape[1:]).to(z) for name, z in code.items()}
+        return self.decode({name: mix(z, eps[name], strength) for name, z in code.items()}, rng)
+
     def steps(
         self, z_f: Float[Tensor, "b f"], z_s: Float[Tensor, "b s"], peptide: Int[Tensor, " b"], *, scale: float = 1.0
     ) -> Stepwise:
@@ -298,7 +321,7 @@ class DisentangledWAE(Pretrained, nn.Module):
             self.mean[index] = z_f[rows].mean(0)
             self.bank[index] = z_f[best[torch.arange(self.settings.memory, device=best.device) % len(best)]]
 
-    def propose(self, templates: Batch, aim: Aim, rng: Streams, beam: BeamSettings | None = None) -> Proposals:
+    def propose_edits(self, templates: Batch, aim: Aim, rng: Streams, beam: BeamSettings | None = None) -> Proposals:
         """Edits of each template within a budget: keep z_s, replace z_f, search with the beam."""
         return edit_beam(self._aimed(templates, aim, rng), templates, beam)
 

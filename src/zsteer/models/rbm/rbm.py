@@ -29,8 +29,8 @@ from zsteer.maths.boltzmann import (
     free_energy,
     hidden_mean,
     log_partition,
-    visible_draw,
     visible_field,
+    visible_mean,
     zero_sum,
 )
 from zsteer.models.rbm.gradient import Rows, contrast_of
@@ -40,6 +40,8 @@ from zsteer.sample.gibbs import Coins, Draws, Gibbs, PerSample, precision_of
 
 __all__ = ["RBM", "RbmSettings"]
 
+SWEEPS = 100
+"""Gibbs sweeps that make new samples."""
 CLAMP = 1e-3
 """Means of binary units are kept this far from 0 and 1: a pixel that is never on gets a finite bias."""
 
@@ -48,6 +50,7 @@ class RBM(Pretrained, nn.Module):
     """A restricted Boltzmann machine; batches have the field ``x`` of ``settings.datum``."""
 
     kind = "rbm"
+    parts: Sequence[str] = ("h",)
     Settings = RbmSettings
 
     def __init__(self, settings: RbmSettings) -> None:
@@ -341,10 +344,29 @@ class RBM(Pretrained, nn.Module):
 
     @torch.no_grad()
     def decode(self, code: Mapping[str, Tensor], rng: Streams) -> Batch:
-        """A draw of v given h."""
-        f = visible_field(code["h"].to(self.w.dtype), self.couplings)
-        u = rng.uniform("visible", (self.settings.datum.size,)).to(f.dtype)
-        return self._batch(visible_draw(f, self.couplings, u))
+        """E[v | h], for binary units a probability; for levels the likeliest one, for there is none between two."""
+        del rng
+        return self._batch(visible_mean(visible_field(code["h"].to(self.w.dtype), self.couplings), self.couplings))
+
+    @torch.no_grad()
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Gibbs sweeps from given samples: one at the least strength, ``SWEEPS`` at 1, and a power between.
+
+        Args:
+            x: where the chains start.
+            strength: in (0, 1].
+            rng: one stream for each.
+
+        Raises:
+            InputError: if the strength is outside (0, 1], or there is not one stream for each.
+        """
+        if not 0 < strength <= 1 or len(rng) != len(x):
+            raise InputError(
+                f"expected a strength in (0, 1] and one stream for each of {len(x)} samples, got {strength:g} and "
+                f"{len(rng)}"
+            )
+        sampler, draws = Gibbs(self.couplings, base=self.base), PerSample(rng.child("propose"))
+        return self._batch(sampler.run(self.vectors(x), round(SWEEPS**strength), draws))
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
@@ -381,7 +403,7 @@ class RBM(Pretrained, nn.Module):
         start = str(wish.get("start", "chains" if len(self.chains) else "base"))
         if start not in {"chains", "base"} or (start == "chains" and not len(self.chains)):
             raise InputError(f"--given start takes base, or chains where the model keeps some (not cd), got {start!r}")
-        text = str(wish.get("sweeps", 100))
+        text = str(wish.get("sweeps", SWEEPS))
         if not text.isdigit() or int(text) < 1:
             raise SettingsError(f"--given sweeps takes a number of sweeps of at least 1, got {text!r}")
         return start, int(text)

@@ -1,0 +1,29 @@
+"""Options of the latent edit. Imports no torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["LatentOptions"]
+
+
+class LatentOptions(BaseModel):
+    """How a code is edited."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rounds: int = Field(default=3, ge=0, description="corrections by measurement after the linear step; 0: that step")
+    examples: int = Field(default=2000, ge=50, description="samples of the model that heads are fitted on without any")
+    parts: tuple[str, ...] = Field(default=(), description="parts of the code that move; all when absent")
+    ridge: float = Field(default=1e-3, ge=0, description="penalty of the heads, in units of the codes' variance")
+    eps: float = Field(default=1e-6, ge=0, description="share of the heads' variance that settles heads that coincide")
+    metric: Literal["covariance", "identity"] = Field(
+        default="covariance",
+        description="which step is the smallest: covariance stays where codes are; identity is the lecture's, along w",
+    )
+    hold: Literal["measured", "head"] = Field(
+        default="measured", description="held properties are corrected by what is measured, or held in the heads only"
+    )
+    draws: int = Field(default=100, ge=20, description="bootstrap draws of a head's interval")
+    within: float = Field(default=0.99, gt=0, lt=1, description="share of codes that counts as on the manifold")
+    force: bool = Field(default=False, description="edit also along heads that read nothing")
