@@ -176,7 +176,7 @@ class Autoregressive(Pretrained, nn.Module):
         wish = Wish.of(given, n, rng)
         index = -1 if wish.peptide is None else self.index(wish.peptide)
         decoder = self.steps(torch.full((n,), index, device=rng.ids.device), scale=wish.scale)
-        return draw(decoder, rng.child("sample"), temperature=wish.temperature)
+        return draw(decoder, rng.child("sample"), temperature=wish.temperature, longest=self.settings.length)
 
     @torch.no_grad()
     def propose(

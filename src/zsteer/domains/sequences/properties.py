@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsteer.domains.sequences.space import ALPHABET
+from zsteer.core.alphabet import PROTEIN
 
 __all__ = ["HYDROPATHY", "PROPERTIES", "charge", "hydropathy"]
 
@@ -27,7 +27,7 @@ CHARGE: Mapping[str, float] = MappingProxyType({"K": 1.0, "R": 1.0, "D": -1.0, "
 
 
 def _weights(scale: Mapping[str, float], like: Tensor) -> Float[Tensor, " k"]:
-    return torch.tensor([scale.get(letter, 0.0) for letter in ALPHABET], dtype=like.dtype, device=like.device)
+    return torch.tensor([scale.get(letter, 0.0) for letter in PROTEIN.letters], dtype=like.dtype, device=like.device)
 
 
 def charge(p: Float[Tensor, "b n k"]) -> Float[Tensor, " b"]:

@@ -22,11 +22,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from zsteer.core.alphabet import padding
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction, Turn
 from zsteer.core.rng import Streams
-from zsteer.domains.sequences.space import PAD
 from zsteer.errors import InputError
 from zsteer.maths import categorical
 from zsteer.models.diffusion.bound import Bound, strata
@@ -156,7 +156,7 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         if not self.settings.variable:
             return self.settings.datum.batch(index.to(x.dtype))
         mask = x.sum(-1) > 0
-        return Batch({"tokens": torch.where(mask, index, PAD)}, mask)
+        return Batch({"tokens": torch.where(mask, index, padding(self.noise.categories))}, mask)
 
     # --- the net
 
