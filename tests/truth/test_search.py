@@ -1,5 +1,7 @@
 """Searches on landscapes with a known optimum, within their budgets."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,7 +16,8 @@ from zsteer.scoring.belief import PlainOracle
 from zsteer.steer.search.genetic import Genetic
 from zsteer.steer.search.greedy import Greedy
 from zsteer.steer.search.mcts import TreeSearch
-from zsteer.steer.search.random import CopyNearest, Original, RandomMutation
+from zsteer.steer.search.random import CopyNearest, Original, RandomChange
+from zsteer.steer.search.sequences import EditSearch
 
 SPACE = SequenceSpace()
 TARGET = "CASSRWHQKDEQYF"
@@ -30,11 +33,11 @@ def agreement(x):
 def searches():
     oracle = PlainOracle(agreement)
     return {
-        "random": RandomMutation(oracle, tries=40),
-        "greedy": Greedy(oracle),
-        "core": Greedy(oracle, ends=3),
-        "genetic": Genetic(oracle, population=12, generations=6),
-        "tree": TreeSearch(oracle, steps=60),
+        "random": EditSearch(oracle, RandomChange(tries=40)),
+        "greedy": EditSearch(oracle, Greedy()),
+        "core": EditSearch(oracle, Greedy(), ends=3),
+        "genetic": EditSearch(oracle, Genetic(population=12, generations=6)),
+        "tree": EditSearch(oracle, TreeSearch(steps=60)),
     }
 
 
@@ -70,8 +73,7 @@ def test_the_count_is_of_distinct_sequences(name):
         asked.extend(SPACE.decode(x))
         return agreement(x)
 
-    search = {**vars(searches()[name]), "oracle": PlainOracle(spy)}
-    trail = run(type(searches()[name])(**search), budget=Budget(calls=40))
+    trail = run(replace(searches()[name], oracle=PlainOracle(spy)), budget=Budget(calls=40))
     assert len(asked) == len(set(asked)) == trail.calls
 
 
@@ -84,7 +86,7 @@ def test_a_start_does_not_depend_on_its_neighbours(name, seed):
 
 
 def test_greedy_reaches_the_target_and_stops():
-    trail = run(Greedy(PlainOracle(agreement)), budget=Budget(edits=14))
+    trail = run(EditSearch(PlainOracle(agreement), Greedy()), budget=Budget(edits=14))
     assert SPACE.decode(trail.batch) == [TARGET] * 3
     assert [entry["best"] for entry in trail.history] == sorted(entry["best"] for entry in trail.history)
 
@@ -95,13 +97,13 @@ def test_greedy_takes_the_best_step_of_all():
     def value(x):
         return torch.where(x["tokens"] < 20, weights[x["tokens"].clamp(max=19)], 0.0).sum(1)
 
-    (design,) = SPACE.decode(run(Greedy(PlainOracle(value)), ("CAYYF",), budget=Budget(edits=1)).batch)
+    (design,) = SPACE.decode(run(EditSearch(PlainOracle(value), Greedy()), ("CAYYF",), budget=Budget(edits=1)).batch)
     assert design == "CYYYF"  # A to Y is the largest gain of any single substitution
 
 
 def test_greedy_stops_at_the_score_asked_for():
-    trail = run(Greedy(PlainOracle(agreement), stop=9.0), ("CASSLGGAYNEQYF",))
-    free = run(Greedy(PlainOracle(agreement)), ("CASSLGGAYNEQYF",))
+    trail = run(EditSearch(PlainOracle(agreement), Greedy(stop=9.0)), ("CASSLGGAYNEQYF",))
+    free = run(EditSearch(PlainOracle(agreement), Greedy()), ("CASSLGGAYNEQYF",))
     assert trail.scores["oracle"].item() == 9.0
     assert trail.calls < free.calls
 
@@ -112,17 +114,19 @@ def test_plausible_greedy_never_asks_what_is_implausible():
     def prolines(x):
         return (x["tokens"] == proline).sum(1).float()
 
-    free = run(Greedy(PlainOracle(prolines)), budget=Budget(edits=3))
-    held = run(Greedy(PlainOracle(prolines), plausible=lambda x: -prolines(x), floor=-2.0), budget=Budget(edits=3))
+    free = run(EditSearch(PlainOracle(prolines), Greedy()), budget=Budget(edits=3))
+    held = run(
+        EditSearch(PlainOracle(prolines), Greedy(plausible=lambda x: -prolines(x), floor=-2.0)), budget=Budget(edits=3)
+    )
     assert free.scores["oracle"].tolist() == [3.0, 4.0, 3.0]
     # The second start has one proline already; two are as many as the floor allows.
     assert held.scores["oracle"].tolist() == [2.0, 2.0, 2.0]
 
 
 def test_tree_search_knows_when_it_has_seen_everything():
-    trail = run(TreeSearch(PlainOracle(agreement), steps=500), ("CASSF",), goal=Goal(keep={"ends": 2}))
+    trail = run(EditSearch(PlainOracle(agreement), TreeSearch(steps=500)), ("CASSF",), goal=Goal(keep={"ends": 2}))
     assert trail.calls == 20  # one free place: the start and 19 substitutions
-    two = run(TreeSearch(PlainOracle(agreement), steps=3000), ("CASSSF",), goal=Goal(keep={"ends": 2}))
+    two = run(EditSearch(PlainOracle(agreement), TreeSearch(steps=3000)), ("CASSSF",), goal=Goal(keep={"ends": 2}))
     assert two.calls == 400
 
 
@@ -132,17 +136,17 @@ def test_searches_that_learn_beat_the_one_that_does_not():
     reached = {
         name: run(search, budget=budget).scores["oracle"].mean()
         for name, search in {
-            "random": RandomMutation(PlainOracle(agreement), tries=400),
-            "greedy": Greedy(PlainOracle(agreement)),
-            "genetic": Genetic(PlainOracle(agreement), population=20, generations=40),
-            "tree": TreeSearch(PlainOracle(agreement), steps=400),
+            "random": EditSearch(PlainOracle(agreement), RandomChange(tries=400)),
+            "greedy": EditSearch(PlainOracle(agreement), Greedy()),
+            "genetic": EditSearch(PlainOracle(agreement), Genetic(population=20, generations=40)),
+            "tree": EditSearch(PlainOracle(agreement), TreeSearch(steps=400)),
         }.items()
     }
     assert min(reached["greedy"], reached["genetic"], reached["tree"]) > reached["random"]
 
 
 def test_naive_mutation_makes_as_many_changes_as_asked():
-    trail = run(RandomMutation(PlainOracle(agreement), mutations=5))
+    trail = run(EditSearch(PlainOracle(agreement), RandomChange(), changes=5))
     assert trail.calls == len(STARTS)
     changed = trail.batch["tokens"] != SPACE.encode(STARTS)["tokens"]
     assert changed.sum(1).tolist() == [5, 5, 5]
@@ -165,26 +169,26 @@ def test_what_cannot_be_scored_is_never_the_answer():
         status = tuple("ok" if value < 7 else "too good to be true" for value in values.tolist())
         return Belief(values + 100 * (values >= 7), torch.zeros_like(values), status)
 
-    trail = run(Greedy(oracle), budget=Budget(edits=8))
+    trail = run(EditSearch(oracle, Greedy()), budget=Budget(edits=8))
     assert (trail.scores["oracle"] <= 6).all() or (agreement(SPACE.encode(STARTS)) >= 7).any()
 
 
 def test_wrong_settings_and_goals_are_named():
     oracle = PlainOracle(agreement)
     for wrong in (
-        lambda: Greedy(oracle, floor=1.0),
-        lambda: Greedy(oracle, rounds=0),
-        lambda: Genetic(oracle, population=2),
-        lambda: TreeSearch(oracle, steps=0),
-        lambda: RandomMutation(oracle, tries=0),
+        lambda: Greedy(floor=1.0),
+        lambda: Greedy(rounds=0),
+        lambda: Genetic(population=2),
+        lambda: TreeSearch(steps=0),
+        lambda: RandomChange(tries=0),
     ):
         with pytest.raises(SettingsError):
             wrong()
     with pytest.raises(InputError, match="ends=N"):
-        run(Greedy(oracle), goal=Goal(keep={"middle": 3}))
+        run(EditSearch(oracle, Greedy()), goal=Goal(keep={"middle": 3}))
     with pytest.raises(InputError, match="ends=N"):
-        run(Greedy(oracle), goal=Goal(keep={"ends": -1}))
+        run(EditSearch(oracle, Greedy()), goal=Goal(keep={"ends": -1}))
     with pytest.raises(InputError, match="templates"):
-        Greedy(oracle)(None, Goal(), Budget(), Streams.of(0, 1))
+        EditSearch(oracle, Greedy())(None, Goal(), Budget(), Streams.of(0, 1))
     with pytest.raises(InputError, match="at least one known binder"):
         CopyNearest(Batch({"tokens": torch.zeros(0, 30, dtype=torch.int64)}))
