@@ -73,7 +73,7 @@ def _guided(model: Autoregressive, family: Family, request: Request) -> BeamEdit
 
     def propose(x: Batch, rng: Streams) -> Proposals:
         del rng
-        return model.propose(x, peptide, scale=scale, beam=request.beam())
+        return model.propose_edits(x, peptide, scale=scale, beam=request.beam())
 
     if knobs.rerank == "none":
         return BeamEdit(propose, pool=request.budget.top)

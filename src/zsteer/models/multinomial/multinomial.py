@@ -33,6 +33,7 @@ from zsteer.models.diffusion.bound import Bound, strata
 from zsteer.models.diffusion.conditioned import Conditioned, given_classes
 from zsteer.models.multinomial.settings import MultinomialSettings, net_of, noise_of
 from zsteer.sample.ancestral import ancestral
+from zsteer.sample.vary import vary
 
 __all__ = ["CALLS", "Conditioned", "MultinomialDiffusion"]
 
@@ -44,6 +45,8 @@ AT_ONCE = 512
 """Samples whose bound is worked out together."""
 CALLS = 20
 """Network calls behind ``log_prob``."""
+STEPS = 24
+"""Steps of a whole walk of ``propose``, which takes those below its strength."""
 
 
 def _spread(rng: Streams) -> Float[Tensor, " b"]:
@@ -347,3 +350,21 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         times = [1 - i / self.noise.steps for i in range(self.noise.steps)] + [0.0]
         x = ancestral(denoiser, self.noise.prior(self.like(n, own), own), times, own)
         return self.finish(x)
+
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Variants of samples: noised to the time ``strength`` and walked back; lengths stay.
+
+        Args:
+            x: samples, under their classes where known.
+            strength: in (0, 1]; 1 makes new samples of the same lengths.
+            rng: one stream for each.
+
+        Raises:
+            CapabilityError: if the samples have no classes and the model has not learned to do without.
+            InputError: if the strength is out of range.
+        """
+        known = bool(self.settings.classes) and "y" in x
+        denoiser = Conditioned(self, x["y"]) if known else self.denoiser(None, len(x))
+        own = rng.child("propose")
+        made = self.finish(vary(denoiser, self.states(x), strength, own, solver="ancestral", steps=STEPS))
+        return made.with_fields(y=x["y"]) if known else made

@@ -21,7 +21,7 @@ from zsteer.core.protocols import Oracle
 from zsteer.core.rng import Streams
 from zsteer.scoring.count import keys
 
-__all__ = ["Algorithm", "ByObjective", "ByOracle", "Ledger", "Scoring", "own_streams"]
+__all__ = ["ByObjective", "ByOracle", "Ledger", "Scoring", "own_streams"]
 
 Values = Mapping[str, Float[Tensor, " b"]]
 
@@ -79,7 +79,7 @@ class ByObjective:
 
     def score(self, values: Values, start: Values) -> Float[Tensor, " b"]:
         """Of the objective; changes count from the start's values."""
-        return self.objective.score(values, start)
+        return self.objective.score(values, start or None)
 
 
 @dataclass
@@ -230,13 +230,6 @@ class Ledger:
 def _best(seen: Mapping[bytes, tuple[float, int, int]]) -> list[tuple[bytes, tuple[float, int, int]]]:
     """What has a value, best first; of equal scores the one asked first, which has fewer edits, comes first."""
     return sorted((each for each in seen.items() if each[1][0] > -torch.inf), key=lambda each: -each[1][0])
-
-
-@runtime_checkable
-class Algorithm(Protocol):
-    """What a search tries next: asks a ledger about moves until rounds or calls are used up."""
-
-    def search(self, ledger: Ledger, moves: object, rng: Streams) -> None: ...
 
 
 def own_streams(rng: Streams, count: int) -> Streams:

@@ -18,8 +18,9 @@ from zsteer.core.objective import Constraint
 from zsteer.core.protocols import Proposes
 from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError
+from zsteer.steer.search.ledger import Ledger
 
-__all__ = ["Listed", "Moves", "Proposals", "Substitutions", "core_of", "free_under", "substitute"]
+__all__ = ["Algorithm", "Listed", "Moves", "Proposals", "Substitutions", "core_of", "free_under", "substitute"]
 
 Tokens = Int[Tensor, "b n"]
 Found = tuple[Batch, Int[Tensor, " b"]]
@@ -68,6 +69,13 @@ class Listed(Moves, Protocol):
     def apply(self, x: Batch, action: int) -> Batch:
         """The thing after a move."""
         ...
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """What a search tries next: asks a ledger about moves until rounds or calls are used up."""
+
+    def search(self, ledger: Ledger, moves: Moves, rng: Streams) -> None: ...
 
 
 def substitute(

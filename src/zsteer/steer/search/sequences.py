@@ -12,8 +12,8 @@ from zsteer.core.goal import Budget, Goal, Trail
 from zsteer.core.protocols import Oracle
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
-from zsteer.steer.search.ledger import Algorithm, ByOracle, Ledger
-from zsteer.steer.search.moves import Substitutions, core_of
+from zsteer.steer.search.ledger import ByOracle, Ledger
+from zsteer.steer.search.moves import Algorithm, Substitutions, core_of
 
 __all__ = ["EditSearch", "ends_of", "starts_of"]
 
