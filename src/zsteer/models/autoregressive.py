@@ -207,7 +207,7 @@ class Autoregressive(Pretrained, nn.Module):
             chosen = (place == order[:, k, None]) & (k < count)[:, None]
             tokens = torch.where(chosen, letter[:, None], tokens)
         made = PROTEIN.batch(tokens)
-        return made.with_fields(peptide=x["peptide"]) if "peptide" in x else made
+        return made.with_fields(peptide=peptide) if "peptide" in x else made
 
     def _conditional_draw(
         self, tokens: Int[Tensor, "b n"], place: Int[Tensor, " b"], peptide: Int[Tensor, " b"], rng: Streams
