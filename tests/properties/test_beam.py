@@ -7,15 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.sample.beam import BeamSettings, edit_beam
-from zsteer.sample.sequences import Alphabet, Guided, draw
+from zsteer.sample.sequences import Guided, draw
 
 LETTERS = 3
-TINY = Alphabet(residues=LETTERS, stop=LETTERS + 1, pad=LETTERS + 2, length=7)
+TINY = Alphabet("ABC", "tiny")
+LONGEST = 7
 
 
 def decoder(seed=0, **sizes):
@@ -24,7 +26,7 @@ def decoder(seed=0, **sizes):
 
 
 def batch(rows):
-    tokens = torch.full((len(rows), TINY.length), TINY.pad)
+    tokens = torch.full((len(rows), LONGEST), TINY.pad)
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = torch.tensor(row)
     return Batch({"tokens": tokens}, mask=tokens < LETTERS)
@@ -45,7 +47,7 @@ def within(template, edits, start, end, indel):
     n = len(template)
     found = set()
     for m in range(n - 1, n + 2) if indel else (n,):
-        if m < start + end or m > TINY.length:
+        if m < start + end or m > LONGEST:
             continue
         for x in product(range(LETTERS), repeat=m):
             ends = x[:start] == template[:start] and x[m - end :] == template[n - end :]
@@ -108,7 +110,7 @@ def test_steps_give_the_probabilities_of_the_whole_sequence():
         for place in range(2):
             assert torch.allclose(scores.gather(1, x["tokens"][:, place : place + 1])[:, 0], whole[:, place], atol=1e-6)
             scores, state = steps.advance(state, x["tokens"][:, place])
-        assert torch.allclose(scores[1, TINY.stop], whole[1, 2], atol=1e-6)
+        assert torch.allclose(scores[1, TINY.end], whole[1, 2], atol=1e-6)
         assert bool((whole[1, 3:] == 0).all())
 
 
@@ -121,7 +123,7 @@ def test_probabilities_of_all_sequences_sum_to_one():
     condition = torch.zeros(len(rows), 2)
     total = net(x["tokens"], x.mask, condition).sum(1).double().exp().sum()
     first, state = net.steps(torch.zeros(1, 2)).begin()
-    empty = first[0, TINY.stop].double().exp()
+    empty = first[0, TINY.end].double().exp()
     longer = torch.zeros((), dtype=torch.float64)
     five = [row for row in rows if len(row) == 5]
     x5 = batch(five)
@@ -149,11 +151,11 @@ def test_draws_depend_on_the_sample_alone_and_temperature_zero_is_greedy():
     net = decoder(6)
     steps = net.steps(torch.zeros(8, 2))
     rng = Streams.of(3, 8)
-    whole = draw(steps, rng, alphabet=TINY, shortest=2)
-    part = draw(net.steps(torch.zeros(3, 2)), rng.take(slice(2, 5)), alphabet=TINY, shortest=2)
+    whole = draw(steps, rng, alphabet=TINY, longest=LONGEST, shortest=2)
+    part = draw(net.steps(torch.zeros(3, 2)), rng.take(slice(2, 5)), alphabet=TINY, longest=LONGEST, shortest=2)
     assert torch.equal(whole["tokens"][2:5], part["tokens"])
     assert int(whole.mask.sum(1).min()) >= 2
-    greedy = draw(steps, rng, temperature=0.0, alphabet=TINY, shortest=2)
+    greedy = draw(steps, rng, temperature=0.0, alphabet=TINY, longest=LONGEST, shortest=2)
     assert len({tuple(row) for row in greedy["tokens"].tolist()}) == 1
 
 
@@ -161,7 +163,7 @@ def test_draws_follow_the_probabilities():
     """Frequencies of first residues against the decoder's own probabilities; 4 standard errors of 4,000 draws."""
     net = decoder(7)
     n = 4000
-    x = draw(net.steps(torch.zeros(n, 2)), Streams.of(9, n), alphabet=TINY, shortest=1)
+    x = draw(net.steps(torch.zeros(n, 2)), Streams.of(9, n), alphabet=TINY, longest=LONGEST, shortest=1)
     p = net.steps(torch.zeros(1, 2)).begin()[0][0, :LETTERS].exp()
     p = p / p.sum()
     share = torch.bincount(x["tokens"][:, 0], minlength=LETTERS)[:LETTERS] / n

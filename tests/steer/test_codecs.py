@@ -18,7 +18,7 @@ from zsteer.steer.latent import LatentEdit
 from zsteer.steer.latent_options import LatentOptions
 
 D = 9
-FEW = LatentOptions(examples=300, draws=20, force=True)
+FEW = LatentOptions(head_samples=300, draws=20, force=True)
 TOTAL = Property("total", lambda x: x.double().sum(1).numpy(), tolerance=0.1)
 
 

@@ -90,7 +90,7 @@ def samples(n=40, seed=8):
 
 def edit(objective, constraint=None, *, start=None, budget=None, method=None, model=None, **options):
     start = samples() if start is None else start
-    method = method or LatentEdit(LatentOptions(examples=400, draws=20, **options))
+    method = method or LatentEdit(LatentOptions(head_samples=400, draws=20, **options))
     rng = Streams.of(1, len(start))
     return method.run(model or Rotated(), start, objective, constraint or Constraint(), budget or Budget(), rng)
 
@@ -152,10 +152,10 @@ def test_a_budget_of_calls_is_kept(calls):
 
 def test_held_properties_stay_and_unheld_ones_leak():
     target = goal(Target(SUM, 4.0, 4.0))
-    free = edit(target, method=LatentEdit(LatentOptions(examples=400, draws=20, ridge=0), properties=(FIRST,)))
+    free = edit(target, method=LatentEdit(LatentOptions(head_samples=400, draws=20, ridge=0), properties=(FIRST,)))
     assert float((free.scores["first"] - free.scores["start_first"]).abs().mean()) > 0.2
     for constraint in (Constraint(properties=(FIRST,)), Constraint(rest=True)):
-        method = LatentEdit(LatentOptions(examples=400, draws=20, ridge=0, eps=0), properties=(FIRST,))
+        method = LatentEdit(LatentOptions(head_samples=400, draws=20, ridge=0, eps=0), properties=(FIRST,))
         held = edit(target, constraint, method=method)
         assert float((held.scores["first"] - held.scores["start_first"]).abs().max()) < 1e-3
         assert float((held.scores["sum"] - 4).abs().max()) < 0.02
@@ -206,7 +206,7 @@ def test_a_property_without_a_function_follows_its_examples():
 
 
 def test_facts_tell_what_the_heads_rest_on():
-    method = LatentEdit(LatentOptions(examples=400, draws=20))
+    method = LatentEdit(LatentOptions(head_samples=400, draws=20))
     edit(goal(Target(SUM, 1.0, 1.0)), method=method)
     assert "samples of the model" in method.facts[0]
     assert method.facts[1].startswith("sum: R^2")

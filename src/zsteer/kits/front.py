@@ -321,18 +321,16 @@ def _given(options: Options, given: Mapping[str, object]) -> dict[str, object]:
             raise SettingsError(f"--given holds conditions; write --{moved or plain.replace('_', '-')} {value}")
         if plain in {"guide", "guide_scale", "guide_mode"}:
             raise SettingsError(
-                "--given holds conditions; a guide steers: zsteer steer MODEL --toward ... --guide MODEL"
+                "--given holds conditions; a guide steers: zsteer steer MODEL --toward ... --guide NAME"
             )
     found = options.parse("given", given)
     for name, value in found.items():
         option = options.at("given")[name]
-        if option.soft and isinstance(value, float) and option.low is not None and option.high is not None:
-            if not option.low <= value <= option.high:
-                warnings.warn(
-                    f"{name} is wanted outside of the training set ({option.low:.3g} ... {option.high:.3g})",
-                    UserWarning,
-                    stacklevel=3,
-                )
+        low, high = option.low, option.high
+        outside = low is not None and high is not None and isinstance(value, float) and not low <= value <= high
+        if option.soft and outside:
+            text = f"{name} is wanted outside of the training set ({low:.3g} ... {high:.3g})"
+            warnings.warn(text, UserWarning, stacklevel=3)
     return found
 
 

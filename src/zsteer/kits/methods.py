@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 
+from zsteer.core.alphabet import PROTEIN, Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Goal
 from zsteer.core.property import Property
@@ -24,6 +26,8 @@ from zsteer.steer.options import DrawOptions, GuideOptions, SamplingOptions
 from zsteer.steer.rerank import Rerank
 from zsteer.steer.search.method import Search
 from zsteer.steer.search.options import RerankOptions, SearchOptions
+
+O = TypeVar("O", bound=BaseModel)
 
 __all__ = ["Context", "code_editing", "guide", "guided_editing", "latent_edit", "recommend", "rerank", "search"]
 
@@ -52,7 +56,7 @@ class Context:
     examples: Samples | None
     options: Mapping[type[BaseModel], BaseModel]
 
-    def option[O: BaseModel](self, cls: type[O]) -> O:
+    def option(self, cls: type[O]) -> O:
         """Options of a class."""
         found = self.options.get(cls)
         return found if isinstance(found, cls) else cls()
@@ -119,15 +123,17 @@ def latent_edit(context: Context) -> Method:
 
 def search(context: Context) -> Method:
     """Search around starts."""
-    from zsteer.core.alphabet import PROTEIN
+    return Search(context.option(SearchOptions), _alphabet(context), context.given)
 
-    tokens = context.subject.model.space.get("name") == "sequences"
-    return Search(context.option(SearchOptions), PROTEIN if tokens else None, context.given)
+
+def _alphabet(context: Context) -> Alphabet | None:
+    """The alphabet of samples that are tokens."""
+    return PROTEIN if context.subject.model.space.get("name") == "sequences" else None
 
 
 def rerank(context: Context) -> Method:
     """The best of many samples."""
-    return Rerank(context.option(RerankOptions), context.given)
+    return Rerank(context.option(RerankOptions), context.given, alphabet=_alphabet(context))
 
 
 def recommend(context: Context) -> Method:

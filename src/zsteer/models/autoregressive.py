@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
 from zsteer.core.options import Option
@@ -187,10 +188,54 @@ class Autoregressive(Pretrained, nn.Module):
         wish = Wish.of(given, n, rng)
         index = -1 if wish.peptide is None else self.index(wish.peptide)
         decoder = self.steps(torch.full((n,), index, device=rng.ids.device), scale=wish.scale)
-        return draw(decoder, rng.child("sample"), temperature=wish.temperature)
+        return draw(decoder, rng.child("sample"), temperature=wish.temperature, longest=self.settings.length)
 
     @torch.no_grad()
-    def propose(
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        r"""Redraw a share of the residues, at least one, never the first or the last; lengths stay.
+
+        Each is drawn given all others, :math:`p(x_i | x_{-i}, u) \propto p(x | u)` over the letters: a Gibbs step of
+        the model, one random place after the other.
+
+        Args:
+            x: sequences; their ``peptide``, where they have one, is the condition u.
+            strength: share of the residues between the first and the last, in (0, 1].
+            rng: one stream for each.
+
+        Raises:
+            InputError: if the strength is out of range, or there is no mask.
+        """
+        if not 0 < strength <= 1:
+            raise InputError(f"expected a strength in (0, 1], got {strength:g}")
+        own, tokens, peptide = rng.child("propose"), x["tokens"], self._peptide(x)
+        length = _mask(x).sum(1, keepdim=True)
+        place = torch.arange(tokens.shape[1], device=tokens.device)
+        inner = (place > 0) & (place < length - 1)
+        order = torch.where(inner, own.uniform("place", (tokens.shape[1],)), 2.0).argsort(1)
+        count = torch.minimum((strength * inner.sum(1)).ceil().clamp(min=1), inner.sum(1))
+        for k in range(int(count.max())):
+            letter = self._conditional_draw(tokens, order[:, k], peptide, own.at(k))
+            chosen = (place == order[:, k, None]) & (k < count)[:, None]
+            tokens = torch.where(chosen, letter[:, None], tokens)
+        made = PROTEIN.batch(tokens)
+        return made.with_fields(peptide=peptide) if "peptide" in x else made
+
+    def _conditional_draw(
+        self, tokens: Int[Tensor, "b n"], place: Int[Tensor, " b"], peptide: Int[Tensor, " b"], rng: Streams
+    ) -> Int[Tensor, " b"]:
+        """A letter for one place of each row, given all others."""
+        k, rows = PROTEIN.size, torch.arange(len(tokens), device=tokens.device)
+        variants = tokens.repeat_interleave(k, 0).reshape(len(tokens), k, -1)
+        variants[rows, :, place] = torch.arange(k, device=tokens.device)
+        whole = Batch(
+            {"tokens": variants.flatten(0, 1), "peptide": peptide.repeat_interleave(k)},
+            PROTEIN.real(variants.flatten(0, 1)),
+        )
+        log_p = torch.cat([self.residue_log_probs(piece).sum(1) for piece in whole.chunks(2048)])
+        return (log_p.reshape(len(tokens), k) + rng.gumbel("residue", (k,))).argmax(1)
+
+    @torch.no_grad()
+    def propose_edits(
         self, templates: Batch, peptide: str, *, scale: float = 3.0, beam: BeamSettings | None = None
     ) -> Proposals:
         """Edits of each template that the guided model finds most likely.

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.rng import Streams
 from zsteer.nets.mlp import dropout
 
@@ -38,7 +39,7 @@ class MotifNet(nn.Module):
         members: int = 1,
         dropout: float = 0.3,
         hidden: int = 0,
-        vocabulary: int = 23,
+        vocabulary: int = PROTEIN.vocabulary,
         length: int = 30,
         embed: int = 32,
     ) -> None:

@@ -1,7 +1,7 @@
 """Peptides as vectors: a learned row for each known peptide, and the mean BLOSUM50 row of any peptide.
 
 BLOSUM50 (Henikoff and Henikoff, PNAS 1992; half-bit units) is written out below as the published table, residues in
-alphabetical order ACDEFGHIKLMNPQRSTVWY.
+alphabetical order, that of ``PROTEIN``.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.errors import InputError
 
 __all__ = ["BLOSUM50", "PeptideEmbedding", "mean_blosum"]
-
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
 BLOSUM50 = (
     (5, -1, -2, -1, -3, 0, -2, -1, -1, -2, -1, -1, -1, -1, -2, 1, 0, 0, -3, -2),
@@ -49,11 +48,11 @@ def mean_blosum(peptide: str) -> Float[Tensor, " k"]:
     Raises:
         InputError: if it is empty or holds another letter.
     """
-    strange = sorted(set(peptide) - set(LETTERS))
+    strange = sorted(set(peptide) - set(PROTEIN.letters))
     if strange or not peptide:
-        raise InputError(f"expected a peptide of the letters {LETTERS}, got {peptide!r}")
+        raise InputError(f"expected a peptide of the letters {PROTEIN.letters}, got {peptide!r}")
     rows = torch.tensor(BLOSUM50, dtype=torch.float32)
-    return rows[[LETTERS.index(letter) for letter in peptide]].mean(0)
+    return rows[[PROTEIN.letters.index(letter) for letter in peptide]].mean(0)
 
 
 class PeptideEmbedding(nn.Module):
@@ -73,9 +72,9 @@ class PeptideEmbedding(nn.Module):
         self.blosum = blosum
         if blosum:
             rows = [mean_blosum(peptide) for peptide in peptides]
-            self.register_buffer("rows", torch.stack([*rows, torch.zeros(len(LETTERS))]), persistent=False)
+            self.register_buffer("rows", torch.stack([*rows, torch.zeros(PROTEIN.size)]), persistent=False)
             self.rows: Tensor
-            self.from_rows = nn.Linear(len(LETTERS), width, bias=False)
+            self.from_rows = nn.Linear(PROTEIN.size, width, bias=False)
 
     def forward(self, index: Int[Tensor, " b"]) -> Float[Tensor, "b d"]:
         """Vector of each peptide.

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, log_softmax
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.rng import Streams
 from zsteer.nets.mlp import dropout
 
@@ -48,7 +49,7 @@ class ConditionalDecoder(nn.Module):
         layers: int = 1,
         cell: Literal["gru", "lstm"] = "gru",
         embed: int = 32,
-        residues: int = 20,
+        residues: int = PROTEIN.size,
         length: int = 30,
         dropout: float = 0.2,
     ) -> None:

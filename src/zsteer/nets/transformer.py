@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.errors import SettingsError
 
 __all__ = ["Block", "SequenceTransformer"]
@@ -65,7 +66,7 @@ class SequenceTransformer(nn.Module):
         model: int = 128,
         heads: int = 8,
         layers: int = 1,
-        residues: int = 20,
+        residues: int = PROTEIN.size,
         length: int = 30,
     ) -> None:
         super().__init__()

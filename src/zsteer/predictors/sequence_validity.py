@@ -23,13 +23,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import Parameter, functional
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import Pretrained
 from zsteer.core.artifact import Settings as BaseSettings
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Code, Turn
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.metrics import edits
-from zsteer.domains.sequences.space import MAX_LENGTH, PAD
+from zsteer.domains.sequences.space import MAX_LENGTH
 from zsteer.errors import InputError
 
 __all__ = ["SequenceValidity", "fit_mixture", "log_mixture"]
@@ -38,7 +39,7 @@ Tokens = Int[Tensor, "b 30"]
 Mixture = tuple[Float[Tensor, " k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]
 """Weights, means, lower Cholesky factors of the covariances."""
 
-GAP = 20
+GAP = PROTEIN.size
 """On the grid, the 21st symbol stands for no residue."""
 
 
@@ -65,7 +66,7 @@ class SequenceValidity(Pretrained, nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        cells, d, h, k = MAX_LENGTH * 21, settings.latent, settings.hidden, settings.components
+        cells, d, h, k = MAX_LENGTH * (GAP + 1), settings.latent, settings.hidden, settings.components
         self.encoder = nn.Sequential(
             nn.Linear(cells, h), nn.GELU(), nn.Linear(h, h), nn.GELU(), nn.Linear(h, d), nn.LayerNorm(d)
         )
@@ -112,14 +113,14 @@ class SequenceValidity(Pretrained, nn.Module):
         """The most likely sequence of each code."""
         del rng
         tokens = _from_grid(self._logits(code["z"]).argmax(-1))
-        return Batch({"tokens": tokens}, tokens < 20)
+        return PROTEIN.batch(tokens)
 
     def _code(self, grid: Int[Tensor, "b 30"]) -> Float[Tensor, "b latent"]:
         dtype = next(self.parameters()).dtype
-        return self.encoder(functional.one_hot(grid, 21).flatten(1).to(dtype))
+        return self.encoder(functional.one_hot(grid, GAP + 1).flatten(1).to(dtype))
 
     def _logits(self, z: Float[Tensor, "b latent"]) -> Float[Tensor, "b 30 21"]:
-        return self.decoder(z).reshape(len(z), MAX_LENGTH, 21)
+        return self.decoder(z).reshape(len(z), MAX_LENGTH, GAP + 1)
 
     @torch.no_grad()
     def fit_density(self, x: Batch, rng: Streams, *, rounds: int = 60) -> None:
@@ -153,10 +154,10 @@ class SequenceValidity(Pretrained, nn.Module):
         density: list[Tensor] = []
         none = Streams.of(0, 1)
         for part in x.chunks(8192):
-            tokens = torch.where(_mask(part), part["tokens"], PAD)
+            tokens = torch.where(_mask(part), part["tokens"], PROTEIN.pad)
             z = self.encode(part, none)["z"]
             again = self.decode({"z": z}, none)["tokens"]
-            longest = torch.maximum((tokens < 20).sum(1), (again < 20).sum(1)).clamp(min=1)
+            longest = torch.maximum(PROTEIN.lengths(tokens), PROTEIN.lengths(again)).clamp(min=1)
             recovery.append(1 - edits(tokens, again).to(z.device) / longest)
             density.append(self.log_density(z))
         if not recovery:
@@ -185,7 +186,7 @@ class SequenceValidity(Pretrained, nn.Module):
 
 
 def _mask(x: Batch) -> Bool[Tensor, "b 30"]:
-    return x["tokens"] < 20 if x.mask is None else x.mask
+    return PROTEIN.real(x["tokens"]) if x.mask is None else x.mask
 
 
 def _to_grid(tokens: Tokens, mask: Bool[Tensor, "b 30"]) -> Int[Tensor, "b 30"]:
@@ -202,7 +203,7 @@ def _from_grid(grid: Int[Tensor, "b 30"]) -> Tokens:
     """Leave the gaps out."""
     order = torch.sort((grid == GAP).long(), dim=1, stable=True).indices
     packed = grid.gather(1, order)
-    return torch.where(packed == GAP, PAD, packed)
+    return torch.where(packed == GAP, PROTEIN.pad, packed)
 
 
 def log_mixture(

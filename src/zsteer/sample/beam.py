@@ -10,15 +10,16 @@ from left to right, a hypothesis keeps its residue (e stays) or, outside the fro
 All templates and all beam sets advance together, one call of the decoder for each place.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN, Alphabet
 from zsteer.core.batch import Batch
 from zsteer.errors import InputError, SettingsError
-from zsteer.sample.sequences import Alphabet, Stepwise
+from zsteer.sample.sequences import Stepwise
 
 __all__ = ["BeamSettings", "Proposals", "edit_beam", "sequence_hash"]
 
@@ -39,7 +40,7 @@ class BeamSettings:
         keep_start: residues at the start that stay.
         keep_end: residues at the end that stay.
         indel: allow one insertion or deletion.
-        alphabet: meaning of the symbols.
+        alphabet: what the symbols mean.
 
     Raises:
         SettingsError: if a number is out of range.
@@ -50,7 +51,7 @@ class BeamSettings:
     keep_start: int = 3
     keep_end: int = 3
     indel: bool = True
-    alphabet: Alphabet = field(default_factory=Alphabet)
+    alphabet: Alphabet = PROTEIN
 
     def __post_init__(self) -> None:
         lowest = {"edits": 0, "width": 1, "keep_start": 0, "keep_end": 0}
@@ -67,13 +68,13 @@ class Proposals:
         tokens: proposed sequences, ``s`` for each template.
         scores: score of each whole sequence; -1e9 where there is none.
         edits: edits spent, an upper bound of the Levenshtein distance to the template.
-        residues: symbols below this are residues.
+        alphabet: what the symbols mean.
     """
 
     tokens: Int[Tensor, "b s n"]
     scores: Float[Tensor, "b s"]
     edits: Int[Tensor, "b s"]
-    residues: int = 20
+    alphabet: Alphabet = PROTEIN
 
     @property
     def exists(self) -> Bool[Tensor, "b s"]:
@@ -88,7 +89,7 @@ class Proposals:
         """All proposals in one batch of ``b * s`` rows, template by template."""
         tokens = self.tokens.flatten(0, 1)
         fields = {"tokens": tokens, "score": self.scores.flatten(), "edits": self.edits.flatten()}
-        return Batch(fields, mask=tokens < self.residues)
+        return Batch(fields, mask=self.alphabet.real(tokens))
 
     def best(self, scores: Float[Tensor, "b s"], count: int = 1) -> "Proposals":
         """The ``count`` best of each template by other scores, for example an oracle's; empty places come last."""
@@ -181,7 +182,7 @@ class _Beam:
         if not bool(allowed.any()):
             return
         b, _, e, w = self.shape
-        k = self.settings.alphabet.residues
+        k = self.settings.alphabet.size
         # Putting x before an x equals putting it behind: only the last place in a row of equals counts.
         same = torch.nn.functional.one_hot(self._residue(place), k).bool() & self._core(place)[:, None]
         barred = (~allowed[:, None] | same)[:, None, None]
@@ -203,7 +204,7 @@ class _Beam:
 
     def _residue(self, place: int) -> Tensor:
         last = self.template.shape[1] - 1
-        return self.template[:, min(place, last)].clamp(max=self.settings.alphabet.residues - 1)
+        return self.template[:, min(place, last)].clamp(max=self.settings.alphabet.size - 1)
 
     def read(self, place: int) -> None:
         """Every hypothesis keeps, replaces or skips the template's residue at ``place``."""
@@ -211,7 +212,7 @@ class _Beam:
         if not bool(active.any()):
             return
         b, g, e, w = self.shape
-        k = self.settings.alphabet.residues
+        k = self.settings.alphabet.size
         x = self._residue(place)[:, None, None, None]
         kept = self.score + self._view(self.next).gather(-1, x[..., None].expand(b, g, e, w, 1))[..., 0]
         core = self._core(place)
@@ -233,7 +234,7 @@ class _Beam:
     def _replaced(self, x: Tensor, core: Tensor) -> Tensor:
         """Scores of putting another residue, by the edits afterwards; shape (b, g, e, w * k)."""
         b, g, e, w = self.shape
-        k = self.settings.alphabet.residues
+        k = self.settings.alphabet.size
         made = self.score[:, :, :-1, :, None] + self._view(self.next)[:, :, :-1, :, :k]
         same = torch.nn.functional.one_hot(x, k).bool()
         made = made.masked_fill(same | ~core[:, None, None, None, None], NEVER).reshape(b, g, e - 1, w * k)
@@ -251,14 +252,14 @@ class _Beam:
     def finish(self) -> Proposals:
         """Add the stop, drop doubles, and put the best first."""
         b = self.shape[0]
-        stop = self._view(self.next)[..., self.settings.alphabet.stop]
+        stop = self._view(self.next)[..., self.settings.alphabet.end]
         score = torch.where(self.score > NEVER / 2, self.score + stop, NEVER).view(b, -1)
         edits = self.spent.expand(self.shape).reshape(b, -1)
         # An empty slot still holds what it inherited; it must not count as an earlier copy of a sequence.
         tokens = self.tokens.view(b, self.slots, -1).masked_fill(
             (score == NEVER)[..., None], self.settings.alphabet.pad
         )
-        found = Proposals(tokens, score, edits, self.settings.alphabet.residues)
+        found = Proposals(tokens, score, edits, self.settings.alphabet)
         # Among equal sequences the one that spent least stands first and stays.
         found = _reorder(found, torch.argsort(edits, dim=1, stable=True))
         found = replace(found, scores=found.scores.masked_fill(_repeated(found.tokens), NEVER))

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN, Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.options import Option
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths.guidance import classifier_free
 
-__all__ = ["Alphabet", "Guided", "Stepwise", "Wish", "draw", "sequence_options"]
+__all__ = ["Guided", "Stepwise", "Wish", "draw", "sequence_options"]
 
 State = tuple[Tensor, ...]
 
@@ -28,23 +29,6 @@ class Stepwise(Protocol):
 
     def begin(self) -> tuple[Float[Tensor, "b k"], State]: ...
     def advance(self, state: State, tokens: Int[Tensor, " r"]) -> tuple[Float[Tensor, "r k"], State]: ...
-
-
-@dataclass(frozen=True)
-class Alphabet:
-    """What the symbols mean.
-
-    Args:
-        residues: symbols 0 ... residues - 1 are residues.
-        stop: symbol that ends a sequence.
-        pad: symbol behind the end.
-        length: longest sequence.
-    """
-
-    residues: int = 20
-    stop: int = 21
-    pad: int = 22
-    length: int = 30
 
 
 @dataclass(frozen=True)
@@ -127,7 +111,13 @@ class Wish:
 
 
 def draw(
-    decoder: Stepwise, rng: Streams, *, temperature: float = 1.0, alphabet: Alphabet | None = None, shortest: int = 5
+    decoder: Stepwise,
+    rng: Streams,
+    *,
+    temperature: float = 1.0,
+    alphabet: Alphabet = PROTEIN,
+    shortest: int = 5,
+    longest: int = 30,
 ) -> Batch:
     """Draw one sequence for each row of the decoder.
 
@@ -135,8 +125,9 @@ def draw(
         decoder: conditions and net.
         rng: one stream for each row.
         temperature: 1 samples, 0 takes the best symbol at each place.
-        alphabet: meaning of the symbols.
+        alphabet: what the symbols mean.
         shortest: no stop before this many residues.
+        longest: most residues, and the width of the batch.
 
     Returns:
         Fields ``tokens`` and ``log_prob`` (of the decoder's scores, [nats]), with the mask.
@@ -146,26 +137,25 @@ def draw(
     """
     if temperature < 0:
         raise SettingsError(f"expected a temperature >= 0, got {temperature}")
-    letters = alphabet or Alphabet()
     scores, state = decoder.begin()
-    tokens = torch.full((len(scores), letters.length), letters.pad, device=scores.device)
+    tokens = torch.full((len(scores), longest), alphabet.pad, device=scores.device)
     total = scores.new_zeros(len(scores))
     running = torch.ones_like(total, dtype=torch.bool)
-    for place in range(letters.length + 1):
+    for place in range(longest + 1):
         if place < shortest:
-            scores = _without(scores, letters.stop)
-        if place == letters.length:
-            total = total + scores[:, letters.stop] * running
+            scores = _without(scores, alphabet.end)
+        if place == longest:
+            total = total + scores[:, alphabet.end] * running
             break
         noise = rng.at(place).gumbel("token", (scores.shape[1],)) if temperature > 0 else 0.0
         chosen = (scores / (temperature or 1.0) + noise).argmax(1)
         total = total + scores.gather(1, chosen[:, None])[:, 0] * running
-        running = running & (chosen != letters.stop)
+        running = running & (chosen != alphabet.end)
         if not bool(running.any()):
             break
         tokens[:, place] = torch.where(running, chosen, tokens[:, place])
         scores, state = decoder.advance(state, chosen)
-    return Batch({"tokens": tokens, "log_prob": total}, mask=tokens < letters.residues)
+    return Batch({"tokens": tokens, "log_prob": total}, mask=alphabet.real(tokens))
 
 
 def _without(scores: Tensor, symbol: int) -> Tensor:

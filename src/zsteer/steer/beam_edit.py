@@ -108,5 +108,5 @@ class BeamEdit:
         if self.oracle is not None:
             scores["oracle"] = torch.cat([own.flatten() for _, own, _ in parts if own is not None])[exists]
         origin = torch.cat([rows.repeat_interleave(chosen.scores.shape[1]) for chosen, _, rows in parts])[exists]
-        residues = parts[0][0].residues
-        return Trail(Batch({"tokens": tokens}, mask=tokens < residues), origin, scores, calls, seconds)
+        alphabet = parts[0][0].alphabet
+        return Trail(alphabet.batch(tokens), origin, scores, calls, seconds)

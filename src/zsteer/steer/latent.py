@@ -171,7 +171,7 @@ class LatentEdit:
             return self.examples, f"{len(self.examples)} examples"
         if not isinstance(model, Generative):
             raise CapabilityError(f"a {type(model).__name__} makes no samples to fit heads on; give examples")
-        n = self.options.examples
+        n = self.options.head_samples
         streams = Streams.of(rng.seed, n, device=rng.ids.device).child("heads")
         return model.sample(n, rng=streams), f"{n} samples of the model itself, for no examples were given"
 

@@ -13,7 +13,9 @@ class LatentOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rounds: int = Field(default=3, ge=0, description="corrections by measurement after the linear step; 0: that step")
-    examples: int = Field(default=2000, ge=50, description="samples of the model that heads are fitted on without any")
+    head_samples: int = Field(
+        default=2000, ge=50, description="samples of the model that heads are fitted on without any"
+    )
     parts: tuple[str, ...] = Field(default=(), description="parts of the code that move; all when absent")
     ridge: float = Field(default=1e-3, ge=0, description="penalty of the heads, in units of the codes' variance")
     eps: float = Field(default=1e-6, ge=0, description="share of the heads' variance that settles heads that coincide")

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.errors import InputError, SettingsError
 
@@ -58,7 +59,7 @@ def _symbols(x: Batch, order: int, categories: int) -> tuple[Int[Tensor, "b m"],
     return tokens, context, place <= length
 
 
-def markov_chain(train: Batch, valid: Batch, order: int, *, categories: int = 20) -> Markov:
+def markov_chain(train: Batch, valid: Batch, order: int, *, categories: int = PROTEIN.size) -> Markov:
     """Fit a chain.
 
     Args:

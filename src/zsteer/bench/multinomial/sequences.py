@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zsteer.bench.multinomial.markov import markov_chain
 from zsteer.bench.multinomial.trained import CPU, Trained, Watch, fine, trained
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal
@@ -205,7 +206,10 @@ class _Field:
     def _moments(self, x: Batch, wanted: float | None = None) -> list[Cell]:
         if x.mask is None:
             raise SettingsError("samples lack their mask")
-        p = torch.nn.functional.one_hot(x["tokens"].clamp(max=19), 20).double() * x.mask[..., None]
+        p = (
+            torch.nn.functional.one_hot(x["tokens"].clamp(max=PROTEIN.size - 1), PROTEIN.size).double()
+            * x.mask[..., None]
+        )
         found = PROPERTIES["charge"](p)
         error = math.nan if wanted is None else float((found - wanted).abs().mean())
         nats = -self.language.model.log_prob(x, Streams.of(0, len(x))).sum() / x.mask.sum()
@@ -218,18 +222,19 @@ def _mean(value: Float[Tensor, " b"] | None) -> float:
 
 
 def _lengths(tokens: Tensor) -> Float[Tensor, " k"]:
-    counts = torch.bincount((tokens < 20).sum(1), minlength=tokens.shape[1] + 1).double()
+    counts = torch.bincount(PROTEIN.lengths(tokens), minlength=tokens.shape[1] + 1).double()
     return counts / counts.sum()
 
 
 def _kmers_apart(a: Tensor, b: Tensor, k: int = 3) -> Float[Tensor, ""]:
     """Jensen-Shannon divergence of the frequencies of k-mers. [nats]"""
+    letters = PROTEIN.size
 
     def frequencies(tokens: Tensor) -> Float[Tensor, " n"]:
         windows = tokens.unfold(1, k, 1)
-        real = (windows < 20).all(-1)
-        number = (windows.clamp(max=19) * torch.tensor([20**j for j in range(k)])).sum(-1)
-        counts = torch.bincount(number[real], minlength=20**k).double()
+        real = PROTEIN.real(windows).all(-1)
+        number = (windows.clamp(max=letters - 1) * torch.tensor([letters**j for j in range(k)])).sum(-1)
+        counts = torch.bincount(number[real], minlength=letters**k).double()
         return counts / counts.sum()
 
     return jensen_shannon(frequencies(a), frequencies(b))

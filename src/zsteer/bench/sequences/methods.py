@@ -20,7 +20,8 @@ from zsteer.models.dwae.dwae import DisentangledWAE
 from zsteer.steer.search.genetic import Genetic
 from zsteer.steer.search.greedy import Greedy
 from zsteer.steer.search.mcts import TreeSearch
-from zsteer.steer.search.random import CopyNearest, Original, RandomMutation
+from zsteer.steer.search.random import CopyNearest, Original, RandomChange
+from zsteer.steer.search.sequences import EditSearch
 
 __all__ = ["Method", "Task", "first_designs", "methods"]
 
@@ -83,7 +84,7 @@ def _copy(task: Task) -> Steer | None:
 
 
 def _careful_greedy(task: Task) -> Steer:
-    return Greedy(task.oracle, ends=3, plausible=task.family.language.plausible, floor=0.0)
+    return EditSearch(task.oracle, Greedy(plausible=task.family.language.plausible, floor=0.0), ends=3)
 
 
 def _latent(part: str, **knobs: object) -> Callable[[Task], Steer | None]:
@@ -120,11 +121,11 @@ def methods() -> Mapping[str, Method]:
     rows = (
         Method("original", lambda _: Original(), plain, _pool),
         Method("copy nearest binder", _copy, plain, _pool),
-        Method("naive random mutation", lambda t: RandomMutation(t.oracle), plain, _few, search=True),
-        Method("greedy", lambda t: Greedy(t.oracle), plain, _many, search=True),
-        Method("genetic", lambda t: Genetic(t.oracle), plain, _many, search=True),
-        Method("MCTS", lambda t: TreeSearch(t.oracle), plain, _many, search=True),
-        Method("greedy, core only", lambda t: Greedy(t.oracle, ends=3), core, _few, search=True),
+        Method("naive random mutation", lambda t: EditSearch(t.oracle, RandomChange()), plain, _few, search=True),
+        Method("greedy", lambda t: EditSearch(t.oracle, Greedy()), plain, _many, search=True),
+        Method("genetic", lambda t: EditSearch(t.oracle, Genetic()), plain, _many, search=True),
+        Method("MCTS", lambda t: EditSearch(t.oracle, TreeSearch()), plain, _many, search=True),
+        Method("greedy, core only", lambda t: EditSearch(t.oracle, Greedy(), ends=3), core, _few, search=True),
         Method("greedy, core + LM", _careful_greedy, core, _few, search=True),
         Method("dWAE null (free)", _latent("tcr-dwae", free=True, z_from="null"), plain, _pool),
         Method("dVAE (free)", _latent("tcr-dvae", free=True, z_from="best"), plain, _pool),

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import torch
 
 from zsteer.bench.sequences.methods import Method, Task, first_designs, methods
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.data import DESIGN, TcrData
@@ -98,14 +99,14 @@ class _Field:
         rows = torch.from_numpy(self.data.background_rows("test"))
         one = Streams.of(seed, 1).child("templates")
         tokens = self.data.background_tokens[rows[one.permutation("rows", len(rows))[0][:count]]].long()
-        return Batch({"tokens": tokens}, mask=tokens < 20)
+        return PROTEIN.batch(tokens)
 
     def binders(self, peptide: str) -> Batch | None:
         """Recorded binders of the design splits."""
         if self.data is None:
             return None
         tokens = self.data.tokens[torch.from_numpy(self.data.rows(peptide, DESIGN))].long()
-        return Batch({"tokens": tokens}, mask=tokens < 20)
+        return PROTEIN.batch(tokens)
 
 
 def bench(

@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.epitopes import host, relatives
@@ -228,7 +229,7 @@ class Unlabelled:
         """The batch of an update: the same for the same seed and update."""
         own = Streams(rng.seed, torch.arange(self.size), (*rng.path, "unlabelled"), update)
         tokens = self.tokens[own.integers("row", len(self.tokens))].long()
-        return Batch({"tokens": tokens}, tokens < 20)
+        return PROTEIN.batch(tokens)
 
 
 def unlabelled(data: TcrData, part: str = "train", *, size: int = 256) -> Unlabelled:
@@ -302,7 +303,7 @@ class Pairs:
             self.data.tokens[torch.where(paired, of_pair, 0)],
             self.data.background_tokens[torch.where(paired, 0, of_back)],
         ).long()
-        return Batch({"tokens": tokens, "peptide": which, "label": positive.float()}, tokens < 20)
+        return Batch({"tokens": tokens, "peptide": which, "label": positive.float()}, PROTEIN.real(tokens))
 
 
 def pools(

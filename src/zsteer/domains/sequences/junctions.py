@@ -11,19 +11,19 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Generative
 from zsteer.core.rng import Streams
-from zsteer.domains.sequences.space import ALPHABET
 
 __all__ = ["anchored", "whole"]
 
 
 def anchored(tokens: Int[Tensor, "b n"]) -> Bool[Tensor, " b"]:
     """Whether each row begins with C and ends with F or W."""
-    last = tokens.gather(1, ((tokens < 20).sum(1, keepdim=True) - 1).clamp(min=0))[:, 0]
-    ends = (last == ALPHABET.index("F")) | (last == ALPHABET.index("W"))
-    return (tokens[:, 0] == ALPHABET.index("C")) & ends
+    last = tokens.gather(1, (PROTEIN.lengths(tokens)[:, None] - 1).clamp(min=0))[:, 0]
+    ends = (last == PROTEIN.token("F")) | (last == PROTEIN.token("W"))
+    return (tokens[:, 0] == PROTEIN.token("C")) & ends
 
 
 def whole(
@@ -45,5 +45,5 @@ def whole(
             break
         again = model.sample(len(rows), given=given, rng=rng.take(rows).child(f"again {attempt}"))
         fields = {name: value.index_copy(0, rows, again[name]) for name, value in made.fields.items()}
-        made = replace(made, fields=fields, mask=fields["tokens"] < 20)
+        made = replace(made, fields=fields, mask=PROTEIN.real(fields["tokens"]))
     return made

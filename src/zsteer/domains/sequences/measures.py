@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsteer.domains.sequences.space import ALPHABET
+from zsteer.core.alphabet import PROTEIN
 
 __all__ = ["HYDROPATHY", "charge", "charge_of", "hydropathy", "hydropathy_of", "length_of"]
 
@@ -27,7 +27,7 @@ CHARGE: Mapping[str, float] = MappingProxyType({"K": 1.0, "R": 1.0, "D": -1.0, "
 
 
 def _weights(scale: Mapping[str, float], like: Tensor) -> Float[Tensor, " k"]:
-    return torch.tensor([scale.get(letter, 0.0) for letter in ALPHABET], dtype=like.dtype, device=like.device)
+    return torch.tensor([scale.get(letter, 0.0) for letter in PROTEIN.letters], dtype=like.dtype, device=like.device)
 
 
 def charge(p: Float[Tensor, "b n k"]) -> Float[Tensor, " b"]:
@@ -43,9 +43,9 @@ def hydropathy(p: Float[Tensor, "b n k"]) -> Float[Tensor, " b"]:
 def _certain(sequences: Sequence[str]) -> Float[Tensor, "b n k"]:
     """Sequences as probabilities that are 0 and 1."""
     width = max(map(len, sequences), default=1)
-    p = torch.zeros(len(sequences), width, len(ALPHABET), dtype=torch.float64)
+    p = torch.zeros(len(sequences), width, PROTEIN.size, dtype=torch.float64)
     for row, text in enumerate(sequences):
-        p[row, torch.arange(len(text)), torch.tensor([ALPHABET.index(letter) for letter in text])] = 1
+        p[row, torch.arange(len(text)), PROTEIN.encode(text)] = 1
     return p
 
 

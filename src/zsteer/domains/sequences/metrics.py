@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN, Alphabet
 from zsteer.core.batch import Batch
 from zsteer.domains.sequences.space import canonical
 from zsteer.errors import InputError
@@ -26,20 +27,20 @@ _CHUNK = 1 << 15
 """Pairs that go on together: few enough for their words to stay in the cache."""
 
 
-def _lengths(tokens: Int[Tensor, "b n"]) -> Int[np.ndarray, " b"]:
-    return (tokens < 20).sum(1).cpu().numpy().astype(np.int64)
+def _lengths(tokens: Int[Tensor, "b n"], alphabet: Alphabet) -> Int[np.ndarray, " b"]:
+    return alphabet.lengths(tokens).cpu().numpy().astype(np.int64)
 
 
-def _where(tokens: Int[Tensor, "b n"]) -> Words:
-    """Bit i of entry (b, a) says whether residue i of sequence b is a; ``(b, 23)``."""
+def _where(tokens: Int[Tensor, "b n"], alphabet: Alphabet) -> Words:
+    """Bit i of entry (b, a) says whether residue i of sequence b is a; ``(b, vocabulary)``."""
     t = tokens.cpu().numpy().astype(np.int64)
     if t.shape[1] > 62:
         raise InputError(f"expected sequences of at most 62 residues, got a width of {t.shape[1]}")
-    table = np.zeros((len(t), 23), dtype=np.int64)
+    table = np.zeros((len(t), alphabet.vocabulary), dtype=np.int64)
     rows = np.arange(len(t))
     for i in range(t.shape[1]):
         np.bitwise_or.at(table, (rows, t[:, i]), np.int64(1) << i)
-    table[:, 20:] = 0
+    table[:, alphabet.size :] = 0
     return table
 
 
@@ -62,7 +63,7 @@ def _walk(equal: Words, length_a: Words, tokens_b: Words, length_b: Words) -> In
     return np.where(length_a == 0, length_b, score)
 
 
-def edits(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"]) -> Int[Tensor, " b"]:
+def edits(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"], *, alphabet: Alphabet = PROTEIN) -> Int[Tensor, " b"]:
     """Levenshtein distance of each row of ``a`` from the same row of ``b``.
 
     Raises:
@@ -70,12 +71,14 @@ def edits(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"]) -> Int[Tensor, " b"]:
     """
     if len(a) != len(b):
         raise InputError(f"expected as many sequences on both sides, got {len(a)} and {len(b)}")
-    return torch.from_numpy(_walk(_where(a), _lengths(a), b.cpu().numpy().astype(np.int64), _lengths(b)))
+    return torch.from_numpy(
+        _walk(_where(a, alphabet), _lengths(a, alphabet), b.cpu().numpy().astype(np.int64), _lengths(b, alphabet))
+    )
 
 
-def distances(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"]) -> Int[Tensor, "b k"]:
+def distances(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"], *, alphabet: Alphabet = PROTEIN) -> Int[Tensor, "b k"]:
     """Levenshtein distance of every row of ``a`` from every row of ``b``."""
-    equal, of_a, of_b = _where(a), _lengths(a), _lengths(b)
+    equal, of_a, of_b = _where(a, alphabet), _lengths(a, alphabet), _lengths(b, alphabet)
     letters = b.cpu().numpy().astype(np.int64)
     found = np.zeros((len(a), len(b)), dtype=np.int64)
     step = max(1, _CHUNK // max(1, len(b)))
@@ -108,7 +111,7 @@ def nearest_distance(
 
 def edits_share(designs: Int[Tensor, "b n"], templates: Int[Tensor, "b m"]) -> Float[Tensor, " b"]:
     """#mut/len: distance from the template over the template's length."""
-    return edits(designs, templates) / (templates < 20).sum(1).clamp(min=1)
+    return edits(designs, templates) / PROTEIN.lengths(templates).clamp(min=1)
 
 
 def diversity(designs: Int[Tensor, "b n"], *, most: int = 500) -> float:

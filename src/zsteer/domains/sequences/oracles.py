@@ -22,9 +22,9 @@ from jaxtyping import Float, Int, Shaped
 from scipy import optimize, sparse
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.measures import HYDROPATHY
-from zsteer.domains.sequences.space import ALPHABET
 from zsteer.errors import InputError
 
 __all__ = [
@@ -47,8 +47,9 @@ ENDS = 3
 """Residues at each end that the genes encode almost alone."""
 
 _REACH = 12
+_K = PROTEIN.size
 _KMERS = ((0,), (0, 1), (0, 2), (0, 1, 2), (0, 3))
-KMER_FEATURES = 2 * _REACH * 20 + 31 + sum(20 ** len(offsets) for offsets in _KMERS)
+KMER_FEATURES = 2 * _REACH * _K + 31 + sum(_K ** len(offsets) for offsets in _KMERS)
 """Columns of ``kmer_features``."""
 
 _VOLUME = "A 88.6 R 173.4 N 114.1 D 111.1 C 108.5 Q 143.8 E 138.4 G 60.1 H 153.2 I 166.7 L 166.7 K 168.6 M 162.9 F 189.9 P 112.7 S 89.0 T 116.1 W 227.8 Y 193.6 V 140.0"  # noqa: E501
@@ -75,21 +76,21 @@ def _chemistry() -> Float[np.ndarray, "20 8"]:
             1.5 * (a in "ST"),
             1.5 * (a in "NQ"),
         )
-        for a in ALPHABET
+        for a in PROTEIN.letters
     ]
     return np.array(rows)
 
 
 # The three special tokens have no chemistry.
 _PROPERTIES = np.vstack([_chemistry(), np.zeros((3, 8))])
-_LETTERS = np.vstack([1.5 * np.eye(20), np.zeros((3, 20))])
+_LETTERS = np.vstack([1.5 * np.eye(_K), np.zeros((3, _K))])
 
 
 def _arrays(tokens: Tokens) -> tuple[Int[np.ndarray, "b n"], Int[np.ndarray, " b"]]:
     t = tokens.cpu().numpy().astype(np.int64)
     if t.shape[1] < 20:
-        t = np.pad(t, ((0, 0), (0, 20 - t.shape[1])), constant_values=22)
-    return t, (t < 20).sum(1)
+        t = np.pad(t, ((0, 0), (0, 20 - t.shape[1])), constant_values=PROTEIN.pad)
+    return t, (t < _K).sum(1)
 
 
 def _from_right(
@@ -109,11 +110,11 @@ def kmer_features(tokens: Tokens) -> sparse.csr_matrix:
     """
     t, length = _arrays(tokens)
     near = np.arange(_REACH)[None, :]
-    left = np.where(near < length[:, None], t[:, :_REACH] + 20 * near, -1)
+    left = np.where(near < length[:, None], t[:, :_REACH] + _K * near, -1)
     letters, place = _from_right(t, length, 0, _REACH)
-    right = np.where(place >= 0, letters + 20 * near, -1)
-    blocks = [(left, 20 * _REACH), (right, 20 * _REACH), (length[:, None], 31)]
-    blocks += [(_kmers(t, length, offsets), 20 ** len(offsets)) for offsets in _KMERS]
+    right = np.where(place >= 0, letters + _K * near, -1)
+    blocks = [(left, _K * _REACH), (right, _K * _REACH), (length[:, None], 31)]
+    blocks += [(_kmers(t, length, offsets), _K ** len(offsets)) for offsets in _KMERS]
     columns, start = [], 0
     for block, width in blocks:
         columns.append(np.where(block >= 0, block + start, -1))
@@ -129,7 +130,7 @@ def _kmers(t: Int[np.ndarray, "b n"], length: Int[np.ndarray, " b"], offsets: Se
     count = t.shape[1] - 2 * ENDS - width
     code = np.zeros((len(t), count), dtype=np.int64)
     for offset in offsets:
-        code = 20 * code + np.minimum(t[:, ENDS + offset : ENDS + offset + count], 19)
+        code = _K * code + np.minimum(t[:, ENDS + offset : ENDS + offset + count], _K - 1)
     last = ENDS + np.arange(count)[None, :] + width
     code = np.sort(np.where(last < length[:, None] - ENDS, code, -1), 1)
     code[:, 1:][code[:, 1:] == code[:, :-1]] = -1
@@ -145,7 +146,7 @@ def tree_features(tokens: Tokens) -> Float[np.ndarray, "b f"]:
     left = chemistry[:, ENDS : ENDS + 8, :5] * (places[:, ENDS : ENDS + 8] < length[:, None] - 2)[..., None]
     values, place = _from_right(chemistry[..., :5], length, 2, 10)
     right = values * (place >= ENDS)[..., None]
-    composition = np.stack([((t == a) & core).sum(1) for a in range(20)], 1)
+    composition = np.stack([((t == a) & core).sum(1) for a in range(_K)], 1)
     mean = (chemistry * core[..., None]).sum(1) / np.maximum(core.sum(1), 1)[:, None]
     flat = [left.reshape(len(t), -1), right.reshape(len(t), -1)]
     return np.concatenate([*flat, composition, length[:, None], mean], 1)

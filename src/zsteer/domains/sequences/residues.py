@@ -10,14 +10,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.domains.sequences.space import PAD, SequenceSpace
 from zsteer.errors import InputError
 
 __all__ = ["GAP", "LENGTH", "LEVELS", "ResidueSpace", "residues", "tokens"]
 
-GAP = 20
-LEVELS = 21
+GAP = PROTEIN.size
+LEVELS = GAP + 1
 LENGTH = 20
 """Places; longer sequences are left out ."""
 
@@ -32,7 +33,7 @@ def _places(length: Int[Tensor, " b"]) -> Int[Tensor, "b 20"]:
 
 def residues(x: Batch) -> Batch:
     """A batch of sequences (``tokens`` with its mask) as levels ``x``; those of more than 20 residues are left out."""
-    length = (x["tokens"] < GAP).sum(1)
+    length = PROTEIN.lengths(x["tokens"])
     fits = length <= LENGTH
     own, place = x["tokens"][fits].long(), _places(length[fits])
     return Batch({"x": torch.where(place < 0, GAP, own.gather(1, place.clamp(min=0))).float()})

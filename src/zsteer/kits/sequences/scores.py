@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.errors import InputError
 from zsteer.kits.sequences.companions import Family
@@ -77,7 +78,7 @@ def score(family: Family, x: Batch, peptide: str) -> Scores:
     if peptide not in oracle.cards:
         raise InputError(f"{peptide}: the design oracle has too few test binders to set a threshold for it")
     tokens = x["tokens"].cpu()
-    plain = Batch({"tokens": tokens}, mask=tokens < 20)
+    plain = PROTEIN.batch(tokens)
     design = oracle.binds(peptide)(plain).mean
     judged = torch.full_like(design, torch.nan)
     passed = torch.zeros_like(design, dtype=torch.bool)

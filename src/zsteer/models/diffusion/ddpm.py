@@ -30,6 +30,7 @@ from zsteer.models.diffusion.conditioned import Conditioned, class_option, given
 from zsteer.models.diffusion.settings import DDPMSettings, net_of, noise_of
 from zsteer.nets.precision import at_least_single, bfloat16_pays
 from zsteer.sample.solvers import walk
+from zsteer.sample.vary import vary
 
 __all__ = ["CALLS", "DDPM"]
 
@@ -198,6 +199,23 @@ class DDPM(Pretrained, nn.Module):
             raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
         denoiser = self.denoiser(given, n)
         return self.finish(walk(denoiser, self.noise.prior(self.like(n, rng), rng), rng))
+
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Variants of samples: noised to the time ``strength`` and walked back, under their classes where known.
+
+        Args:
+            x: samples.
+            strength: in (0, 1]; 1 makes new samples.
+            rng: one stream for each.
+
+        Raises:
+            CapabilityError: if the samples have no classes and the model has not learned to do without.
+            InputError: if the strength is out of range.
+        """
+        known = bool(self.settings.classes) and "y" in x
+        denoiser = Conditioned(self, x["y"]) if known else self.denoiser(None, len(x))
+        made = self.finish(vary(denoiser, self.scaled(x), strength, rng.child("propose")))
+        return made.with_fields(y=x["y"]) if known else made
 
     def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:
         """The variational bound of each sample, term by term, under its class where it has one.

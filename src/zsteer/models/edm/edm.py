@@ -42,6 +42,7 @@ from zsteer.nets.unet import time_features
 from zsteer.noise.gaussian import Gaussian
 from zsteer.noise.product import Product
 from zsteer.sample.solvers import walk
+from zsteer.sample.vary import vary
 
 __all__ = ["EDM", "property_named", "rows_of", "short_names"]
 
@@ -443,6 +444,34 @@ class EDM(Pretrained, nn.Module):
             found.append(model.finish(walk(denoiser, x, own, solver="sde2", steps=steps, spacing="early")))
             order.append(rows)
         return atoms_of(found, torch.cat(order))
+
+    @torch.no_grad()
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Variants of molecules: noised to the time ``strength`` and walked back; numbers of atoms stay.
+
+        Args:
+            x: molecules.
+            strength: in (0, 1]; 1 makes new molecules of the same sizes.
+            rng: one stream for each.
+
+        Returns:
+            Molecules, centred, in rows as wide as those of ``x``.
+
+        Raises:
+            InputError: if the strength is out of range, or the model does not know an atom or a bond.
+        """
+        own, steps = rng.child("propose"), min(STEPS, self.settings.steps)
+        found: list[Batch] = []
+        order: list[Tensor] = []
+        for size, rows in sizes_of(x):
+            model = self.of_size(size)
+            x0 = states_of(self.settings, model.noise, x.take(rows), size, like=next(self.parameters()))
+            denoiser, streams = model.bound({}, len(rows)), own.take(rows.to(own.ids.device))
+            found.append(
+                model.finish(vary(denoiser, x0, strength, streams, solver="sde2", steps=steps, spacing="early"))
+            )
+            order.append(rows)
+        return atoms_of(found, torch.cat(order), width=x["z"].shape[1])
 
     # --- likelihood
 

@@ -129,14 +129,15 @@ def molecules_of(settings: EDMSettings, noise: Product, x: Float[Tensor, "b d"])
     return Batch(fields, torch.ones(len(x), size, dtype=torch.bool, device=device))
 
 
-def atoms_of(pieces: Sequence[Batch], order: Int[Tensor, " m"]) -> Batch:
+def atoms_of(pieces: Sequence[Batch], order: Int[Tensor, " m"], *, width: int | None = None) -> Batch:
     """Join molecules of several sizes, padded to the largest, and put them into the order of their streams.
 
     Args:
         pieces: molecules, each piece of one size.
         order: where each of them belongs.
+        width: atoms of a row, padding included; those of the largest molecule when None.
     """
-    largest = max(x["z"].shape[1] for x in pieces)
+    largest = max(x["z"].shape[1] for x in pieces) if width is None else width
 
     def padded(x: Batch) -> Batch:
         more = largest - x["z"].shape[1]

@@ -23,12 +23,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from zsteer.core.alphabet import padding
 from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.options import Option, whole
 from zsteer.core.protocols import Denoiser, Group, Prediction, SamplingDefaults, Turn
 from zsteer.core.rng import Streams
-from zsteer.domains.sequences.space import PAD
 from zsteer.errors import InputError
 from zsteer.maths import categorical
 from zsteer.models.diffusion.bound import Bound, strata
@@ -36,6 +36,7 @@ from zsteer.models.diffusion.conditioned import Conditioned, class_option, given
 from zsteer.models.multinomial.settings import MultinomialSettings, net_of, noise_of
 from zsteer.noise.categorical import Categorical
 from zsteer.sample.ancestral import ancestral
+from zsteer.sample.vary import vary
 
 __all__ = ["CALLS", "Conditioned", "FixedLengthModel", "MultinomialDiffusion"]
 
@@ -47,6 +48,8 @@ AT_ONCE = 512
 """Samples whose bound is worked out together."""
 CALLS = 20
 """Network calls behind ``log_prob``."""
+STEPS = 24
+"""Steps of a whole walk of ``propose``, which takes those below its strength."""
 
 
 def _spread(rng: Streams) -> Float[Tensor, " b"]:
@@ -159,7 +162,7 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         if not self.settings.variable:
             return self.settings.datum.batch(index.to(x.dtype))
         mask = x.sum(-1) > 0
-        return Batch({"tokens": torch.where(mask, index, PAD)}, mask)
+        return Batch({"tokens": torch.where(mask, index, padding(self.noise.categories))}, mask)
 
     # --- the net
 
@@ -390,6 +393,24 @@ class MultinomialDiffusion(Pretrained, nn.Module):
         times = [1 - i / self.noise.steps for i in range(self.noise.steps)] + [0.0]
         x = ancestral(denoiser, self.noise.prior(self.like(n, own), own), times, own)
         return self.finish(x)
+
+    def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:
+        """Variants of samples: noised to the time ``strength`` and walked back; lengths stay.
+
+        Args:
+            x: samples, under their classes where known.
+            strength: in (0, 1]; 1 makes new samples of the same lengths.
+            rng: one stream for each.
+
+        Raises:
+            CapabilityError: if the samples have no classes and the model has not learned to do without.
+            InputError: if the strength is out of range.
+        """
+        known = bool(self.settings.classes) and "y" in x
+        denoiser = Conditioned(self, x["y"]) if known else self.denoiser(None, len(x))
+        own = rng.child("propose")
+        made = self.finish(vary(denoiser, self.states(x), strength, own, solver="ancestral", steps=STEPS))
+        return made.with_fields(y=x["y"]) if known else made
 
 
 @dataclass(frozen=True)

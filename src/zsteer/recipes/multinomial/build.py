@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import Origin, Pretrained, settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
@@ -16,7 +17,7 @@ from zsteer.domains.images.segments import Cut
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.domains.sequences.panel import Panel
-from zsteer.domains.sequences.space import ALPHABET, MAX_LENGTH, MIN_LENGTH
+from zsteer.domains.sequences.space import MAX_LENGTH, MIN_LENGTH
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.multinomial.multinomial import CALLS, MultinomialDiffusion
 from zsteer.models.multinomial.settings import MultinomialSettings
@@ -82,7 +83,7 @@ def receptors(recipe: recipes.ReceptorDiffusion, folder: Path | None, device: to
     source: Source = Shuffled(train, chosen["batch"])
     panel = _panel(data) if recipe.conditional else Panel()
     values: dict[str, Any] = {
-        "datum": Datum(shape=(MAX_LENGTH,), values="levels", levels=len(ALPHABET), space={"name": "sequences"}),
+        "datum": Datum(shape=(MAX_LENGTH,), values="levels", levels=PROTEIN.size, space={"name": "sequences"}),
         "variable": True,
         "shortest": MIN_LENGTH,
         "classes": panel.peptides,

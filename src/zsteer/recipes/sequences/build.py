@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import Origin, Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
@@ -113,7 +114,7 @@ def _log_prob(model: Autoregressive, x: Batch) -> tuple[torch.Tensor, torch.Tens
     plain = Batch({"tokens": x["tokens"]}, mask=x.mask)
     with torch.no_grad():
         log_p = torch.cat([model.log_prob(piece, Streams.of(0, len(piece))) for piece in plain.chunks(2048)])
-    return log_p, (x["tokens"] < 20).sum(1)
+    return log_p, PROTEIN.lengths(x["tokens"])
 
 
 def design_oracle(recipe: "recipes.DesignOracle", folder: Path | None, device: torch.device) -> Experiment:

@@ -7,6 +7,7 @@ most often is kept. Peptides without a card, or with a weak one, keep 3.
 import torch
 
 from zsteer.core import catalog
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
@@ -35,7 +36,7 @@ def choose_scales(model: Autoregressive, oracle: str, background: Batch, *, temp
     family = Family.beside(catalog.resolve(oracle))
     cards = family.oracle.cards
     order = Streams.of(0, 1).permutation("guidance", len(background))[0][:templates]
-    starts = Batch({"tokens": background["tokens"][order]}, mask=background["tokens"][order] < 20)
+    starts = PROTEIN.batch(background["tokens"][order])
     chosen = []
     for peptide in model.settings.panel.peptides:
         worth = any(peptide in panel for panel in PANELS.values()) and peptide in cards

@@ -7,6 +7,7 @@ negatives, half swapped and half background) and judged on the test split, whose
 import torch
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData, labelled, pools
@@ -57,7 +58,7 @@ def reconstruction(model: DisentangledWAE, data: TcrData) -> dict[str, float]:
     """How much of a held-out receptor its codes hold: nats that z_s, and both codes, save the decoder."""
     rows = torch.from_numpy(data.background_rows("test"))[:2000]
     tokens = data.background_tokens[rows].long()
-    x = Batch({"tokens": tokens}, mask=tokens < 20)
+    x = PROTEIN.batch(tokens)
     with torch.no_grad():
         both = model.log_likelihood(x)
         structure = model.log_likelihood(x, function=False)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
@@ -79,7 +80,9 @@ def panel_of(data: TcrData, *, least: int = _LEAST) -> Panel:
 
 def _tokens(data: TcrData, rows: np.ndarray, peptide: Tensor, label: int) -> Batch:
     tokens = data.tokens[torch.from_numpy(rows)].long()
-    return Batch({"tokens": tokens, "peptide": peptide, "label": torch.full((len(rows),), label)}, mask=tokens < 20)
+    return Batch(
+        {"tokens": tokens, "peptide": peptide, "label": torch.full((len(rows),), label)}, mask=PROTEIN.real(tokens)
+    )
 
 
 def binders(data: TcrData, panel: Panel, splits: Sequence[str] = DESIGN) -> Batch:
@@ -93,7 +96,8 @@ def background(data: TcrData, part: str) -> Batch:
     """Background receptors: ``tokens``, ``peptide`` -1, ``label`` 0."""
     tokens = data.background_tokens[torch.from_numpy(data.background_rows(part))].long()
     none = torch.full((len(tokens),), -1)
-    return Batch({"tokens": tokens, "peptide": none, "label": torch.zeros(len(tokens), dtype=torch.long)}, tokens < 20)
+    fields = {"tokens": tokens, "peptide": none, "label": torch.zeros(len(tokens), dtype=torch.long)}
+    return Batch(fields, PROTEIN.real(tokens))
 
 
 def calibrate(data: TcrData, panel: Panel, scores: Tensor, swaps_seed: int = 0) -> dict[str, Card]:
@@ -130,7 +134,7 @@ def test_rows(data: TcrData) -> Batch:
     """The test binders of all peptides, then the test background, as ``calibrate`` wants them scored."""
     rows = np.flatnonzero(np.isin(data.split, CALIBRATION))
     tokens = torch.cat([data.tokens[torch.from_numpy(rows)], background(data, "test")["tokens"].to(torch.uint8)]).long()
-    return Batch({"tokens": tokens}, mask=tokens < 20)
+    return PROTEIN.batch(tokens)
 
 
 def origin_of(data: TcrData) -> dict[str, object]:

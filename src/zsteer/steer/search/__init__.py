@@ -1,6 +1,6 @@
-"""Search: change a start step by step and ask the oracle; the baselines that any editor has to beat.
+"""Search: change starts step by step and measure what comes of it; the baselines that any editor has to beat.
 
-All are ``Steer``s over sequences with the same rules: substitutions only, at most ``budget.edits`` of them, the first
-and last ``keep["ends"]`` residues as they are, ``budget.calls`` distinct oracle calls for each start. ``common`` holds
-these rules; ``random``, ``greedy``, ``genetic`` and ``mcts`` differ in what they ask next.
+A search is an algorithm (``greedy``, ``genetic``, ``mcts``, ``random``: what to try next) on moves (``moves``: how
+things change: substitutions of letters, or proposals of any model) with a ``ledger`` (what has been asked, at what
+cost). ``method`` puts them together for any model and objective, ``sequences`` for an oracle of sequences.
 """

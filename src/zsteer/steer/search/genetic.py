@@ -1,25 +1,22 @@
-"""A genetic algorithm: each start breeds a population of its own by crossover and mutation.
+"""A genetic algorithm: each start breeds a population of its own.
 
-All individuals of a start have its length, so that crossover takes each residue from one of two parents. The better
-half survives; parents are drawn by tournaments of two.
+Parents are drawn by tournaments of two; the better half of parents and children survives. Where two things can be
+crossed (letters of sequences of one length) children have two parents, else one.
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Budget, Goal, Trail
-from zsteer.core.protocols import Oracle
 from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError
-from zsteer.steer.search.common import Ledger, own_streams
+from zsteer.steer.search.ledger import Ledger, own_streams
+from zsteer.steer.search.moves import Moves
 
 __all__ = ["Genetic"]
-
-Population = Int[Tensor, "s p n"]
 
 
 @dataclass(frozen=True)
@@ -27,77 +24,53 @@ class Genetic:
     """Evolution from each start.
 
     Args:
-        oracle: whom to ask.
-        ends: residues kept at each end whatever the goal says.
         population: individuals of each start.
         generations: most generations; the calls of the budget may end it sooner.
-        mutations: expected substitutions of each child.
 
     Raises:
-        SettingsError: if the population is smaller than 4, or another number is not positive.
+        SettingsError: if the population is smaller than 4, or there is no generation.
     """
 
-    oracle: Oracle
-    ends: int = 0
     population: int = 32
     generations: int = 20
-    mutations: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.population < 4 or self.generations < 1 or self.mutations <= 0:
+        if self.population < 4 or self.generations < 1:
             raise SettingsError(
-                "expected population >= 4, generations >= 1 and mutations > 0, "
-                f"got {self.population}, {self.generations}, {self.mutations}"
+                f"expected population >= 4 and generations >= 1, got {self.population}, {self.generations}"
             )
 
-    def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
+    def search(self, ledger: Ledger, moves: Moves, rng: Streams) -> None:
         """Breed from each start."""
-        ledger = Ledger(self.oracle, start, goal, budget, self.ends)
         own = own_streams(rng, len(ledger)).child("genetic")
-        people = ledger.templates[:, None, :].expand(-1, self.population, -1)
+        people = ledger.starts.repeat(self.population)
         scores = self._grade(ledger, people)
         for generation in range(self.generations):
             if not bool((ledger.left() > 0).any()):
                 break
-            children = self._children(ledger, people, scores, own.at(generation))
-            both = torch.cat([people, children], 1)
+            children = self._children(moves, people, scores, own.at(generation))
             graded = torch.cat([scores, self._grade(ledger, children)], 1)
             # Stable order: of equals the elder stays, so that results do not depend on the sorting method.
             order = torch.sort(graded, dim=1, descending=True, stable=True).indices[:, : self.population]
-            people = both.gather(1, order[..., None].expand(-1, -1, both.shape[-1]))
+            people = Batch.cat([people, children]).take(self._rows(order, len(ledger)).flatten())
             scores = graded.gather(1, order)
             ledger.note(scores[:, 0])
-        return ledger.trail()
 
-    @staticmethod
-    def _grade(ledger: Ledger, people: Population) -> Float[Tensor, "s p"]:
-        starts, size, width = people.shape
-        origin = torch.arange(starts).repeat_interleave(size)
-        return ledger.ask(people.reshape(-1, width), origin).reshape(starts, size)
+    def _rows(self, order: Tensor, starts: int) -> Tensor:
+        """Rows of parents and children laid one behind the other, from places within each start."""
+        first = torch.arange(starts)[:, None] * self.population
+        return torch.where(order < self.population, order, order + (starts - 1) * self.population) + first
 
-    def _children(self, ledger: Ledger, people: Population, scores: Float[Tensor, "s p"], rng: Streams) -> Population:
-        starts, size, width = people.shape
+    def _grade(self, ledger: Ledger, people: Batch) -> Float[Tensor, "s p"]:
+        origin = torch.arange(len(ledger)).repeat_interleave(self.population)
+        return ledger.ask(people, origin).reshape(len(ledger), self.population)
+
+    def _children(self, moves: Moves, people: Batch, scores: Float[Tensor, "s p"], rng: Streams) -> Batch:
+        starts, size = scores.shape
         rows = torch.arange(starts)[:, None]
-        parents: list[Tensor] = []
+        parents: list[Batch] = []
         for name in ("mother", "father"):
-            pair = rng.integers(name, size, (size, 2))
-            first, second = pair.unbind(-1)
-            wins = scores[rows, first] >= scores[rows, second]
-            parents.append(people[rows, torch.where(wins, first, second)])
-        swap = rng.uniform("crossover", (size, width)) < 0.5
-        children = torch.where(swap, parents[0], parents[1])
-        free = ledger.free[:, None, :].expand(-1, size, -1)
-        rate = (self.mutations / ledger.free.sum(1).clamp(min=1)).float()[:, None, None]
-        hit = (rng.uniform("mutate", (size, width)) < rate) & free
-        shift = rng.integers("residue", 19, (size, width)) + 1
-        children = torch.where(hit, (children + shift) % 20, children)
-        return _within(children, ledger.templates[:, None, :], ledger.edits, rng.uniform("repair", (size, width)))
-
-
-def _within(
-    children: Population, templates: Int[Tensor, "s 1 n"], edits: int, chance: Float[Tensor, "s p n"]
-) -> Population:
-    """Take back changes at random until at most ``edits`` are left."""
-    changed = children != templates
-    rank = torch.where(changed, chance, 2.0).argsort(-1).argsort(-1)
-    return torch.where(changed & (rank < edits), children, templates)
+            first, second = rng.integers(name, size, (size, 2)).unbind(-1)
+            winner = torch.where(scores[rows, first] >= scores[rows, second], first, second)
+            parents.append(people.take((winner + rows * size).flatten()))
+        return moves.breed(parents[0], parents[1], size, rng)

@@ -1,12 +1,12 @@
-r"""Monte-Carlo tree search over sequences of edits, one tree for each start.
+r"""Monte-Carlo tree search over sequences of moves, one tree for each start.
 
-A node is a sequence, an action a substitution at a place that has not been changed yet. Selection follows PUCT with an
-even prior over the A actions of a node,
+A node is a thing, an action a move that is open there: a substitution at a place that has not been changed yet.
+Selection follows PUCT with an even prior over the A actions of a node,
 .. math:: a^* = \arg\max_a Q(a) + c \, \frac{1}{A} \frac{\sqrt{N}}{1 + n_a},
 
-the value of a leaf is the oracle's answer, and Q is the best value found below, scaled to 0 ... 1 within the tree.
-An action that was never tried has the value of its node. All starts take one step together, so that one call of the
-oracle serves all trees.
+the value of a leaf is its score, and Q is the best value found below, scaled to 0 ... 1 within the tree.
+An action that was never tried has the value of its node. All starts take one step together, so that one
+measurement serves all trees.
 
 Source: Silver et al., "Mastering the game of Go without human knowledge", Nature 2017 (the selection rule).
 """
@@ -19,27 +19,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Budget, Goal, Trail
-from zsteer.core.protocols import Oracle
 from zsteer.core.rng import Streams
-from zsteer.errors import SettingsError
-from zsteer.steer.search.common import Ledger, own_streams
+from zsteer.errors import CapabilityError, SettingsError
+from zsteer.steer.search.ledger import Ledger, own_streams
+from zsteer.steer.search.moves import Listed, Moves
 
 __all__ = ["TreeSearch"]
 
 
 @dataclass
 class _Node:
-    """A sequence with what was learnt below it.
+    """A thing with what was learnt below it.
 
     Args:
-        tokens: the sequence, ``(n,)``.
+        x: the thing, one row.
         value: best answer found here or below.
-        actions: substitutions (place * 19 + shift - 1) that were not tried yet, last first; None before the first look.
+        actions: moves that were not tried yet, last first; None before the first look.
         done: whether everything below is known.
     """
 
-    tokens: Tensor
+    x: Batch
     value: float
     actions: list[int] | None = None
     visits: int = 1
@@ -52,8 +51,6 @@ class TreeSearch:
     """Monte-Carlo tree search from each start.
 
     Args:
-        oracle: whom to ask.
-        ends: residues kept at each end whatever the goal says.
         steps: leaves to try for each start; the calls of the budget may end it sooner.
         explore: weight c of what was seldom tried.
 
@@ -61,8 +58,6 @@ class TreeSearch:
         SettingsError: if a number is not positive.
     """
 
-    oracle: Oracle
-    ends: int = 0
     steps: int = 400
     explore: float = 10.0
 
@@ -70,13 +65,18 @@ class TreeSearch:
         if self.steps < 1 or self.explore <= 0:
             raise SettingsError(f"expected steps >= 1 and explore > 0, got {self.steps} and {self.explore}")
 
-    def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
-        """Grow a tree from each start."""
-        ledger = Ledger(self.oracle, start, goal, budget, self.ends)
+    def search(self, ledger: Ledger, moves: Moves, rng: Streams) -> None:
+        """Grow a tree from each start.
+
+        Raises:
+            CapabilityError: if the moves have no numbers.
+        """
+        if not isinstance(moves, Listed):
+            raise CapabilityError("tree search needs moves that can be listed: substitutions of sequences")
         own = own_streams(rng, len(ledger)).child("tree search")
-        scores = ledger.ask(ledger.templates, torch.arange(len(ledger)))
-        chance = own.uniform("order", (ledger.templates.shape[1] * 19,))
-        trees = [_Tree(ledger, i, chance[i], self.explore, float(score)) for i, score in enumerate(scores)]
+        scores = ledger.ask(ledger.starts, torch.arange(len(ledger)))
+        chance = own.uniform("order", (moves.count,))
+        trees = [_Tree(ledger, moves, i, chance[i], self.explore, float(score)) for i, score in enumerate(scores)]
         best = scores.clone()
         for _ in range(self.steps):
             left = ledger.left().tolist()
@@ -84,39 +84,30 @@ class TreeSearch:
             if not paths:
                 break
             origin = torch.tensor([i for i, _ in paths])
-            answers = ledger.ask(torch.stack([path[-1].tokens for _, path in paths]), origin)
+            answers = ledger.ask(Batch.cat([path[-1].x for _, path in paths]), origin)
             for (i, path), answer in zip(paths, answers.tolist(), strict=True):
                 trees[i].back_up(path, answer)
             best[origin] = torch.maximum(best[origin], answers)
             ledger.note(best)
-        return ledger.trail()
 
 
 class _Tree:
     """The tree of one start."""
 
-    def __init__(self, ledger: Ledger, start: int, chance: Float[Tensor, " m"], explore: float, value: float) -> None:
-        self._template = ledger.templates[start]
-        self._free = ledger.free[start]
-        # A node with this many changes has no open action.
-        self._edits = min(ledger.edits, int(self._free.sum()))
+    def __init__(
+        self, ledger: Ledger, moves: Listed, start: int, chance: Float[Tensor, " m"], explore: float, value: float
+    ) -> None:
+        self._moves, self._start = moves, start
         self._chance = chance
         self._explore = explore
         self._low = value
-        self.root = _Node(self._template, value)
+        self.root = _Node(ledger.starts.take(slice(start, start + 1)), value)
         self.root.done = not self._actions(self.root)
 
     def _actions(self, node: _Node) -> list[int]:
         """Open actions of a node, in an order of its own; looked up once."""
         if node.actions is None:
-            changed = node.tokens != self._template
-            places = (self._free & ~changed).nonzero()[:, 0]
-            spent = int(changed.sum()) >= self._edits
-            codes = (places[:0] if spent else places)[:, None] * 19 + torch.arange(19)[None, :]
-            # Rolled by a number that depends on the residues, so that siblings do not try the same places first.
-            chance = self._chance.roll(int(node.tokens.sum()) * 7)
-            flat = codes.flatten()
-            node.actions = flat[chance[flat].argsort()].tolist()
+            node.actions = self._moves.actions(node.x, self._start, self._chance)
         return node.actions
 
     def descend(self) -> list[_Node]:
@@ -134,11 +125,8 @@ class _Tree:
                 if not child.done and rating > most:
                     chosen, most = child, rating
             if chosen is None:
-                place, shift = divmod(actions.pop(), 19)
-                tokens = node.tokens.clone()
-                tokens[place] = (tokens[place] + shift + 1) % 20
-                leaf = _Node(tokens, -math.inf)
-                leaf.done = int((tokens != self._template).sum()) >= self._edits
+                leaf = _Node(self._moves.apply(node.x, actions.pop()), -math.inf)
+                leaf.done = not self._moves.open(leaf.x, self._start)
                 node.children.append(leaf)
                 return [*path, leaf]
             path.append(chosen)
