@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -46,7 +46,7 @@ class Autoencoder(Pretrained, nn.Module):
         features: numbers that the encoder gives for each number of the code: 1, or 2 for mean and log-variance.
     """
 
-    parts: ClassVar[Sequence[str]] = ("z",)
+    parts: Sequence[str] = ("z",)
 
     def __init__(self, settings: AutoencoderSettings, features: int) -> None:
         super().__init__()
