@@ -6,7 +6,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +15,16 @@ from typing import Any
 import torch
 
 from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact, settings_from, write_artifact
+from zsteer.core.artifact import Pretrained, read_artifact, settings_from, write_artifact
 from zsteer.core.goal import Budget, Goal
-from zsteer.core.rng import Streams
+from zsteer.core.property import Function
 from zsteer.errors import InputError, SettingsError
 from zsteer.evaluate.report import Report
-from zsteer.kits import base as kits
-from zsteer.kits.options import knobs_of
+from zsteer.kits import front
+from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.common import own_property
+from zsteer.kits.protocols import EvaluationRequest, protocol_of
+from zsteer.kits.registry import About
 from zsteer.recipes.base import Recipe, recipe_class
 from zsteer.train.distributed import World
 from zsteer.train.loop import fit as train_loop
@@ -59,24 +62,54 @@ class Loaded:
     """
 
     folder: Path
-    model: Any
+    model: Pretrained
     device: torch.device
 
-    @cached_property
-    def kit(self) -> Any:
-        """What the model's domain offers; companions are looked for beside the artifact, then among the shipped."""
-        return kits.kit_of(self.model.kind)(self.model, self.folder, self.device)
+    @property
+    def about(self) -> About:
+        """What may be said about it: options of ``given``, ``toward`` and ``keep``, and methods.
 
-    def sample(self, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0) -> Any:
+        Raises:
+            CapabilityError: if such models neither sample nor steer.
+        """
+        return front.about_subject(Subject(self.model, self.folder, self.device))
+
+    @cached_property
+    def kit(self) -> Kit:
+        """What the model's domain offers."""
+        return front.kit_of(self.about.domain)
+
+    def _subject(self, properties: Mapping[str, str | Function] | None = None, *, force: bool = False) -> Subject:
+        own = {name: own_property(name, function, self.kit.adapt) for name, function in (properties or {}).items()}
+        return Subject(self.model, self.folder, self.device, own, force)
+
+    def read(self, path: str | Path, *, skip_invalid: bool = False) -> Samples:
+        """Read a file of the model's domain.
+
+        Raises:
+            InputError: if it cannot be read.
+        """
+        return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid)
+
+    def write(self, path: str | Path, samples: Samples, *, overwrite: bool = False) -> None:
+        """Write samples by the file's ending.
+
+        Raises:
+            OutputError: if the file exists and ``overwrite`` is false.
+        """
+        self.kit.write(Path(path), samples, overwrite=overwrite)
+
+    def sample(self, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, **options: object) -> Samples:
         """Make new samples.
 
         Args:
             n: how many.
             given: conditions by name.
             seed: sample i of a seed is the same for every ``n``.
+            **options: flags of ``zsteer sample MODEL --help``: steps, solver, best_of ...
 
         Returns:
-            The domain's designs: sequences with names and scores.
+            The domain's things with a table about them.
 
         Raises:
             InputError: if ``n`` is not positive, or a condition does not exist.
@@ -84,44 +117,69 @@ class Loaded:
         if n < 1:
             raise InputError(f"expected to make at least 1 sample, got n={n}")
         with threads_of(free_threads()):
-            return self.kit.sample(n, dict(given or {}), Streams.of(seed, n, device=self.device))
+            return front.sample(self._subject(), n, given=given or {}, options=options, seed=seed)
 
     def steer(
         self,
-        start: Any = None,
+        start: object = None,
         *,
         toward: Mapping[str, object],
         given: Mapping[str, object] | None = None,
         keep: Mapping[str, object] | None = None,
-        max_edits: int | None = None,
+        free: Sequence[str] = (),
+        by: str | None = None,
+        number: int = 16,
         top: int = 1,
+        max_edits: int | None = None,
+        max_calls: int | None = None,
         seed: int = 0,
-        **knobs: Any,
-    ) -> Any:
-        """Edit or make samples towards a property.
+        examples: str | Path | None = None,
+        properties: Mapping[str, str | Function] | None = None,
+        force: bool = False,
+        **options: object,
+    ) -> Samples:
+        """Edit or make samples towards a goal.
 
         Args:
-            start: what to edit: a batch, a table that the kit read, or a list of sequences; None for new samples.
-            toward: property -> wanted value, for example ``{"binds": "YLQPRTFLL"}`` or ``{"like": "binders.tsv"}``.
+            start: what to change: a path, samples, or the domain's things (a list of sequences, RDKit molecules,
+                pixels, columns, a model's batch); None for new samples.
+            toward: property -> what is wanted: ``{"logp": 1}``, ``{"qed+": 0.1}``, ``{"y": "2..3"}``.
             given: conditions by name, as for ``sample``.
-            keep: what must stay, for example ``{"ends": 3}``.
-            max_edits: changes of each start, or None for no limit.
+            keep: what must stay, for example ``{"ends": 3}``, ``{"qed": True}`` or ``{"rest": True}``.
+            free: properties that ``rest`` does not hold.
+            by: method; the first that fits when None.
+            number: new samples, where there is no start.
             top: results for each start.
+            max_edits: changes of each start, or None for the method's own limit.
+            max_calls: distinct calls of a property for each start, or None for no limit.
             seed: of every random choice.
-            **knobs: the model's own knobs; ``zsteer steer MODEL --help`` lists them.
+            examples: file of labelled examples that heads are fitted on.
+            properties: your own: name -> ``module:function`` or a function.
+            force: go on where a judge or a head is too weak.
+            **options: flags of the method; ``zsteer steer MODEL --help`` lists them.
 
         Returns:
-            The domain's designs, best first for each start.
+            The domain's things, best first for each start, with a table about them.
 
         Raises:
-            SettingsError: if a knob does not exist or does not fit.
+            CapabilityError: if no method fits.
+            InputError: if a property or a start does not fit.
+            SettingsError: if an option does not exist or does not fit.
         """
-        cls = knobs_of(self.model.kind)
-        chosen = settings_from(cls, knobs, where=f"steer {self.folder.name}")
-        goal = Goal(toward=dict(toward), given=dict(given or {}), keep=dict(keep or {}))
-        rng = Streams.of(seed, 1, device=self.device)
+        subject = self._subject(properties, force=force)
+        goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), tuple(free))
+        shown = None if examples is None else self.kit.read(Path(examples), subject)
+        budget = Budget(max_calls, max_edits, top)
+        request = front.Request(goal, by, number, budget, seed, options, shown)
         with threads_of(free_threads()):
-            return self.kit.steer(start, goal, Budget(edits=max_edits, top=top), chosen, rng)
+            return front.steer(subject, self._start(start, subject), request)
+
+    def _start(self, start: object, subject: Subject) -> Samples | None:
+        if start is None or isinstance(start, Samples):
+            return start
+        if isinstance(start, Path):
+            return self.kit.read(start, subject)
+        return self.kit.take(start, subject)
 
 
 def load(model: str | Path, *, device: str = "auto") -> Loaded:
@@ -140,9 +198,8 @@ def load(model: str | Path, *, device: str = "auto") -> Loaded:
     """
     folder = catalog.resolve(model)
     place = device_of(device)
-    artifact = read_artifact(folder)
-    loaded = catalog.model_class(artifact.kind).from_artifact(artifact, where=str(folder))
-    return Loaded(folder, loaded.to(place) if hasattr(loaded, "to") else loaded, place)
+    loaded = catalog.load_model(folder)
+    return Loaded(folder, loaded.to(place) if isinstance(loaded, torch.nn.Module) else loaded, place)
 
 
 def fit(
@@ -285,21 +342,27 @@ def _flag(key: str, value: object) -> str:
 
 
 def sample(
-    model: str | Path, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, device: str = "auto"
-) -> Any:
+    model: str | Path,
+    n: int,
+    *,
+    given: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **options: object,
+) -> Samples:
     """Make new samples with a model: ``load(model).sample(n, given=...)``."""
-    return load(model, device=device).sample(n, given=given, seed=seed)
+    return load(model, device=device).sample(n, given=given, seed=seed, **options)
 
 
 def steer(
-    model: str | Path, start: Any = None, *, toward: Mapping[str, object], device: str = "auto", **options: Any
-) -> Any:
-    """Edit or make samples towards a property: ``load(model).steer(start, toward=...)``."""
+    model: str | Path, start: object = None, *, toward: Mapping[str, object], device: str = "auto", **options: Any
+) -> Samples:
+    """Edit or make samples towards a goal: ``load(model).steer(start, toward=...)``."""
     return load(model, device=device).steer(start, toward=toward, **options)
 
 
 def evaluate(
-    samples: Any,
+    samples: object,
     *,
     protocol: str,
     toward: Mapping[str, object] | None = None,
@@ -328,8 +391,9 @@ def evaluate(
         InputError: if there is no such protocol.
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
-    kit = kits.protocol_of(protocol).judging(None if models is None else Path(models))
-    table = kit.read(Path(samples), skip_invalid=skip_invalid) if isinstance(samples, str | Path) else samples
-    goal = Goal(toward=dict(toward or {}))
-    against = None if reference is None else Path(reference)
-    return kit.evaluate(table, kits.Ask(goal, reference=against, pgen=pgen, seed=seed))
+    request = EvaluationRequest(
+        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen=pgen, seed=seed
+    )
+    judge = protocol_of(protocol)(None if models is None else Path(models))
+    found = samples if not isinstance(samples, str | Path) else judge.read(Path(samples), skip_invalid=skip_invalid)
+    return judge.evaluate(found, request)

@@ -11,7 +11,7 @@ from zsteer.errors import ArtifactError, InputError, SettingsError
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.recipes.base import RECIPES, Recipe, recipe_class
 
-DECLARED = ("Codec", "Conditional", "Generative", "Likelihood")
+DECLARED = ("Codec", "Conditional", "Generative", "Grouped", "Likelihood", "Proposes")
 """Protocols that a row declares where the class offers them."""
 
 

@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     command = parse(_command(), words, name="evaluate")
     toward = pairs(command.toward, flag="--toward")
     if not command.protocol:
-        from zsteer.kits.base import PROTOCOLS
+        from zsteer.kits.protocols import PROTOCOLS
 
         raise SettingsError(f"zsteer evaluate needs --protocol NAME; protocols: {', '.join(PROTOCOLS)}")
     from zsteer.core.files import check_free, new_file

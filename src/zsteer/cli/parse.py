@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from zsteer.errors import SettingsError, nearest
 
-__all__ = ["pairs", "parse"]
+__all__ = ["pairs", "parse", "spread"]
 
 C = TypeVar("C")
 
@@ -56,15 +56,40 @@ def _line(box: str) -> str:
     return " ".join(" ".join(kept).split())[:300] or "the arguments cannot be read"
 
 
-def pairs(words: Sequence[str], *, flag: str) -> Mapping[str, str]:
-    """Read ``name=value`` words of a flag.
+def spread(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """Arguments with a flag before each of its words: ``--toward a=1 b=2`` is ``--toward a=1 --toward b=2``.
+
+    Args:
+        arguments: as they came.
+        flags: names of flags that take several words.
+    """
+    names, found, current = {f"--{flag}" for flag in flags}, list[str](), ""
+    for word in arguments:
+        if word.startswith("-") and not word[1:2].isdigit():
+            current = word if word in names else ""
+            found += [] if current else [word]
+        else:
+            found += [current, word] if current else [word]
+    return found
+
+
+def pairs(words: Sequence[str], *, flag: str, bare: bool = False) -> Mapping[str, object]:
+    """Read ``name=value`` words of a flag; a name may end with the sign of its relation (``qed+=0.1``, ``y!=A``).
+
+    Args:
+        words: what followed the flag.
+        flag: for messages.
+        bare: take a name alone, which means yes.
 
     Raises:
         SettingsError: if a word is not of that form, or a name comes twice.
     """
-    found: dict[str, str] = {}
+    found: dict[str, object] = {}
     for word in words:
         key, sign, value = word.partition("=")
+        if bare and not sign and key:
+            found[key] = True
+            continue
         if not sign or not key or not value:
             raise SettingsError(f"{flag} takes name=value, got {word!r}; for example {flag} binds=YLQPRTFLL")
         if key in found:

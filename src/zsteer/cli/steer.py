@@ -1,38 +1,37 @@
-"""``zsteer steer``: edit a file of templates, or make new samples, towards a property."""
+"""``zsteer steer``: edit a file of samples, or make new ones, towards a goal; the model declares its help."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from zsteer.cli.parse import pairs, parse
+from zsteer.cli.parse import pairs, parse, spread
 from zsteer.errors import SettingsError
 
-__all__ = ["run"]
+__all__ = ["command_for", "run"]
 
-
-def _append() -> Any:
-    import tyro
-
-    return tyro.conf.UseAppendAction[tuple[str, ...]]
+SEVERAL = ("toward", "given", "keep", "free", "property")
+"""Flags that take several words after one, or come again."""
 
 
 @dataclass(frozen=True)
 class Steer:
-    """Edit towards a property, or recommend: zsteer steer MODEL --input FILE --toward name=value --out FILE.
+    """Edit or make samples towards a goal: zsteer steer MODEL --toward name=value --out FILE.
 
-    MODEL is a shipped model (`zsteer recipes` lists them), a run folder or an artifact folder.
+    MODEL is a shipped model (`zsteer recipes` lists them), a run folder or an artifact folder; `zsteer steer MODEL
+    --help` shows what that model takes. Goals: logp=-1 a value, qed+=0.1 and sas-=0.5 changes, qed=up and qed=down
+    directions, y=2.. at least, y=2..3 within, name!=X to be avoided.
     """
 
-    input: Path | None = None
-    """What to start from: receptors (.tsv (AIRR), .csv, .fasta, each also as .gz), a user's ratings, or images."""
     out: Path | None = None
-    """Where the designs go, by ending, as for --input; printed when absent."""
-    max_edits: int | None = None
-    """Most changes of a template; 8 when absent."""
+    """Where the results go, by ending, as for --input; printed when absent."""
+    by: str | None = None
+    """Method: guide, edit, search or rerank; the first that fits when absent."""
     top: int = 1
-    """Designs for each template, or items to recommend."""
+    """Results for each start."""
+    max_calls: int | None = None
+    """Most distinct calls of a property for each start."""
     seed: int = 0
     """Seed of every random choice."""
     device: str = "auto"
@@ -47,7 +46,7 @@ class Steer:
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``zsteer steer``."""
-    words = list(arguments)
+    words = spread(arguments, SEVERAL)
     if not words or words[0].startswith("-"):
         if words and words[0] in {"-h", "--help"}:
             parse(_command(None), words, name="steer")
@@ -55,85 +54,154 @@ def run(arguments: Sequence[str]) -> int:
     name = words.pop(0)
     from zsteer.core import catalog
     from zsteer.core.files import check_free
-    from zsteer.kits.options import knobs_of
+    from zsteer.kits.registry import about
 
-    folder = catalog.resolve(name)
-    knobs = knobs_of(catalog.describe(folder)["kind"])
-    command = parse(_command(knobs), words, name=f"steer {name}")
+    known = about(catalog.resolve(name))
+    command = parse(command_for(known), words, name=f"steer {name}")
     toward = pairs(command.toward, flag="--toward")
-    given = pairs(command.given, flag="--given")
-    keep = pairs(command.keep, flag="--keep")
     if not toward:
-        raise SettingsError("zsteer steer needs --toward name=value, for example --toward binds=YLQPRTFLL")
-    chosen = {key: getattr(command, key) for key in knobs.model_fields}
-    if command.input is None and "number" not in chosen and chosen.get("user") is None:
-        other = " (or --user NAME)" if "user" in chosen else ""
-        raise SettingsError(f"zsteer steer {name} needs --input FILE{other}")
+        shown = ", ".join(list(known.options.at("toward"))[:8])
+        raise SettingsError(f"zsteer steer {name} needs --toward name=value; names: {shown}")
     if command.out is not None:
         check_free(command.out, overwrite=command.overwrite)
     from zsteer import api
 
     loaded = api.load(name, device=command.device)
-    kit = loaded.kit
     if command.out is not None:
-        kit.check_ending(command.out)
-    start = None if command.input is None else kit.read(command.input, skip_invalid=command.skip_invalid)
-    designs = loaded.steer(
+        loaded.kit.check_ending(command.out)
+    start = None if command.input is None else loaded.read(command.input, skip_invalid=command.skip_invalid)
+    options = {
+        key: getattr(command, key)
+        for key, (cls, info) in known.fields().items()
+        if hasattr(command, key) and getattr(command, key) != info.default
+    }
+    general = {
+        key: getattr(command, key) for key in ("number", "max_edits", "examples", "force") if hasattr(command, key)
+    }
+    found = loaded.steer(
         start,
         toward=toward,
-        given=given,
-        keep=keep,
-        max_edits=command.max_edits,
+        given=pairs(command.given, flag="--given"),
+        keep=pairs(command.keep, flag="--keep", bare=True),
+        free=command.free,
+        by=command.by,
         top=command.top,
+        max_calls=command.max_calls,
         seed=command.seed,
-        **chosen,
+        properties=pairs(getattr(command, "property", ()), flag="--property"),
+        **general,
+        **options,
     )
-    facts = {"designs": len(designs), **designs.facts}
     if command.out is not None:
-        kit.write(command.out, designs, overwrite=command.overwrite)
-        facts = {"designs": len(designs), "out": str(command.out), **designs.facts}
-    if start is not None and getattr(start, "skipped", ()):
-        facts["skipped"] = [f"row {entry.row}: {entry.reason}" for entry in start.skipped]
-    if command.json:
-        print(json.dumps(facts if command.out is not None else facts | {designs.noun: list(designs.lines)}))
-        return 0
-    if command.out is None:
-        print("\n".join(designs.lines))
-        return 0
-    print("\n".join(f"  {key:<24} {_show(value)}" for key, value in facts.items()))
+        loaded.write(command.out, found, overwrite=command.overwrite)
+    _show(found, start, command, known.options.noun)
     return 0
 
 
-def _show(value: object) -> str:
+def _show(found: Any, start: Any, command: Any, noun: str) -> None:
+    """Print results, or figures about them where they went to a file."""
+    facts = {"results": len(found), **({"out": str(command.out)} if command.out else {}), **found.facts}
+    if start is not None and start.skipped:
+        facts["skipped"] = list(start.skipped)
+    if command.json:
+        print(json.dumps(facts if command.out is not None else facts | {noun: list(found.lines)}, default=str))
+    elif command.out is None:
+        print("\n".join(found.lines))
+    else:
+        print("\n".join(f"  {key:<24} {show_value(value)}" for key, value in facts.items()))
+
+
+def show_value(value: object) -> str:
+    """A fact as text; a list one line each."""
     if isinstance(value, float):
         return f"{value:.3g}"
-    return "\n    ".join(["", *map(str, value)]) if isinstance(value, list) else str(value)
+    return "\n    ".join(["", *map(str, value)]) if isinstance(value, list | tuple) else str(value)
 
 
-def _command(knobs: Any) -> type[Any]:
+def _append() -> Any:
     import tyro
 
-    extra: list[Any] = [
-        (
-            "toward",
-            Annotated[_append(), tyro.conf.arg(help="name=value to steer towards: binds=PEPTIDE, or like=FILE")],
-            field(default=()),
-        ),
-        (
-            "given",
-            Annotated[_append(), tyro.conf.arg(help="name=value that holds, as for sample: class=boot")],
-            field(default=()),
-        ),
-        (
-            "keep",
-            Annotated[_append(), tyro.conf.arg(help="name=value that must stay: ends=3, length=yes")],
-            field(default=()),
-        ),
-    ]
-    for name, info in knobs.model_fields.items() if knobs is not None else ():
-        extra.append(
-            (name, Annotated[info.annotation, tyro.conf.arg(help=info.description or "")], field(default=info.default))
-        )
-    made = make_dataclass("Steer", extra, bases=(Steer,), frozen=True)
-    made.__doc__ = Steer.__doc__
+    return tyro.conf.UseAppendAction[tuple[str, ...]]
+
+
+def _entry(name: str, annotation: Any, default: Any, text: str) -> tuple[str, Any, Any]:
+    import tyro
+
+    return (name, Annotated[annotation, tyro.conf.arg(help=text)], field(default=default))
+
+
+def command_for(known: Any) -> type[Any]:
+    """The flags of a model, from what its domain and methods declare.
+
+    Args:
+        known: ``kits.registry.About`` of the model.
+    """
+    return _command(known)
+
+
+def _command(known: Any) -> type[Any]:
+    made = make_dataclass("Steer", _entries(known), bases=(Steer,), frozen=True)
+    made.__doc__ = Steer.__doc__ if known is None else _about(known)
     return made
+
+
+def _about(known: Any) -> str:
+    methods: dict[str, str] = {}
+    for row in known.methods:
+        methods.setdefault(row.name, row.help)
+    listed = "; ".join(f"{name}: {text}" for name, text in methods.items())
+    return (
+        f"Edit or make {known.options.noun} towards a goal with this {known.kind}.\n\n"
+        f"Methods, in the order in which they are tried: {listed}."
+    )
+
+
+def _names(options: Mapping[str, Any]) -> str:
+    return "; ".join(option.line for option in options.values())
+
+
+def _entries(known: Any) -> list[tuple[str, Any, Any]]:
+    if known is None:
+        wide = {
+            "toward": "name=value to steer towards, several after one flag",
+            "given": "name=value that holds, a condition of the model",
+            "keep": "name=value or a property that stays; rest: all others",
+            "free": "properties that --keep rest does not hold",
+        }
+        return [
+            _entry("input", Path | None, None, "what to start from, by ending"),
+            *(_entry(name, _append(), (), text) for name, text in wide.items()),
+        ]
+    options, domain = known.options, known.domain
+    held = "a property's name: it stays at the start's value; rest: all others"
+    keeps = "; ".join(text for text in (_names(options.at("keep")), held) if text)
+    entries = [
+        _entry("input", Path | None, None, f"{options.noun} to start from: {options.files}"),
+        _entry("toward", _append(), (), _names(options.at("toward"))),
+        _entry("given", _append(), (), _names(options.at("given")) or "this model takes no conditions"),
+        _entry(
+            "keep",
+            _append(),
+            (),
+            "; ".join(
+                [*([keeps] if keeps else []), "a property's name: it stays at the start's value", "rest: all others"]
+            )
+            if domain != "ratings"
+            else "recommendations keep nothing",
+        ),
+        _entry("free", _append(), (), "properties that --keep rest does not hold"),
+    ]
+    if domain != "ratings":
+        entries += [
+            _entry("number", int, 16, f"new {options.noun}, where there is no --input"),
+            _entry("property", _append(), (), "a property of your own: name=module:function"),
+            _entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"),
+            _entry("force", bool, False, "go on where a judge or a head is too weak"),
+        ]
+    if domain == "sequences":
+        entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
+    taken = {name for name, _, _ in entries} | {"out", "by", "top", "seed", "device"}
+    for name, (_, info) in known.fields().items():
+        if name not in taken:
+            entries.append(_entry(name, info.annotation, info.default, info.description or ""))
+    return entries

@@ -37,7 +37,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
     {
         "autoregressive": ModelRow(
             "zsteer.models.autoregressive:Autoregressive",
-            protocols=("Generative", "Likelihood"),
+            protocols=("Generative", "Likelihood", "Proposes"),
             recipes={
                 "tcr-editor": "zsteer.recipes.sequences.settings:Editor",
                 "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModel",
@@ -49,12 +49,12 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "ddpm": ModelRow(
             "zsteer.models.diffusion.ddpm:DDPM",
-            protocols=("Conditional", "Generative", "Likelihood"),
+            protocols=("Conditional", "Generative", "Likelihood", "Proposes"),
             recipes={"ddpm": "zsteer.recipes.diffusion.settings:Diffusion"},
         ),
         "dwae": ModelRow(
             "zsteer.models.dwae.dwae:DisentangledWAE",
-            protocols=("Generative",),
+            protocols=("Codec", "Generative", "Proposes"),
             recipes={
                 "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAE",
                 "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAE",
@@ -62,7 +62,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "edm": ModelRow(
             "zsteer.models.edm.edm:EDM",
-            protocols=("Generative", "Likelihood"),
+            protocols=("Generative", "Grouped", "Likelihood", "Proposes"),
             recipes={
                 "edm": "zsteer.recipes.molecules.settings:EquivariantDiffusion",
                 "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusion",
@@ -82,7 +82,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "multinomial": ModelRow(
             "zsteer.models.multinomial.multinomial:MultinomialDiffusion",
-            protocols=("Conditional", "Generative", "Likelihood"),
+            protocols=("Conditional", "Generative", "Grouped", "Likelihood", "Proposes"),
             recipes={
                 "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusion",
                 "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusion",
@@ -98,7 +98,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "rbm": ModelRow(
             "zsteer.models.rbm.rbm:RBM",
-            protocols=("Generative", "Likelihood"),
+            protocols=("Codec", "Generative", "Likelihood", "Proposes"),
             recipes={
                 "rbm": "zsteer.recipes.rbm.settings:Machine",
                 "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
@@ -120,12 +120,12 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "vae": ModelRow(
             "zsteer.models.autoencoder.vae:VAE",
-            protocols=("Generative", "Likelihood"),
+            protocols=("Codec", "Generative", "Likelihood", "Proposes"),
             recipes={"vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder"},
         ),
         "wae": ModelRow(
             "zsteer.models.autoencoder.wae:WAE",
-            protocols=("Generative",),
+            protocols=("Codec", "Generative", "Proposes"),
             recipes={
                 "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
                 "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",

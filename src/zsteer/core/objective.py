@@ -59,7 +59,9 @@ class Target:
     @property
     def text(self) -> str:
         """As the command line writes it."""
-        name = self.quantity.name
+        name, argument = self.quantity.name, self.quantity.argument
+        if argument:
+            return f"{name}{'!=' if self.sign < 0 else '='}{argument}"
         if self.sign:
             return f"{name}={'up' if self.sign > 0 else 'down'}"
         if self.exact:

@@ -27,7 +27,7 @@ from zsteer.steer.rerank import Rerank
 from zsteer.steer.search.method import Search
 from zsteer.steer.search.options import RerankOptions, SearchOptions
 
-O = TypeVar("O", bound=BaseModel)
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 __all__ = ["Context", "code_editing", "guide", "guided_editing", "latent_edit", "recommend", "rerank", "search"]
 
@@ -56,7 +56,7 @@ class Context:
     examples: Samples | None
     options: Mapping[type[BaseModel], BaseModel]
 
-    def option(self, cls: type[O]) -> O:
+    def option(self, cls: type[OptionsT]) -> OptionsT:
         """Options of a class."""
         found = self.options.get(cls)
         return found if isinstance(found, cls) else cls()
@@ -138,5 +138,6 @@ def rerank(context: Context) -> Method:
 
 def recommend(context: Context) -> Method:
     """The best items of a user."""
-    names = tuple(context.start.items.users) if context.start is not None else ()
+    items = None if context.start is None else context.start.items
+    names = (items,) if isinstance(items, str) else tuple(getattr(items, "users", ()))
     return Recommend(context.option(RecommendOptions), names)

@@ -14,7 +14,7 @@ class LatentOptions(BaseModel):
 
     rounds: int = Field(default=3, ge=0, description="corrections by measurement after the linear step; 0: that step")
     head_samples: int = Field(
-        default=2000, ge=50, description="samples of the model that heads are fitted on without any"
+        default=2000, ge=50, description="samples of the model to fit heads on, without --examples"
     )
     parts: tuple[str, ...] = Field(default=(), description="parts of the code that move; all when absent")
     ridge: float = Field(default=1e-3, ge=0, description="penalty of the heads, in units of the codes' variance")

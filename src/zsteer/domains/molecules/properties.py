@@ -1,7 +1,8 @@
 """Properties of molecules, declared: the one list of them. Imports neither torch nor RDKit.
 
 A function takes the graphs of molecules (``metrics.graph.Verdicts``) and is NaN where a molecule is not valid; a
-measure takes expected molecules. To add a property, add its function and its row here, or give one of your own (``--property name=module:function``, which takes RDKit molecules).
+measure takes expected molecules. To add a property, add its function and its row here, or give one of your own
+(``--property name=module:function``, which takes RDKit molecules).
 """
 
 from collections.abc import Callable, Mapping

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -61,6 +62,15 @@ class ImageKit:
         found = files.read(path, skip_invalid=skip_invalid)
         n = len(found.pixels)
         return Samples("images", found.pixels, skipped=tuple(found.skipped), source=str(path), count=n)
+
+    def take(self, things: object, subject: Subject) -> Samples:
+        """Pixels 0 ... 255, or a batch of the model, as samples.
+
+        Raises:
+            InputError: if they are something else.
+        """
+        pixels = self.space(subject.model.space).decode(things) if isinstance(things, Batch) else np.asarray(things)
+        return Samples("images", pixels, count=len(pixels))
 
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
         """Write pictures by the file's ending."""

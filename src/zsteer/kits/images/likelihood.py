@@ -5,14 +5,13 @@ The floor is a model that knows each number's distribution alone and no dependen
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.protocols import Likelihood
@@ -20,13 +19,14 @@ from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.curves import chart
 from zsteer.evaluate.report import Block, Report, Table
-from zsteer.kits.base import Ask, kit_of
+from zsteer.kits.base import Subject
+from zsteer.kits.front import about_subject, kit_of
+from zsteer.kits.protocols import EvaluationRequest
 from zsteer.maths.gaussian import log_density
 from zsteer.models.diffusion.bound import Bound
-from zsteer.models.diffusion.ddpm import CALLS, DDPM
-from zsteer.models.multinomial.multinomial import MultinomialDiffusion
+from zsteer.models.diffusion.ddpm import CALLS
 
-__all__ = ["LikelihoodKit", "independent"]
+__all__ = ["LikelihoodProtocol", "independent", "likelihood"]
 
 BOUNDS = {
     "exact": "exact",
@@ -53,72 +53,59 @@ def independent(datum: Datum, train: Float[Tensor, "n d"], x: Float[Tensor, "b d
     return (x * log_p[:, 1] + (1 - x) * log_p[:, 0]).sum(-1).to(x.dtype)
 
 
-class LikelihoodKit:
+@runtime_checkable
+class HasBound(Protocol):
+    """A diffusion model whose variational bound comes term by term."""
+
+    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound: ...
+
+
+class LikelihoodProtocol:
     """How probable a model finds samples.
 
     Args:
-        model: with ``log_prob``.
-        folder: the artifact folder that it came from.
+        subject: the model, with ``log_prob``.
     """
 
-    def __init__(self, model: Any, folder: Path) -> None:
-        self.model, self.folder = model, folder
-        self.inner = kit_of(model.kind)(model, folder, torch.device("cpu"))
-
-    @classmethod
-    def judging(cls, models: Path | None) -> "LikelihoodKit":
-        """The kit of a trained model.
-
-        Raises:
-            InputError: if no model is named.
-            CapabilityError: if the model has no likelihood.
-        """
-        if models is None:
-            raise InputError("the likelihood protocol needs --models MODEL: a run folder or an artifact")
-        folder = catalog.resolve(models)
-        artifact = read_artifact(folder)
-        model = catalog.model_class(artifact.kind).from_artifact(artifact, where=str(folder))
-        if not (isinstance(model, Likelihood) and "datum" in artifact.settings):
-            able = "vae, rbm, ddpm, multinomial"
-            raise CapabilityError(
-                f"a model of kind {artifact.kind!r} has no likelihood of images or rows; kinds that have one: {able}; "
-                f"compare its samples with --protocol two-sample instead"
-            )
-        return cls(model, folder)
+    def __init__(self, subject: Subject) -> None:
+        self.subject, self.model = subject, subject.model
+        self.kit = kit_of(about_subject(subject).domain)
 
     def read(self, path: Path, *, skip_invalid: bool) -> Batch:
         """Read samples of the model's own space."""
-        return self.inner.read(path, skip_invalid=skip_invalid)
+        return self.kit.encode(self.kit.read(path, self.subject, skip_invalid=skip_invalid), self.subject)
 
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
+    def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """Mean log-probability with its standard error, in nats and bits for each number.
 
         Raises:
             InputError: if there are fewer than two samples, or a goal is given.
         """
-        if ask.goal.toward:
+        if request.goal.toward:
             raise InputError("the likelihood protocol takes no --toward")
         if len(samples) < 2:
             raise InputError(f"expected at least 2 samples for a standard error, got {len(samples)}")
         datum: Datum = self.model.settings.datum
-        varying = isinstance(self.model, MultinomialDiffusion) and self.model.settings.variable
-        streams = Streams.of(ask.seed, len(samples))
+        varying = bool(getattr(self.model.settings, "variable", False))
+        streams = Streams.of(request.seed, len(samples))
         terms: list[Table] = []
         blocks: list[Block] = []
         with torch.no_grad():
-            if isinstance(self.model, (DDPM, MultinomialDiffusion)):
+            if isinstance(self.model, HasBound):
                 found = self.model.bound_of(samples, streams, calls=min(CALLS, self.model.settings.steps))
                 log_p = -found.total
                 terms.append(_terms(found))
                 blocks.append(_curve(found))
             else:
                 log_p = self.model.log_prob(samples, streams)
-        numbers = float(samples.mask.sum()) / len(samples) if varying else float(datum.size)
+        numbers = float(samples.mrequest.sum()) / len(samples) if varying else float(datum.size)
         rows = [["this model", *_figures(log_p, numbers)]]
         notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[self.model.bound]}; +- is the standard error"]
         if datum.values != "unit" and not varying:
-            source = samples if ask.reference is None else self.read(ask.reference, skip_invalid=False)
-            where = "the evaluated samples themselves, which flatters it" if ask.reference is None else "the reference"
+            source = samples if request.reference is None else self.read(request.reference, skip_invalid=False)
+            where = (
+                "the evaluated samples themselves, which flatters it" if request.reference is None else "the reference"
+            )
             floor = independent(datum, datum.flat(source), datum.flat(samples))
             rows.append(["independent numbers", *_figures(floor, numbers)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
@@ -126,8 +113,29 @@ class LikelihoodKit:
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
         table = Table("Likelihood", columns, rows, [*notes, *told])
         line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
-        name = self.folder.parent.name if self.folder.name == "artifact" else self.folder.name
+        folder = self.subject.folder or Path(self.model.kind)
+        name = folder.parent.name if folder.name == "artifact" else folder.name
         return Report(f"How probable {name} finds the samples", [line], [table, *terms], blocks)
+
+
+def likelihood(models: Path | None) -> LikelihoodProtocol:
+    """The protocol for a trained model.
+
+    Raises:
+        InputError: if no model is named.
+        CapabilityError: if the model has no likelihood of images, rows or sequences.
+    """
+    if models is None:
+        raise InputError("the likelihood protocol needs --models MODEL: a run folder or an artifact")
+    folder = catalog.resolve(models)
+    model = catalog.load_model(folder)
+    if not (isinstance(model, Likelihood) and hasattr(model.settings, "datum")):
+        able = ", ".join(kind for kind, row in catalog.MODELS.items() if "Likelihood" in row.protocols)
+        raise CapabilityError(
+            f"a model of kind {model.kind!r} has no likelihood of images or rows; kinds that have one: {able}; "
+            f"compare its samples with --protocol two-sample instead"
+        )
+    return LikelihoodProtocol(Subject(model, folder, torch.device("cpu")))
 
 
 def _terms(found: Bound) -> Table:

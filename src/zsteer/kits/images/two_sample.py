@@ -4,6 +4,7 @@
 Images are also compared in the features of a net: that of ``--models``, or the shipped one where the size fits.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact
 from zsteer.core.batch import Batch
+from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
 from zsteer.domains.images import files as image_files
 from zsteer.domains.images.space import ImageSpace
@@ -25,20 +25,12 @@ from zsteer.errors import InputError
 from zsteer.evaluate.features import frechet_name
 from zsteer.evaluate.report import Report
 from zsteer.evaluate.two_sample import Sample, two_sample_report
-from zsteer.kits.base import Ask
-from zsteer.kits.images.kit import VectorDesigns
+from zsteer.kits.base import Samples
+from zsteer.kits.images.kit import shipped_features
+from zsteer.kits.protocols import EvaluationRequest
 from zsteer.predictors.image_classifier import ImageClassifier
 
-__all__ = ["Found", "TwoSampleKit", "shipped_features"]
-
-FEATURES = "fashion-features"
-"""Name of the shipped feature net."""
-
-
-def shipped_features() -> ImageClassifier | None:
-    """The shipped feature net; None where the package came without it."""
-    folder = catalog.shipped().get(FEATURES)
-    return None if folder is None else ImageClassifier.from_artifact(read_artifact(folder), where=FEATURES)
+__all__ = ["Found", "TwoSampleProtocol", "two_sample"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Found:
     label: Tensor | None = None
 
 
-class TwoSampleKit:
+class TwoSampleProtocol:
     """Compares samples with a reference.
 
     Args:
@@ -69,24 +61,6 @@ class TwoSampleKit:
 
     def __init__(self, net: ImageClassifier | None) -> None:
         self.net = net
-
-    @classmethod
-    def judging(cls, models: Path | None) -> "TwoSampleKit":
-        """With the feature net of a folder, or the shipped one where there is one.
-
-        Raises:
-            InputError: if the folder holds another kind of model.
-        """
-        if models is None:
-            return cls(shipped_features())
-        folder = catalog.resolve(models)
-        artifact = read_artifact(folder)
-        if artifact.kind != ImageClassifier.kind:
-            raise InputError(
-                f"the two-sample protocol takes a feature net (image-classifier) with --models, got a "
-                f"{artifact.kind!r}; leave --models away, or train one: zsteer train image-features"
-            )
-        return cls(ImageClassifier.from_artifact(artifact, where=str(folder)))
 
     def read(self, path: Path, *, skip_invalid: bool) -> Found:
         """Read images or a table; their space is learned from the reference later."""
@@ -98,28 +72,28 @@ class TwoSampleKit:
             return Found(str(path), images.pixels, skipped=tuple(images.skipped), label=label)
         return Found(str(path), columns=table_files.read(path))
 
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
+    def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """The report.
 
         Args:
             samples: what ``read`` gave, or designs of a model of images or tables.
-            ask: with the reference.
+            request: with the reference.
 
         Raises:
             InputError: if there is no reference, a goal is given, or one file holds images and the other a table.
         """
-        if ask.reference is None:
+        if request.reference is None:
             raise InputError("the two-sample protocol needs --reference FILE: real samples to compare with")
-        if ask.goal.toward:
+        if request.goal.toward:
             raise InputError("the two-sample protocol takes no --toward")
         own = _found(samples)
-        other = self.read(ask.reference, skip_invalid=False)
+        other = self.read(request.reference, skip_invalid=False)
         made, real, label = _encoded(own, other)
         title = f"{Path(own.where).name} against {Path(other.where).name}"
         report = two_sample_report(
             Sample(made["x"].flatten(1), features=self._features(made)),
             Sample(real["x"].flatten(1), label, self._features(real)),
-            Streams.of(ask.seed, 1),
+            Streams.of(request.seed, 1),
             title=title,
         )
         told = [f"{len(own.skipped)} pictures were left out: {'; '.join(own.skipped[:3])}"] if own.skipped else []
@@ -135,10 +109,10 @@ class TwoSampleKit:
 def _found(samples: Any) -> Found:
     if isinstance(samples, Found):
         return samples
-    if isinstance(samples, VectorDesigns):
-        if isinstance(samples.space, ImageSpace):
-            return Found("the samples", samples.space.decode(samples.batch))
-        return Found("the samples", columns=samples.space.decode(samples.batch))
+    if isinstance(samples, Samples) and isinstance(samples.items, np.ndarray):
+        return Found("the samples", samples.items)
+    if isinstance(samples, Samples) and isinstance(samples.items, Mapping):
+        return Found("the samples", columns=samples.items)
     raise InputError(f"expected a file, or samples of a model of images or tables, got {type(samples).__name__}")
 
 
@@ -153,3 +127,15 @@ def _encoded(own: Found, other: Found) -> tuple[Batch, Batch, Tensor | None]:
         return table.encode(own.columns), table.encode(other.columns), None
     kinds = ["images" if found.pixels is not None else "a table" for found in (own, other)]
     raise InputError(f"{own.where} holds {kinds[0]} and {other.where} {kinds[1]}; compare like with like")
+
+
+def two_sample(models: Path | None) -> TwoSampleProtocol:
+    """With the feature net of a folder, or the shipped one where there is one.
+
+    Raises:
+        InputError: if the folder holds another kind of model.
+    """
+    if models is None:
+        return TwoSampleProtocol(shipped_features())
+    hint = "the two-sample protocol compares in a feature net; train one: zsteer train image-features"
+    return TwoSampleProtocol(load_model(models, kind=ImageClassifier.kind, hint=hint))

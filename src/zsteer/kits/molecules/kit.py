@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rdkit import Chem
 
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Term, Trail
@@ -13,7 +14,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 from zsteer.domains.molecules import files
-from zsteer.domains.molecules.chemistry import Mol
+from zsteer.domains.molecules.chemistry import Mol, from_rdkit
 from zsteer.domains.molecules.complete import completed
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.dense import ragged
@@ -99,6 +100,23 @@ class MoleculeKit:
         found = files.read(path, files.Reading(skip_invalid=skip_invalid))
         skipped = [problem.line for problem in found.problems]
         return Samples("molecules", found.molecules, skipped=skipped, source=str(path), count=len(found.molecules))
+
+    def take(self, things: object, subject: Subject) -> Samples:
+        """Molecules of a container, RDKit molecules with a conformer, or a batch of the model, as samples.
+
+        Raises:
+            InputError: if they are something else.
+        """
+        if isinstance(things, Batch):
+            things = generated(things, bonded=bool(subject.model.space.get("bonded", True))).molecules
+        if isinstance(things, list | tuple):
+            wrong = [k for k, mol in enumerate(things, 1) if not isinstance(mol, Chem.Mol)]
+            if wrong:
+                raise InputError(f"expected RDKit molecules, and number {wrong[0]} is none")
+            things = from_rdkit(things)
+        if not isinstance(things, Molecules):
+            raise InputError(f"expected molecules or a file, got {type(things).__name__}")
+        return Samples("molecules", things, count=len(things))
 
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
         """Write molecules by the file's ending; hydrogens become atoms, invalid ones are written as they came."""

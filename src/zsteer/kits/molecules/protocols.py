@@ -20,10 +20,12 @@ from zsteer.domains.molecules.files import Reading, read
 from zsteer.domains.molecules.metrics.chemist import perceived
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Report
-from zsteer.kits.base import Ask
+from zsteer.kits.base import Samples
 from zsteer.kits.molecules.energy import posebusters, strained
+from zsteer.kits.molecules.kit import GeneratedMolecules
 from zsteer.kits.molecules.report import Sets, edm_2022
 from zsteer.kits.molecules.tables import geom_revisited
+from zsteer.kits.protocols import EvaluationRequest
 
 __all__ = ["Found", "MoleculeProtocol", "busters", "busters_fast", "by_lookup", "by_strain", "revisited"]
 
@@ -65,41 +67,31 @@ class MoleculeProtocol:
     bonded: bool
     most: int | None = None
 
-    def judging(self, models: Path | None) -> "MoleculeProtocol":
-        """The protocol itself; it asks no model.
-
-        Raises:
-            InputError: if a model is given.
-        """
-        if models is not None:
-            raise InputError(f"the protocol {self.name} asks no model; leave --models away")
-        return self
-
     def read(self, path: Path, *, skip_invalid: bool) -> Found:
         """Read molecules as they stand, broken chemistry and all."""
         loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False))
         return Found(str(path), loaded.molecules, [problem.line for problem in loaded.problems])
 
-    def evaluate(self, samples: Any, ask: Ask) -> Report:
+    def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """The report.
 
         Args:
             samples: what ``read`` gave, ``Molecules``, or what a model of molecules made.
-            ask: with the reference.
+            request: with the reference.
 
         Raises:
             InputError: if there is no reference, or a goal is given.
         """
-        if ask.goal.toward:
+        if request.goal.toward:
             raise InputError(f"the protocol {self.name} takes no --toward")
-        if ask.reference is None:
+        if request.reference is None:
             raise InputError(
                 f"the protocol {self.name} needs --reference FILE: real molecules to compare with (a file, or the name "
                 f"of a set of the data folder: {', '.join(data.SETS)})"
             )
-        own, other = _found(samples), _reference(ask.reference)
+        own, other = _found(samples), _reference(request.reference)
         (mine, told), (theirs, said) = (self._bonded(one) for one in (own, other))
-        sets = Sets.of(mine, theirs, Streams.of(ask.seed, 1), most=self.most)
+        sets = Sets.of(mine, theirs, Streams.of(request.seed, 1), most=self.most)
         title = f"{Path(own.where).name} against {Path(other.where).name} by {self.name}"
         report = self.judge(sets, title)
         left = [f"{len(own.problems)} records could not be read: {'; '.join(own.problems[:3])}"] if own.problems else []
@@ -108,7 +100,7 @@ class MoleculeProtocol:
             "reference": other.molecules.digest(),
             "molecules": len(own.molecules),
             "reference molecules": len(other.molecules),
-            "seed": ask.seed,
+            "seed": request.seed,
         }
         summary = [*report.summary, *left, *told, *said]
         return Report(report.title, summary, report.tables, report.blocks, {**report.facts, **facts})
@@ -129,7 +121,8 @@ class MoleculeProtocol:
 def _found(samples: Any) -> Found:
     if isinstance(samples, Found):
         return samples
-    molecules = samples if isinstance(samples, Molecules) else getattr(samples, "molecules", None)
+    molecules = samples.items if isinstance(samples, Samples) else samples
+    molecules = molecules.molecules if isinstance(molecules, GeneratedMolecules) else molecules
     if isinstance(molecules, Molecules):
         return Found("the samples", molecules)
     raise InputError(f"expected a file of molecules, or molecules of a model, got {type(samples).__name__}")
@@ -149,17 +142,45 @@ def _by_lookup(sets: Sets, title: str) -> Report:
     return edm_2022(sets, title=title, single=single)
 
 
-by_lookup = MoleculeProtocol("edm-2022", _by_lookup, bonded=False)
-"""The lookup of 2022, for comparison with published figures."""
-revisited = MoleculeProtocol("geom-revisited", lambda sets, title: geom_revisited(sets, title=title), bonded=True)
-"""Corrected valency, graphs, geometry and composition."""
-busters = MoleculeProtocol(
-    "posebusters", lambda sets, title: posebusters(sets, title=title, fast=False), bonded=True, most=200
-)
-"""PoseBusters with the energy ratio."""
-busters_fast = MoleculeProtocol(
-    "posebusters-fast", lambda sets, title: posebusters(sets, title=title, fast=True), bonded=True, most=1000
-)
-"""PoseBusters without it."""
-by_strain = MoleculeProtocol("strain", lambda sets, title: strained(sets, title=title), bonded=True, most=100)
-"""Relaxation by GFN2-xTB."""
+def _asks_nothing(models: Path | None, protocol: MoleculeProtocol) -> MoleculeProtocol:
+    """The protocol itself; it asks no model.
+
+    Raises:
+        InputError: if a model is given.
+    """
+    if models is not None:
+        raise InputError(f"the protocol {protocol.name} asks no model; omit --models")
+    return protocol
+
+
+def by_lookup(models: Path | None) -> MoleculeProtocol:
+    """The lookup of 2022, for comparison with published figures."""
+    return _asks_nothing(models, MoleculeProtocol("edm-2022", _by_lookup, bonded=False))
+
+
+def revisited(models: Path | None) -> MoleculeProtocol:
+    """Corrected valency, graphs, geometry and composition."""
+    made = MoleculeProtocol("geom-revisited", lambda sets, title: geom_revisited(sets, title=title), bonded=True)
+    return _asks_nothing(models, made)
+
+
+def busters(models: Path | None) -> MoleculeProtocol:
+    """PoseBusters with the energy ratio."""
+    made = MoleculeProtocol(
+        "posebusters", lambda sets, title: posebusters(sets, title=title, fast=False), bonded=True, most=200
+    )
+    return _asks_nothing(models, made)
+
+
+def busters_fast(models: Path | None) -> MoleculeProtocol:
+    """PoseBusters without it."""
+    made = MoleculeProtocol(
+        "posebusters-fast", lambda sets, title: posebusters(sets, title=title, fast=True), bonded=True, most=1000
+    )
+    return _asks_nothing(models, made)
+
+
+def by_strain(models: Path | None) -> MoleculeProtocol:
+    """Relaxation by GFN2-xTB."""
+    made = MoleculeProtocol("strain", lambda sets, title: strained(sets, title=title), bonded=True, most=100)
+    return _asks_nothing(models, made)

@@ -73,6 +73,19 @@ class RatingKit:
         skipped = [f"row {entry.row}: {entry.reason}" for entry in found.skipped]
         return Samples("ratings", found, skipped=skipped, source=str(path), count=len(found.users))
 
+    def take(self, things: object, subject: Subject) -> Samples:
+        """Ratings that were read, or the name of a known user.
+
+        Raises:
+            InputError: if they are something else, or the user is unknown.
+        """
+        if isinstance(things, str):
+            subject.model.known(things)
+            return Samples("ratings", things, count=1)
+        if not isinstance(things, Ratings):
+            raise InputError(f"expected ratings, a file, or the name of a user, got {type(things).__name__}")
+        return Samples("ratings", things, count=len(things.users))
+
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
         """Write rows by the file's ending."""
         files.write(path, dict(samples.items), overwrite=overwrite)
@@ -83,6 +96,8 @@ class RatingKit:
 
     def encode(self, samples: Samples, subject: Subject) -> Batch:
         """The users of a file, a row each; known users keep what the model knows of them."""
+        if isinstance(samples.items, str):
+            return subject.model.known(samples.items).to(subject.device)
         if not isinstance(samples.items, Ratings):
             raise InputError("expected ratings of a file, or the name of a user")
         rows = [self._user(subject.model, samples.items, k, name) for k, name in enumerate(samples.items.users)]
@@ -169,7 +184,9 @@ class RatingKit:
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """Recommendations, best first for each user."""
         model, scale, x = subject.model, scale_of(subject.model), trail.batch
-        names = list(start.items.users) if start is not None else [str(trail.facts.get("user", ""))]
+        names = [str(trail.facts.get("user", ""))]
+        if start is not None:
+            names = [start.items] if isinstance(start.items, str) else list(start.items.users)
         word = targets[0].quantity.argument
         title = {"high": "expected", "low": "minus expected"}.get(word, "")
         title = title or f"wanted p({scale.names[int(word)]})"

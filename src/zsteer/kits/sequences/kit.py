@@ -1,6 +1,6 @@
 """The kit of amino-acid sequences: CDR3-beta receptors of any model, towards peptides, examples or properties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,21 @@ class SequenceKit:
     def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
         """Read sequences by the file's ending; further columns are carried through."""
         del subject
-        found = files.read(path, skip_invalid=skip_invalid)
-        skipped = [f"row {entry.row}: {entry.reason}" for entry in found.skipped]
-        facts = {"notes": list(found.notes)} if found.notes else {}
-        items = list(found.sequences)
-        columns = dict(found.columns)
-        return Samples("sequences", items, columns, facts, items, None, skipped, str(path), len(items))
+        return _of_table(files.read(path, skip_invalid=skip_invalid), str(path))
+
+    def take(self, things: object, subject: Subject) -> Samples:
+        """Sequences as texts, a table that was read, or a batch of the model, as samples.
+
+        Raises:
+            InputError: if they are something else.
+        """
+        if isinstance(things, files.Table):
+            return _of_table(things, "")
+        if isinstance(things, Batch):
+            texts = self.things(subject, things)
+        else:
+            texts = [things] if isinstance(things, str) else [str(one) for one in _iterable(things)]
+        return Samples("sequences", texts, lines=texts, count=len(texts))
 
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
         """Write sequences by the file's ending."""
@@ -247,3 +256,17 @@ def _numbered(names: Sequence[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         numbered.append(f"{name}_{seen[name]}")
     return numbered
+
+
+def _of_table(found: files.Table, source: str) -> Samples:
+    """A table that was read, as samples."""
+    skipped = [f"row {entry.row}: {entry.reason}" for entry in found.skipped]
+    items = list(found.sequences)
+    facts = {"notes": list(found.notes)} if found.notes else {}
+    return Samples("sequences", items, dict(found.columns), facts, items, None, skipped, source, len(items))
+
+
+def _iterable(things: object) -> Iterable[object]:
+    if not isinstance(things, Iterable):
+        raise InputError(f"expected sequences or a file, got {type(things).__name__}")
+    return things

@@ -52,6 +52,18 @@ class TableKit:
         columns = files.read(path)
         return Samples("rows", columns, source=str(path), count=len(next(iter(columns.values()))))
 
+    def take(self, things: object, subject: Subject) -> Samples:
+        """Columns by name, or a batch of the model, as samples.
+
+        Raises:
+            InputError: if they are something else.
+        """
+        columns = self.things(subject, things) if isinstance(things, Batch) else things
+        if not isinstance(columns, Mapping):
+            raise InputError(f"expected columns by name, or a file, got {type(things).__name__}")
+        plain = {str(name): np.asarray(values) for name, values in columns.items()}
+        return Samples("rows", plain, count=len(next(iter(plain.values()))))
+
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
         """Write rows by the file's ending."""
         files.write(path, samples.items, overwrite=overwrite)

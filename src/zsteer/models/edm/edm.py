@@ -460,7 +460,7 @@ class EDM(Pretrained, nn.Module):
         Raises:
             InputError: if the strength is out of range, or the model does not know an atom or a bond.
         """
-        own, steps = rng.child("propose"), min(STEPS, self.settings.steps)
+        own, steps = rng.child("propose"), min(self.sampling.steps, self.settings.steps)
         found: list[Batch] = []
         order: list[Tensor] = []
         for size, rows in sizes_of(x):

@@ -1,0 +1,68 @@
+"""Evaluation protocols by name: how good samples are, over sets of them or by a model; apart from kits.
+
+A protocol is made for the folder of its judges or the model that is asked (``--models``), reads a file, and reports.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+from zsteer.core.catalog import load_name
+from zsteer.core.goal import Goal
+from zsteer.errors import InputError, nearest
+from zsteer.evaluate.report import Report
+
+__all__ = ["PROTOCOLS", "EvaluationProtocol", "EvaluationRequest", "protocol_of"]
+
+PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "edm-2022": "zsteer.kits.molecules.protocols:by_lookup",
+        "geom-revisited": "zsteer.kits.molecules.protocols:revisited",
+        "likelihood": "zsteer.kits.images.likelihood:likelihood",
+        "posebusters": "zsteer.kits.molecules.protocols:busters",
+        "posebusters-fast": "zsteer.kits.molecules.protocols:busters_fast",
+        "ratings": "zsteer.kits.ratings.protocol:ratings",
+        "strain": "zsteer.kits.molecules.protocols:by_strain",
+        "tcr": "zsteer.kits.sequences.protocol:receptors",
+        "two-sample": "zsteer.kits.images.two_sample:two_sample",
+    }
+)
+"""Name -> ``module:function`` that makes the protocol for judges or a model, or None."""
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What ``evaluate`` is asked for.
+
+    Args:
+        goal: what the samples should be.
+        reference: file or folder of real samples to compare with.
+        pgen: add the share above a generation probability.
+        seed: of every random choice.
+    """
+
+    goal: Goal = field(default_factory=lambda: Goal(toward={}))
+    reference: Path | None = None
+    pgen: bool = False
+    seed: int = 0
+
+
+@runtime_checkable
+class EvaluationProtocol(Protocol):
+    """A way to judge samples."""
+
+    def read(self, path: Path, *, skip_invalid: bool) -> Any: ...
+    def evaluate(self, samples: Any, request: EvaluationRequest) -> Report: ...
+
+
+def protocol_of(name: str) -> Callable[[Path | None], EvaluationProtocol]:
+    """What makes a protocol for judges or a model.
+
+    Raises:
+        InputError: if there is no such protocol.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(nearest(name, PROTOCOLS, what="protocol"))
+    return load_name(PROTOCOLS[name])

@@ -1,0 +1,56 @@
+"""The protocol ``tcr``: receptors for a peptide, by judges that no method saw."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zsteer.domains.sequences import files
+from zsteer.errors import InputError, nearest
+from zsteer.evaluate.report import Report
+from zsteer.kits.protocols import EvaluationRequest
+from zsteer.kits.sequences.companions import Family
+from zsteer.kits.sequences.report import report_on
+
+__all__ = ["ReceptorProtocol", "receptors"]
+
+
+@dataclass(frozen=True)
+class ReceptorProtocol:
+    """Receptors for a peptide.
+
+    Args:
+        family: where the judges are.
+    """
+
+    family: Family
+
+    def read(self, path: Path, *, skip_invalid: bool) -> files.Table:
+        """Read sequences by the file's ending."""
+        return files.read(path, skip_invalid=skip_invalid)
+
+    def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
+        """Report on receptors for a peptide, with baselines.
+
+        Raises:
+            InputError: if no peptide is named, or it is unknown, or a reference is given.
+        """
+        toward = request.goal.toward
+        peptide = toward.get("binds")
+        if request.reference is not None:
+            raise InputError("the tcr protocol has its own baselines; omit --reference")
+        if peptide is None or set(toward) != {"binds"}:
+            raise InputError("the tcr protocol needs --toward binds=PEPTIDE and nothing else")
+        if str(peptide) not in self.family.oracle.cards:
+            raise InputError(nearest(str(peptide), self.family.oracle.cards, what="peptide"))
+        return report_on(self.family, samples, str(peptide), pgen=request.pgen)
+
+
+def receptors(models: Path | None) -> ReceptorProtocol:
+    """With the judges of a folder, or the shipped ones.
+
+    Raises:
+        InputError: if the folder does not exist.
+    """
+    if models is not None and not models.is_dir():
+        raise InputError(f"there is no folder {models} with judges")
+    return ReceptorProtocol(Family(models))
