@@ -198,8 +198,10 @@ def load(model: str | Path, *, device: str = "auto") -> Loaded:
     """
     folder = catalog.resolve(model)
     place = device_of(device)
-    loaded = catalog.load_model(folder)
-    return Loaded(folder, loaded.to(place) if isinstance(loaded, torch.nn.Module) else loaded, place)
+    loaded: Pretrained = catalog.load_model(folder)
+    if isinstance(loaded, torch.nn.Module):
+        loaded.to(place)
+    return Loaded(folder, loaded, place)
 
 
 def fit(

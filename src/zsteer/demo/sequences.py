@@ -24,9 +24,9 @@ from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Block, Report, Table
 from zsteer.evaluate.steering import first_of_each, share
+from zsteer.kits.base import Samples, Subject
+from zsteer.kits.front import Request, steer
 from zsteer.kits.sequences.companions import Family
-from zsteer.kits.sequences.kit import Designs, ReceptorKit
-from zsteer.kits.sequences.options import EditorKnobs
 from zsteer.kits.sequences.scores import Scores, score
 from zsteer.recipes.sequences import tables
 from zsteer.sample.beam import sequence_hash
@@ -49,7 +49,7 @@ class Demo:
         page: file of the page.
     """
 
-    designs: Designs
+    designs: Samples
     report: Report
     table: Path
     page: Path
@@ -90,22 +90,22 @@ def demo(
     """
     table, page = out / "designs.tsv", out / "report.html"
     family = Family()
-    kit = ReceptorKit(family.part(MODEL), family.place(MODEL), torch.device("cpu"))
+    subject = Subject(family.part(MODEL), family.place(MODEL), torch.device("cpu"))
     watch("reading templates")
     templates = _templates(family, data)
-    watch(f"editing {len(templates.sequences)} receptors towards {peptide}")
-    goal, budget = Goal(toward={"binds": peptide}), Budget(edits=4)
-    designs = kit.steer(templates, goal, budget, EditorKnobs(), Streams.of(0, 1))
+    watch(f"editing {len(templates)} receptors towards {peptide}")
+    designs = steer(subject, templates, Request(Goal(toward={"binds": peptide}), budget=Budget(edits=4)))
     watch("comparing with other methods")
-    report = _report(family, templates, designs, peptide, _others(family, templates.batch, peptide))
+    others = _others(family, SequenceSpace().encode(templates.items), peptide)
+    report = _report(family, templates, designs, peptide, others)
     watch("writing")
-    files.write(table, designs.sequences, designs.columns, overwrite=overwrite)
+    files.write(table, designs.items, designs.columns, overwrite=overwrite)
     with new_file(page, overwrite=overwrite) as partial:
         partial.write_text(report.to_html(), encoding="utf-8")
     return Demo(designs, report, table, page)
 
 
-def _templates(family: Family, data: Path | None) -> Designs:
+def _templates(family: Family, data: Path | None) -> Samples:
     known = files.read(examples_file())
     names = list(known.columns.get("sequence_id", known.columns.get("name", [f"known{i}" for i in range(len(known))])))
     space = SequenceSpace()
@@ -119,7 +119,8 @@ def _templates(family: Family, data: Path | None) -> Designs:
     sequences = [*known.sequences, *space.decode(more)]
     names += [f"{origin.split()[0]}{i}" for i in range(1, REPERTOIRE + 1)]
     origins = ["published"] * len(known) + [origin] * REPERTOIRE
-    return Designs(sequences, space.encode(sequences), {"sequence_id": names, "template_origin": origins})
+    columns = {"sequence_id": names, "template_origin": origins}
+    return Samples("sequences", sequences, columns, lines=sequences, count=len(sequences))
 
 
 def _others(family: Family, templates: Batch, peptide: str) -> Mapping[str, tuple[Scores, Batch, Batch, float]]:
@@ -158,13 +159,14 @@ def _row(name: str, found: Scores, starts: Batch, made: Batch, calls: float) -> 
 COLUMNS = ("method", "n", "edits", "design oracle", "judge", "confirmed, <= 4 edits", "plausible", "valid", "calls")
 
 
-def _report(family: Family, templates: Designs, designs: Designs, peptide: str, others: Mapping[str, Any]) -> Report:
-    if designs.scores is None:
-        raise InputError(f"{peptide}: there are no scores to report on")
+def _report(family: Family, templates: Samples, designs: Samples, peptide: str, others: Mapping[str, Any]) -> Report:
+    space = SequenceSpace()
+    starts, made = space.encode(templates.items), space.encode(designs.items)
+    scores = score(family, made, peptide)
     ours = "z-free editor, 60 calls"
     calls = designs.facts["oracle_calls"] / len(templates)
     rows = [_row(name, *entry) for name, entry in others.items()]
-    rows.append(_row(ours, designs.scores, templates.batch, designs.batch, calls))
+    rows.append(_row(ours, scores, starts, made, calls))
     judge, oracle = family.judge.card(peptide), family.oracle.cards[peptide]
     real = ["real held-out binders", judge.tested_on, "-", f"{oracle.real_pass:.2f}", f"{judge.real_pass:.2f}"]
     rows.append([*real, "-", "-", "-", "-"])
@@ -188,27 +190,24 @@ def _report(family: Family, templates: Designs, designs: Designs, peptide: str, 
         "These are predictions from CDR3-beta alone. A design needs an experiment.",
     ]
     how = {"model": MODEL, "peptide": peptide, "edits": "at most 4, one insertion or deletion among them", "seed": 0}
-    return Report(f"Designed receptors for {peptide}", summary, [table], [_best(designs)], how | _made(designs))
+    return Report(f"Designed receptors for {peptide}", summary, [table], [_best(designs, scores)], how | _made(designs))
 
 
-def _made(designs: Designs) -> dict[str, Any]:
+def _made(designs: Samples) -> dict[str, Any]:
     from zsteer.core.version import VERSION
 
     return {"zsteer": VERSION, "templates": designs.facts["templates"], "seconds of editing": designs.facts["seconds"]}
 
 
-def _best(designs: Designs, count: int = 15) -> Block:
+def _best(designs: Samples, found: Scores, count: int = 15) -> Block:
     """The designs that the judge likes best, before and after; published templates first."""
-    found = designs.scores
-    if found is None:
-        raise InputError("designs without scores cannot be ranked")
     good = found.judge_pass & (found.plausible >= 0) & ~found.copied
     published = torch.tensor([origin == "published" for origin in designs.columns["template_origin"]])
     rank = found.judge + 100.0 * good + 1000.0 * (good & published)
     rows: Sequence[int] = rank.argsort(descending=True)[:count].tolist()
     lines, texts = [], []
     for i in rows:
-        pair = align(str(designs.columns["template"][i]), str(designs.sequences[i]))
+        pair = align(str(designs.columns["template"][i]), str(designs.items[i]))
         verdict = "confirmed" if bool(good[i]) else "not confirmed"
         name = f"{designs.columns['template_id'][i]} ({designs.columns['template_origin'][i]})"
         lines.append(

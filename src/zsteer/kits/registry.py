@@ -225,4 +225,4 @@ def about_config(kind: str, space: Mapping[str, Any], own: tuple[Option, ...]) -
 
 
 def _options(entries: Any) -> tuple[Option, ...]:
-    return tuple(Option(**{**entry, "choices": tuple(entry.get("choices", ()))}) for entry in entries)
+    return tuple(Option(**dict(entry, choices=tuple(entry.get("choices", ())))) for entry in entries)

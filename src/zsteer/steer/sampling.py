@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Conditional, Denoiser, Group, Grouped, SamplingDefaults, Weakenable
 from zsteer.core.rng import Streams
@@ -22,7 +23,17 @@ from zsteer.sample.times import SPACINGS, Spacing, times
 from zsteer.steer.guide import ClassifierFree
 from zsteer.steer.options import SamplingOptions
 
-__all__ = ["GroupGuides", "Guided", "Start", "Trajectory", "groups_of", "sample_guided", "trajectory_of", "unguided"]
+__all__ = [
+    "GroupGuides",
+    "Guided",
+    "Start",
+    "Trajectory",
+    "groups_of",
+    "sample_by",
+    "sample_guided",
+    "trajectory_of",
+    "unguided",
+]
 
 AT_ONCE = 256
 """Samples that are denoised together: their number changes nothing but the memory."""
@@ -151,6 +162,32 @@ def sample_guided(
     if isinstance(model, Grouped):
         return model.join(pieces, order), facts
     return pieces[0], facts
+
+
+def sample_by(
+    model: object,
+    n: int,
+    words: Mapping[str, object],
+    rng: Streams,
+    *,
+    guides: GroupGuides = unguided,
+    start: Start | None = None,
+) -> tuple[Batch, dict[str, Any]]:
+    """``sample_guided`` with conditions and options of sampling in one mapping, for experiments in Python.
+
+    Args:
+        model: the model.
+        n: how many.
+        words: conditions, and the fields of ``SamplingOptions`` by their names.
+        rng: one stream for each sample.
+        guides: further guides of each group.
+        start: samples to start from; None for pure noise.
+    """
+    own = {name: value for name, value in words.items() if name in SamplingOptions.model_fields}
+    given = {name: value for name, value in words.items() if name not in own}
+    options = settings_from(SamplingOptions, own, where="sampling")
+    trajectory = trajectory_of(getattr(model, "sampling", SamplingDefaults()), options)
+    return sample_guided(model, n, given, rng, trajectory=trajectory, guides=guides, start=start)
 
 
 def _states(

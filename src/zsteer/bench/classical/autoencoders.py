@@ -20,7 +20,7 @@ from zsteer.core.rng import Streams, initialised
 from zsteer.errors import CapabilityError
 from zsteer.evaluate.features import frechet, frechet_name
 from zsteer.evaluate.report import Cell, Table, Value
-from zsteer.kits.images.two_sample import shipped_features
+from zsteer.kits.images.kit import shipped_features
 from zsteer.maths.importance import importance_bound
 from zsteer.models.autoencoder.vae import VAE, VAESettings
 from zsteer.models.autoencoder.wae import WAE, WAESettings

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from zsteer.bench.diffusion.judging import Judge, drawn, judge_of, shipped_model
-from zsteer.core.goal import Budget, Goal
-from zsteer.core.protocols import Denoiser
-from zsteer.core.rng import Streams
-from zsteer.domains.images.properties import PROPERTIES
+from zsteer.core.catalog import load_model
+from zsteer.core.goal import Goal
+from zsteer.core.protocols import Denoiser, Group
+from zsteer.domains.images import measures
+from zsteer.errors import CapabilityError
 from zsteer.evaluate.report import Cell, Table
-from zsteer.kits.images.diffusion import DiffusionKit, noisy_classifier
-from zsteer.kits.images.options import DiffusionKnobs
+from zsteer.kits.base import Subject
+from zsteer.kits.front import Request, steer
 from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.predictors.noisy_classifier import NoisyClassifier
 from zsteer.steer.guide import ByClassifier
-from zsteer.steer.sampling import Guide
+from zsteer.steer.sampling import GroupGuides, Guided, unguided
 from zsteer.train.threads import threads_of
 
 __all__ = ["properties", "tables"]
@@ -62,17 +64,21 @@ def properties(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
 
 def _scales(model: DDPM, judge: Judge, n: int, watch: Watch) -> Table:
     rows: list[list[Cell]] = []
-    classifier = noisy_classifier(GUIDE, model)
+    classifier: NoisyClassifier = load_model(GUIDE, kind=NoisyClassifier.kind)
+    classifier.check(model)
 
-    def pulled(scale: float, mode: str) -> tuple[Guide, ...]:
-        y = torch.arange(n) % len(model.settings.classes)
+    def pulled(scale: float, mode: Literal["mean", "score"]) -> GroupGuides:
+        def guides(group: Group) -> tuple[Guided, ...]:
+            y = group.rows % len(model.settings.classes)
 
-        def guide(inner: Denoiser, piece: slice) -> Denoiser:
-            return ByClassifier(inner, classifier.log_prob(y[piece]), scale, "mean" if mode == "mean" else "score")
+            def guide(inner: Denoiser) -> Denoiser:
+                return ByClassifier(inner, classifier.log_prob(y), scale, mode)
 
-        return (guide,)
+            return (guide,)
 
-    def add(what: str, scale: float, words: Mapping[str, object], guides: tuple[Guide, ...] = ()) -> None:
+        return guides
+
+    def add(what: str, scale: float, words: Mapping[str, object], guides: GroupGuides = unguided) -> None:
         watch({"doing": f"{what}, scale {scale:g}"})
         made, y, spent = drawn(model, n, words, guides=guides)
         found = judge.of(made, y)
@@ -99,13 +105,16 @@ def _scales(model: DDPM, judge: Judge, n: int, watch: Watch) -> Table:
 
 def _properties(model: DDPM, n: int, watch: Watch) -> Table:
     rows: list[list[Cell]] = []
-    kit = DiffusionKit(model, None, torch.device("cpu"))
+    subject = Subject(model, None, torch.device("cpu"))
     plain, _, _ = drawn(model, n, {})
     for name, wanted in WISHES:
         watch({"doing": f"{name} {wanted:g}"})
         goal = Goal(toward={name: wanted}, given={"class": "all"})
-        made = kit.steer(None, goal, Budget(), DiffusionKnobs(number=n, tolerance=TOLERANCE), Streams.of(0, 1)).batch
-        found, before = PROPERTIES[name](made["x"]).double(), PROPERTIES[name](plain["x"]).double()
+        made = steer(subject, None, Request(goal, "guide", n, options={"tolerance": TOLERANCE})).batch
+        if made is None:
+            raise CapabilityError("steering gave back no batch")
+        measure = getattr(measures, name)
+        found, before = measure(made["x"]).double(), measure(plain["x"]).double()
         rows.append([f"{name} {wanted:g}", *_moments(before, wanted), *_moments(found, wanted)])
     walk = f"{n} samples of all classes in turn, the same noise before and after; 20 steps of multistep2"
     notes = [f"{walk}; tolerance {TOLERANCE}; no training"]

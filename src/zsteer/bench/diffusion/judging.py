@@ -20,12 +20,12 @@ from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError
 from zsteer.evaluate.features import frechet, frechet_name
-from zsteer.kits.images.two_sample import shipped_features
+from zsteer.kits.images.kit import shipped_features
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.predictors.image_classifier import ImageClassifier
 from zsteer.recipes.autoencoders.settings import Features
 from zsteer.recipes.sets import Sets, load_set
-from zsteer.steer.sampling import Guide, walked
+from zsteer.steer.sampling import GroupGuides, sample_by, unguided
 from zsteer.train.loop import fit
 
 __all__ = ["SHIPPED", "Judge", "Judged", "drawn", "judge_of", "shipped_model"]
@@ -145,7 +145,7 @@ def shipped_model(name: str = SHIPPED) -> DDPM:
 
 
 def drawn(
-    model: DDPM, n: int, words: Mapping[str, object], *, seed: int = 0, guides: tuple[Guide, ...] = ()
+    model: DDPM, n: int, words: Mapping[str, object], *, seed: int = 0, guides: GroupGuides = unguided
 ) -> tuple[Batch, Int[Tensor, " n"], float]:
     """Samples of all classes in turn, what was asked for, and the CPU-seconds that they took.
 
@@ -161,5 +161,5 @@ def drawn(
     if given["class"] == "none":
         del given["class"]
     started = time.process_time()
-    made, _ = walked(model, n, given, Streams.of(seed, n), guides=guides)
+    made, _ = sample_by(model, n, given, Streams.of(seed, n), guides=guides)
     return made, y, time.process_time() - started

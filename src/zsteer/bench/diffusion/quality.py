@@ -13,7 +13,7 @@ from zsteer.core.rng import Streams
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.sample.solvers import SOLVERS
-from zsteer.steer.sampling import walked
+from zsteer.steer.sampling import sample_by
 from zsteer.train.threads import threads_of
 
 __all__ = ["latency", "steps_table", "tables"]
@@ -113,7 +113,7 @@ def _wall(model: DDPM, watch: Watch) -> Table:
         wall, spent = [], []
         for _ in range(4):
             started, used = time.perf_counter(), time.process_time()
-            walked(model, 64, {"class": "all"}, Streams.of(0, 64))
+            sample_by(model, 64, {"class": "all"}, Streams.of(0, 64))
             wall.append(time.perf_counter() - started)
             spent.append(time.process_time() - used)
         rows.append([f"{count} thread(s)", min(wall[1:]), min(spent[1:])])

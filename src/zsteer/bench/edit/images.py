@@ -46,7 +46,8 @@ def tables(*, data: Path | None, quick: bool, watch: Watch) -> Sequence[Table]:
     train, held, source = _sets(data, 300 if quick else 1000)
     bench = Bench(_trained(train, quick=quick), train.take(slice(3000)), held, _pixels)
     pixels = _pixels(bench.examples)
-    quantities = {name: quantity(name, _numbers(function), pixels) for name, function in PROPERTIES.items()}
+    measures = {name: each.measure for name, each in PROPERTIES.items() if each.measure is not None}
+    quantities = {name: quantity(name, _numbers(measure), pixels) for name, measure in measures.items()}
     notes = [
         f"WAE-MMD of {source}; {len(held)} held-out images, heads fitted on {len(bench.examples)} training images",
         "wanted values from the 10th to the 90th percentile, reached within 0.05 of the 1st to the 99th",

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from zsteer.bench.molecules.quality import model_named
 from zsteer.core.batch import Batch
+from zsteer.core.catalog import load_model
+from zsteer.core.protocols import Group
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.graph import Verdicts, verdicts
@@ -28,11 +30,13 @@ from zsteer.domains.molecules.metrics.strain import installed
 from zsteer.domains.molecules.metrics.values import values_of
 from zsteer.domains.molecules.sets import load_molecules
 from zsteer.evaluate.report import Cell, Table
-from zsteer.kits.molecules.candidates import by_guide, drawn
-from zsteer.kits.molecules.guides import by_properties, noisy_property, of_some
-from zsteer.kits.molecules.sampling import taken, unguided, walked_by_size
-from zsteer.models.edm.edm import EDM
+from zsteer.kits.molecules.kit import generated
+from zsteer.models.edm.edm import EDM, rows_of
 from zsteer.predictors.noisy_property import NoisyProperty
+from zsteer.steer.guide import ByClassifier
+from zsteer.steer.options import DrawOptions, SamplingOptions
+from zsteer.steer.rejection import draw_valid
+from zsteer.steer.sampling import Guided, sample_guided, trajectory_of
 from zsteer.train.threads import threads_of
 
 __all__ = ["ladder", "tables"]
@@ -57,7 +61,10 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         models: artifact or run folder of another model.
     """
     model = model_named(models, "qm9-edm")
-    judge = noisy_property("qm9-properties", model) if models is None else None
+    judge: NoisyProperty | None = None
+    if models is None:
+        judge = load_model("qm9-properties", kind=NoisyProperty.kind)
+        judge.check(model)
     n, scales = (100, (1.0,)) if quick else (500, SCALES)
     return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge)]
 
@@ -157,17 +164,40 @@ def _made(
     guided: tuple[NoisyProperty, float] | None = None,
     candidates: int = 1,
 ) -> Verdicts:
-    guides, distance = unguided, None
-    if guided is not None:
-        judge, strength = guided
-        guides = by_properties(judge, model, model.wanted(given, n), strength, "mean")
-        distance = by_guide(judge, model, {name: torch.tensor(value) for name, value in given.items()})
+    names = [name for name in given if name != "atoms" and name not in SamplingOptions.model_fields]
+    own = {name: value for name, value in given.items() if name in SamplingOptions.model_fields}
+    conditions = {name: value for name, value in given.items() if name not in own}
+    trajectory = trajectory_of(model.sampling, SamplingOptions.model_validate(own))
 
-    def walk(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
-        own = {name: taken(value, rows, n) for name, value in given.items()}
-        return walked_by_size(model, len(rows), own, streams, of_some(guides, rows))
+    def guides(group: Group) -> list[Guided]:
+        if guided is None or not guided[1]:
+            return []
+        return [_pull(guided[0], group, name, torch.tensor(given[name])[group.rows], guided[1]) for name in names]
 
-    return verdicts(drawn(walk, Streams.of(2, n), candidates=candidates, distance=distance).molecules)
+    def draw(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
+        mine = {name: rows_of(value, rows, n) for name, value in conditions.items()}
+        return sample_guided(model, len(rows), mine, streams, trajectory=trajectory, guides=guides, rows=rows)
+
+    def distance(x: Batch, rows: Tensor) -> Tensor:
+        total = torch.zeros(len(rows), dtype=torch.float64)
+        for name in names if guided is not None else ():
+            std = model.settings.stds[model.settings.properties.index(name)]
+            total = total + ((guided[0].values(x, name) - torch.tensor(given[name])[rows]) / std).square()
+        return total
+
+    options = DrawOptions(best_of=candidates, max_retries=0)
+    drawing = draw_valid(
+        draw,
+        Streams.of(2, n),
+        options=options,
+        problems=lambda x: generated(x).problems,
+        distance=distance if guided is not None else None,
+    )
+    return verdicts(generated(drawing.batch).molecules)
+
+
+def _pull(judge: NoisyProperty, group: Group, name: str, value: Tensor, strength: float) -> Guided:
+    return lambda inner: ByClassifier(inner, judge.log_prob_at(group.model, name, value), strength, "mean")
 
 
 def _by_size(train: Molecules, held: Molecules, name: str) -> NDArray[np.float64]:

@@ -22,8 +22,9 @@ from zsteer.domains.molecules.metrics.valency import corrected
 from zsteer.domains.molecules.sets import load_molecules
 from zsteer.errors import MissingExtraError
 from zsteer.evaluate.report import Cell, Table
-from zsteer.kits.molecules.sampling import generated, walked_by_size
+from zsteer.kits.molecules.kit import generated
 from zsteer.models.edm.edm import EDM
+from zsteer.steer.sampling import sample_by
 from zsteer.train.threads import threads_of
 
 __all__ = ["Beside", "Walk", "costly_cells", "known_names", "model_named", "ring_drift", "tables"]
@@ -179,9 +180,9 @@ def steps_table(
             n = counts[walk.steps > LARGE]
             watch({"doing": f"{walk.name}, {walk.steps} steps, {n} molecules"})
             started = time.process_time()
-            x, _ = walked_by_size(model, n, asdict(walk), Streams.of(1, n))
+            x, _ = sample_by(model, n, asdict(walk), Streams.of(1, n))
             spent = time.process_time() - started
-            made, _ = generated(x, bonded=bool(model.settings.bonds))
+            made = generated(x, bonded=bool(model.settings.bonds)).molecules
             found = verdicts(made)
             cells = _figures(made, found, known, lengths)
             drift = ring_drift(rings(found), real, int(found.valid.sum()), len(beside.held))

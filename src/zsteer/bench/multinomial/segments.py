@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from zsteer.bench.multinomial.pixels import context_bits, independent_bits
-from zsteer.bench.multinomial.trained import CPU, Trained, Watch, fine, trained
+from zsteer.bench.multinomial.trained import Trained, Watch, fine, trained
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
@@ -22,12 +22,12 @@ from zsteer.core.rng import Streams, initialised
 from zsteer.domains.images.segments import Cut
 from zsteer.errors import SettingsError
 from zsteer.evaluate.report import Cell, Table
-from zsteer.kits.sequences.diffusion import SegmentKit
 from zsteer.models.multinomial.multinomial import CALLS
 from zsteer.predictors.image_classifier import ImageClassifier, ImageClassifierSettings
 from zsteer.recipes.multinomial.build import chosen_rows
 from zsteer.recipes.multinomial.settings import SegmentDiffusion
 from zsteer.recipes.sets import Sets, load_set
+from zsteer.steer.sampling import sample_by
 from zsteer.train.loop import Optim, Plan, fit
 from zsteer.train.source import Shuffled
 
@@ -94,14 +94,13 @@ class _Field:
         """Strength of classifier-free guidance against agreement with the class and variety."""
         n = 20 if self.quick else 200
         model, judge = self.made.model, self._judge()
-        kit = SegmentKit(model, CPU)
         y = torch.arange(n) % len(self.sets.classes)
         words = {"class": y.tolist(), "steps": 10 if self.quick else 50}
         rows: list[list[Cell]] = []
         for scale in SCALES:
             self.watch({"doing": f"pictures, scale {scale:g}"})
             started = time.process_time()
-            drawn = kit.sample(n, {**words, "scale": scale}, Streams.of(0, n)).batch
+            drawn, _ = sample_by(model, n, {**words, "scale": scale}, Streams.of(0, n))
             spent = 1000 * (time.process_time() - started) / n
             rows.append([f"scale {scale:g}", *self._told(judge, drawn, y), spent])
         real = self.cut.cut(self.sets.test.take(slice(n)))

@@ -20,15 +20,15 @@ from zsteer.bench.multinomial.trained import CPU, Trained, Watch, fine, trained
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Budget, Goal
+from zsteer.core.goal import Goal
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.junctions import anchored
-from zsteer.domains.sequences.properties import PROPERTIES
+from zsteer.domains.sequences.measures import charge
 from zsteer.domains.sequences.space import canonical
 from zsteer.errors import SettingsError
 from zsteer.evaluate.report import Cell, Table
-from zsteer.kits.sequences.diffusion import SequenceKit
-from zsteer.kits.sequences.options import MultinomialKnobs
+from zsteer.kits.base import Subject
+from zsteer.kits.front import Request, steer
 from zsteer.maths.divergences import jensen_shannon, total_variation
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.models.diffusion.bound import Bound
@@ -38,6 +38,7 @@ from zsteer.recipes.multinomial.build import chosen_rows
 from zsteer.recipes.multinomial.settings import ReceptorDiffusion
 from zsteer.recipes.sequences import tables as receptor_tables
 from zsteer.recipes.sequences.settings import LanguageModel
+from zsteer.steer.sampling import sample_by
 
 __all__ = ["tables"]
 
@@ -160,11 +161,10 @@ class _Field:
         known = set(canonical(self.train["tokens"]))
         sources: dict[str, tuple[Batch, float]] = {"held-out rows (null)": (other, 0.0)}
         for kernel, made in self.diffusion.items():
-            kit = SequenceKit(made.model, CPU)
             for steps in (self._steps, 20):
                 self.watch({"doing": f"samples of the {kernel} kernel, {steps} steps"})
                 started = time.process_time()
-                drawn = kit.sample(n, {"steps": steps}, Streams.of(0, n)).batch
+                drawn, _ = sample_by(made.model, n, {"steps": steps}, Streams.of(0, n))
                 sources[f"diffusion, {kernel}, {steps} steps"] = (drawn, time.process_time() - started)
         started = time.process_time()
         with torch.no_grad():
@@ -186,14 +186,16 @@ class _Field:
     def charges(self) -> Table:
         """Net charge asked for and found, by the gradient of the expected charge; nothing is trained for it."""
         n = 60 if self.quick else 300
-        kit = SequenceKit(self.diffusion["absorbing"].model, CPU)
-        before = kit.sample(n, {}, Streams.of(0, n)).batch
+        model = self.diffusion["absorbing"].model
+        before, _ = sample_by(model, n, {}, Streams.of(0, n))
         rows: list[list[Cell]] = [["held-out rows (null)", *self._moments(self.test.take(slice(n)))]]
         rows.append(["no guidance", *self._moments(before)])
         for wanted in CHARGES:
             self.watch({"doing": f"charge {wanted:g}"})
-            knobs = MultinomialKnobs(number=n)
-            made = kit.steer(None, Goal(toward={"charge": wanted}), Budget(), knobs, Streams.of(0, 1)).batch
+            request = Request(Goal(toward={"charge": wanted}), "guide", n, options={"max_retries": 0})
+            made = steer(Subject(model, None, CPU), None, request).batch
+            if made is None:
+                raise SettingsError("steering gave back no batch")
             rows.append([f"charge {wanted:g}", *self._moments(made, wanted)])
         notes = [
             f"{n} sequences of the absorbing model, {self._steps} steps; energy (charge - wanted)^2 / (2 x 0.5^2)",
@@ -210,7 +212,7 @@ class _Field:
             torch.nn.functional.one_hot(x["tokens"].clamp(max=PROTEIN.size - 1), PROTEIN.size).double()
             * x.mask[..., None]
         )
-        found = PROPERTIES["charge"](p)
+        found = charge(p)
         error = math.nan if wanted is None else float((found - wanted).abs().mean())
         nats = -self.language.model.log_prob(x, Streams.of(0, len(x))).sum() / x.mask.sum()
         whole = float(anchored(x["tokens"]).double().mean())

@@ -14,8 +14,8 @@ from zsteer.core.goal import Budget, Goal, Trail
 from zsteer.core.protocols import Oracle, Steer
 from zsteer.core.rng import Streams
 from zsteer.kits.sequences.companions import Family
-from zsteer.kits.sequences.editors import Request, editor_of
-from zsteer.kits.sequences.options import EditorKnobs, LatentKnobs
+from zsteer.kits.sequences.editors import EditRequest, make_editor
+from zsteer.kits.sequences.options import CodeEditorOptions, EditorOptions
 from zsteer.models.dwae.dwae import DisentangledWAE
 from zsteer.steer.search.genetic import Genetic
 from zsteer.steer.search.greedy import Greedy
@@ -87,26 +87,27 @@ def _careful_greedy(task: Task) -> Steer:
     return EditSearch(task.oracle, Greedy(plausible=task.family.language.plausible, floor=0.0), ends=3)
 
 
-def _latent(part: str, **knobs: object) -> Callable[[Task], Steer | None]:
+def _latent(part: str, **options: object) -> Callable[[Task], Steer | None]:
     def make(task: Task) -> Steer | None:
         if not task.family.has(part):
             return None
         model = task.family.part(part)
         if not isinstance(model, DisentangledWAE) or task.peptide not in model.settings.panel.peptides:
             return None
-        chosen = LatentKnobs.model_validate(knobs)
-        return editor_of(model, task.family, Request(task.peptide, None, Budget(edits=task.edits), chosen, 3, True))
+        chosen = CodeEditorOptions.model_validate(options)
+        request = EditRequest(task.peptide, None, Budget(edits=task.edits), chosen, 3, indels=True)
+        return make_editor(model, task.family, request)
 
     return make
 
 
-def _guided(**knobs: object) -> Callable[[Task], Steer | None]:
+def _guided(**options: object) -> Callable[[Task], Steer | None]:
     def make(task: Task) -> Steer | None:
         if not task.family.has("tcr-editor"):
             return None
-        chosen = EditorKnobs.model_validate(knobs)
-        request = Request(task.peptide, None, Budget(edits=task.edits), chosen, 3, True)
-        return editor_of(task.family.part("tcr-editor"), task.family, request)
+        chosen = EditorOptions.model_validate(options)
+        request = EditRequest(task.peptide, None, Budget(edits=task.edits), chosen, 3, True)
+        return make_editor(task.family.part("tcr-editor"), task.family, request)
 
     return make
 
@@ -127,9 +128,9 @@ def methods() -> Mapping[str, Method]:
         Method("MCTS", lambda t: EditSearch(t.oracle, TreeSearch()), plain, _many, search=True),
         Method("greedy, core only", lambda t: EditSearch(t.oracle, Greedy(), ends=3), core, _few, search=True),
         Method("greedy, core + LM", _careful_greedy, core, _few, search=True),
-        Method("dWAE null (free)", _latent("tcr-dwae", free=True, z_from="null"), plain, _pool),
-        Method("dVAE (free)", _latent("tcr-dvae", free=True, z_from="best"), plain, _pool),
-        Method("dWAE (free)", _latent("tcr-dwae", free=True, z_from="best"), plain, _pool),
+        Method("dWAE null (free)", _latent("tcr-dwae", unlimited=True, z_from="null"), plain, _pool),
+        Method("dVAE (free)", _latent("tcr-dvae", unlimited=True, z_from="best"), plain, _pool),
+        Method("dWAE (free)", _latent("tcr-dwae", unlimited=True, z_from="best"), plain, _pool),
         Method("dVAE, <= 4 edits, Psi", _latent("tcr-dvae", rerank="psi"), plain, _pool),
         Method("dWAE, <= 4 edits, no ranking", _latent("tcr-dwae", rerank="none"), plain, _pool),
         Method("dWAE, <= 4 edits, Psi", _latent("tcr-dwae", rerank="psi"), plain, _pool),

@@ -214,7 +214,7 @@ class DDPM(Pretrained, nn.Module):
         """
         known = bool(self.settings.classes) and "y" in x
         denoiser = Conditioned(self, x["y"]) if known else self.denoiser(None, len(x))
-        made = self.finish(vary(denoiser, self.scaled(x), strength, rng.child("propose")))
+        made = self.finish(vary(denoiser, self.states(x), strength, rng.child("propose")))
         return made.with_fields(y=x["y"]) if known else made
 
     def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound:

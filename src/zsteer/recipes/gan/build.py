@@ -14,7 +14,6 @@ from zsteer.errors import SettingsError
 from zsteer.evaluate.compared import compare
 from zsteer.evaluate.modes import Modes, modes
 from zsteer.evaluate.neighbours import neighbourhood
-from zsteer.kits.images.kit import space_of
 from zsteer.maths.distances import wasserstein
 from zsteer.models.gan.gan import COLLAPSE, Gan, GanSettings
 from zsteer.recipes.base import Experiment, Size, by_size
@@ -96,10 +95,9 @@ def adversarial(
 
 def modes_of(model: Gan, dataset: str, rng: Streams) -> Modes | None:
     """Modes of a known mixture among made samples; None for other data."""
-    space = space_of(model.settings.datum)
-    if dataset not in MIXTURES or not isinstance(space, TableSpace):
+    if dataset not in MIXTURES or model.space.get("name") != "tables":
         return None
-    mixture = MIXTURES[dataset]
+    space, mixture = TableSpace.of(model.space), MIXTURES[dataset]
     columns = space.decode(model.sample(len(rng), rng=rng))
     points = torch.stack([torch.as_tensor(column, dtype=torch.float64) for column in columns.values()], 1)
     mode, deviations = mixture.nearest(points)

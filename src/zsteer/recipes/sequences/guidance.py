@@ -13,8 +13,8 @@ from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.kits.sequences.companions import Family
-from zsteer.kits.sequences.editors import Request, editor_of
-from zsteer.kits.sequences.options import EditorKnobs
+from zsteer.kits.sequences.editors import EditRequest, make_editor
+from zsteer.kits.sequences.options import EditorOptions
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.scoring.card import LEAST_AREA
 
@@ -49,8 +49,8 @@ def choose_scales(model: Autoregressive, oracle: str, background: Batch, *, temp
 
 
 def _passed(model: Autoregressive, family: Family, peptide: str, scale: float, starts: Batch) -> float:
-    knobs = EditorKnobs(scale=scale)
-    steer = editor_of(model, family, Request(peptide, None, Budget(edits=4), knobs, 3, indels=True))
+    options = EditorOptions(scale=scale)
+    steer = make_editor(model, family, EditRequest(peptide, None, Budget(edits=4), options, 3, indels=True))
     trail = steer(starts, Goal(), Budget(edits=4), Streams.of(0, len(starts)))
     good = trail.scores["oracle"] >= family.oracle.cards[peptide].threshold
     return float((good & (family.language.plausible(trail.batch) >= 0)).float().mean())
