@@ -21,6 +21,7 @@ __all__ = [
     "Belief",
     "Code",
     "Codec",
+    "Committing",
     "Conditional",
     "Denoiser",
     "Generative",
@@ -112,6 +113,12 @@ class Trainable(Protocol):
     def turns(self) -> Sequence[Turn]: ...
     def players(self) -> Mapping[str, Iterable[Parameter]]: ...
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]: ...
+
+
+@runtime_checkable
+class Committing(Protocol):
+    """A model that acts after each update of a player: it clips weights, moves its chains, counts."""
+
     def after_step(self, player: str) -> None: ...
 
 

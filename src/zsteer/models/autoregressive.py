@@ -108,9 +108,6 @@ class Autoregressive(Pretrained, nn.Module):
         log_p = self.decoder(x["tokens"], _mask(x), self.peptide(peptide), rng.child("decoder"))
         return {"negative_log_likelihood": -log_p.sum(1)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def _peptide(self, x: Batch) -> Int[Tensor, " b"]:
         none = torch.full((len(x),), -1, device=x.device)
         # A row with label 0 is no binder of its peptide, so it must not teach what binders look like.

@@ -108,9 +108,6 @@ class Classifier(Pretrained, nn.Module):
         ]
         return {"binding": torch.stack(each).sum(0)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def codes(self, x: Batch, rng: Streams | None = None) -> Float[Tensor, "b members width"]:
         """What each member sees in each receptor, before the logits."""
         if x.mask is None:

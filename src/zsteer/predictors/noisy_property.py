@@ -82,9 +82,6 @@ class NoisyProperty(Pretrained, nn.Module):
         """One player owns all weights."""
         return {"regressor": list(self.parameters())}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def noise_of(self, size: int) -> Product:
         """The noise of molecules of one size."""
         return noise_of(self.settings, size)

@@ -18,7 +18,6 @@ from zsteer.bench.peers import run_peer
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
-from zsteer.errors import SettingsError
 from zsteer.evaluate.report import Cell, Table, Value
 from zsteer.maths.boltzmann import Couplings, log_partition
 from zsteer.models.rbm.rbm import RBM, RbmSettings
@@ -27,7 +26,7 @@ from zsteer.recipes.rbm.build import machine
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.sample.annealed import log_partition_estimate
 from zsteer.sample.gibbs import Coins, Gibbs
-from zsteer.train.loop import Fit, Optim, Plan, fit
+from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
 
 __all__ = ["tables"]
@@ -153,12 +152,10 @@ def _exact(*, quick: bool, watch: Watch) -> Table:
 
 def _likelihood(data: Path, *, quick: bool, watch: Watch) -> Table:
     """The rbm recipe on Fashion-MNIST, trained and measured as a user would."""
-    recipe = recipes.Machine(size="xs") if quick else recipes.Machine()
+    recipe = recipes.RBMRecipe(size="xs") if quick else recipes.RBMRecipe()
     experiment = machine(recipe, data, torch.device("cpu"))
-    if experiment.source is None or experiment.plan is None:
-        raise SettingsError("the rbm recipe lacks its data or its plan")
     cpu, wall = time.process_time(), time.perf_counter()
-    trained = fit(experiment.model, experiment.source, experiment.plan, seed=recipe.seed, watch=watch)
+    trained = experiment.train(seed=recipe.seed, watch=watch)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     started = time.process_time()
     told: Mapping[str, Any] = experiment.finish(trained).origin.metrics

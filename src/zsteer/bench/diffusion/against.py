@@ -24,8 +24,8 @@ from zsteer.errors import CapabilityError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.recipes.base import Experiment
-from zsteer.recipes.diffusion.settings import Diffusion
-from zsteer.train.loop import Fit, fit
+from zsteer.recipes.diffusion.settings import DiffusionRecipe
+from zsteer.train.loop import Fit
 from zsteer.train.threads import threads_of
 
 __all__ = ["tables"]
@@ -63,8 +63,8 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     return [Table(f"Learnt in {seconds:.0f} CPU-seconds from scratch", columns, rows, notes)]
 
 
-def _build(data: Path, steps: int | None) -> Experiment:
-    return settings_from(Diffusion, {} if steps is None else {"steps": steps}, where="ddpm").build(data, CPU)
+def _build(data: Path, steps: int | None) -> Experiment[DDPM]:
+    return settings_from(DiffusionRecipe, {} if steps is None else {"steps": steps}, where="ddpm").build(data, CPU)
 
 
 def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list[list[Cell]]:
@@ -76,14 +76,10 @@ def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list
     one = quickest(Fit(pilot.model, pilot.source, pilot.plan, seed=0).advance, 5)
     steps = max(10, int(0.93 * seconds / one))  # the quickest of a few is quicker than the mean of many
     made = _build(data, steps)
-    if made.source is None or made.plan is None:
-        raise CapabilityError("the ddpm recipe has nothing to train")
     started = time.process_time()
-    found = fit(made.model, made.source, made.plan, seed=0)
+    found = made.train(seed=0)
     spent = time.process_time() - started
     trained = made.finish(found)
-    if not isinstance(trained, DDPM):
-        raise CapabilityError("the ddpm recipe trains a DDPM")
     rows: list[list[Cell]] = []
     for scale in SCALES:
         images, y, took = drawn(trained.eval(), n, {"scale": scale})

@@ -23,10 +23,9 @@ from zsteer.evaluate.features import frechet, frechet_name
 from zsteer.kits.images.two_sample import shipped_features
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.predictors.image_classifier import ImageClassifier
-from zsteer.recipes.autoencoders.settings import Features
+from zsteer.recipes.autoencoders.settings import FeaturesRecipe
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.steer.sampling import Guide, walked
-from zsteer.train.loop import fit
 
 __all__ = ["SHIPPED", "Judge", "Judged", "drawn", "judge_of", "shipped_model"]
 
@@ -84,7 +83,7 @@ class Judge:
 
     @cached_property
     def real(self) -> tuple[Tensor, float]:
-        """Features of the test images, and the mean distance between two of one class."""
+        """FeaturesRecipe of the test images, and the mean distance between two of one class."""
         found = self.features.features(self.sets.test)
         return found, _variety(found, self.sets.test["y"])
 
@@ -125,13 +124,9 @@ def judge_of(data: Path, *, quick: bool) -> Judge:
     if features is None:
         raise CapabilityError("this benchmark compares images in the features of the shipped net, which is not here")
     values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 150 if quick else 4000, "batch": 128}
-    recipe = settings_from(Features, values, where="the judge")
+    recipe = settings_from(FeaturesRecipe, values, where="the judge")
     made = recipe.build(data, CPU)
-    if made.source is None or made.plan is None:
-        raise CapabilityError("the feature recipe has nothing to train")
-    trained = made.finish(fit(made.model, made.source, made.plan, seed=SEED))
-    if not isinstance(trained, ImageClassifier):
-        raise CapabilityError("the loop gave back another model")
+    trained: ImageClassifier = made.finish(made.train(seed=SEED))
     return Judge(features, trained.eval(), load_set("fashion-mnist", data))
 
 

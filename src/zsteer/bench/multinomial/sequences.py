@@ -34,9 +34,9 @@ from zsteer.models.diffusion.bound import Bound
 from zsteer.models.multinomial.multinomial import CALLS
 from zsteer.recipes.base import Recipe
 from zsteer.recipes.multinomial.build import chosen_rows
-from zsteer.recipes.multinomial.settings import ReceptorDiffusion
+from zsteer.recipes.multinomial.settings import ReceptorDiffusionRecipe
 from zsteer.recipes.sequences import tables as receptor_tables
-from zsteer.recipes.sequences.settings import LanguageModel
+from zsteer.recipes.sequences.settings import LanguageModelRecipe
 
 __all__ = ["tables"]
 
@@ -81,10 +81,12 @@ class _Field:
             return trained(recipe, data, watch, None if models is None else models / name)
 
         diffusion = {
-            kernel: made(f"tcr-{kernel}", settings_from(ReceptorDiffusion, {"kernel": kernel, **size}, where="bench"))
+            kernel: made(
+                f"tcr-{kernel}", settings_from(ReceptorDiffusionRecipe, {"kernel": kernel, **size}, where="bench")
+            )
             for kernel in KERNELS
         }
-        language = made("tcr-lm", settings_from(LanguageModel, size, where="bench"))
+        language = made("tcr-lm", settings_from(LanguageModelRecipe, size, where="bench"))
         few = (1000, 300) if quick else (5000, 5000)
         valid, test = (chosen_rows(rows[name], n) for name, n in zip(("valid", "test"), few, strict=True))
         return _Field(rows["train"], valid, test, diffusion, language, watch, quick)

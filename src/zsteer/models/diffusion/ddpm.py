@@ -101,9 +101,6 @@ class DDPM(Pretrained, nn.Module):
             terms["bound"] = BOUND_WEIGHT * steps * term_of(self.noise, (x0, x_t), said, at, levels)
         return terms
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def _shown(self, x: Batch, rng: Streams) -> Int[Tensor, " b"] | None:
         """Classes that the net is shown: a share of them is left out."""
         if not self.settings.classes:

@@ -73,9 +73,6 @@ class EDM(Pretrained, nn.Module):
         """One player owns all weights."""
         return {"denoiser": list(self.parameters())}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def noise_of(self, size: int) -> Product:
         """The noise of molecules of one size.
 

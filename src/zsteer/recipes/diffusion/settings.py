@@ -6,10 +6,10 @@ from pydantic import Field
 
 from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["Diffusion", "NoisyClassifierRecipe"]
+__all__ = ["DiffusionRecipe", "NoisyClassifierRecipe"]
 
 
-class Diffusion(VectorRecipe):
+class DiffusionRecipe(VectorRecipe):
     """DDPM, conditioned on the classes where the data have any."""
 
     name: ClassVar[str] = "ddpm"
