@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from zsteer.bench.peers import run_peer
@@ -166,7 +167,7 @@ def _models(data: Path, *, quick: bool, watch: Watch) -> Table:
     rows: list[list[Cell]] = []
     for title, (cls, keys) in MODELS.items():
         watch({"doing": title})
-        results = [_one(cls, keys, steps, seed, data, (net, real)) for seed in range(seeds)]
+        results = [_one(cls, keys, steps, seed, data, net, real) for seed in range(seeds)]
         columns = zip(*results, strict=True)
         rows.append([title, *(Value.of(column) for column in columns)])
     null = float(frechet(net.features(sets.train.take(slice(n))), real))
@@ -185,14 +186,14 @@ def _one(
     steps: int,
     seed: int,
     data: Path,
-    judge: tuple[ImageClassifier, Tensor],
+    net: ImageClassifier,
+    real: Float[Tensor, "n f"],
 ) -> tuple[float, float, float]:
     recipe = settings_from(cls, {"steps": steps, "seed": seed, **keys}, where=cls.name)
     made = recipe.build(data, CPU)
     started = time.process_time()
     trained: VAE | WAE = made.finish(made.train(seed=seed))
     spent = time.process_time() - started
-    net, real = judge
     n = len(real)
     with torch.no_grad():
         drawn = trained.sample(n, rng=Streams.of(seed + 100, n))

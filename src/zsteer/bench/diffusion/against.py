@@ -92,7 +92,7 @@ def _peer(name: str, script: str, data: Path, seconds: float, n: int, judge: Jud
     """A peer's training and samples; where it is not there, the reason."""
     path = data / "images" / "fashion_mnist.npz"
     with tempfile.TemporaryDirectory() as folder:
-        run = run_peer(script, "train", path, seconds, n, steps, PEER_RATE, folder, timeout=7200)
+        run = run_peer(script, "train", path, seconds, n, steps, PEER_RATE, folder, timeout=7200.0)
         if run.missing:
             return [f"{name}: {run.missing}", *[float("nan")] * 6]
         made = files.read(Path(folder) / run.figures["file"])

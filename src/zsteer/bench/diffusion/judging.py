@@ -83,7 +83,7 @@ class Judge:
 
     @cached_property
     def real(self) -> tuple[Tensor, float]:
-        """FeaturesRecipe of the test images, and the mean distance between two of one class."""
+        """Features of the test images, and the mean distance between two of one class."""
         found = self.features.features(self.sets.test)
         return found, _variety(found, self.sets.test["y"])
 

@@ -107,7 +107,7 @@ def ladder(
             watch({"doing": f"{name}, {m} targets"})
             wanted = held.take(slice(0, m))
             rungs = [("size-shuffle", values_of(blind.first(m), name)), ("atoms", _by_size(sets.train, wanted, name))]
-            rows += _rungs((model, judge), name, wanted, rungs, scales)
+            rows += _rungs(model, judge, name, wanted, rungs, scales)
     columns = ["property", "rung", "MAE", "se", "r", "of shuffled", "valid %", "n"]
     notes = NOTES if installed() else (*NOTES, "no dipole: tblite is not installed (pip install 'zsteer[qm]')")
     return Table(f"Conditions on properties, {dataset}, {n} targets of held-out molecules", columns, rows, notes)
@@ -125,14 +125,14 @@ NOTES = (
 
 
 def _rungs(
-    models: tuple[EDM, NoisyProperty | None],
+    model: EDM,
+    judge: NoisyProperty | None,
     name: str,
     wanted: Molecules,
     rungs: Sequence[tuple[str, NDArray[np.float64]]],
     scales: Sequence[float],
 ) -> list[list[Cell]]:
     """The ladder of one property: the baselines, the model by strength of guidance, the judge's own error."""
-    model, judge = models
     m, target = len(wanted), wanted.properties[name]
     order = Streams.of(1, 1).permutation("shuffled", m)[0].numpy()
     found = [values_of(_made(model, m, {name: target.tolist(), "scale": scale}), name) for scale in scales]
@@ -145,7 +145,7 @@ def _rungs(
         many = MORE if name == "mu_debye" else CANDIDATES
         # What the guide does beside the condition: the strength of its pull, and the walks that it chooses from.
         for rung, strength, candidates in (("guided 1", 1.0, 1), (f"nearest of {many} by the guide", 0.0, many)):
-            got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
+            got = values_of(_made(model, m, {name: target.tolist()}, judge, strength, candidates), name)
             rows.append(_row(name, f"model, {rung}", target, got, base))
     return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
 
@@ -154,14 +154,14 @@ def _made(
     model: EDM,
     n: int,
     given: dict[str, Any],
-    guided: tuple[NoisyProperty, float] | None = None,
+    guide: NoisyProperty | None = None,
+    strength: float = 0.0,
     candidates: int = 1,
 ) -> Verdicts:
     guides, distance = unguided, None
-    if guided is not None:
-        judge, strength = guided
-        guides = by_properties(judge, model, model.wanted(given, n), strength, "mean")
-        distance = by_guide(judge, model, {name: torch.tensor(value) for name, value in given.items()})
+    if guide is not None:
+        guides = by_properties(guide, model, model.wanted(given, n), strength, "mean")
+        distance = by_guide(guide, model, {name: torch.tensor(value) for name, value in given.items()})
 
     def walk(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
         own = {name: taken(value, rows, n) for name, value in given.items()}

@@ -244,7 +244,7 @@ def table(
     names, number = _numbered(told[1], known_items)
     people, person = _numbered(told[0], None)
     level = {text: scale.index(text) for text in set(told[2])}
-    kept, skipped = _checked(told, lines, (level, number, scale, source), skip_invalid=skip_invalid)
+    kept, skipped = _checked(told, lines, _Checks(level, number, scale, source), skip_invalid=skip_invalid)
     if not kept:
         raise InputError(f"{source}: none of {len(lines)} rows can be used; the first: {skipped[0].reason}")
     who = torch.tensor([person[told[0][k]] for k in kept])
@@ -254,15 +254,25 @@ def table(
     return Ratings(people, names, scale, who[order], what, how, where, source, notes, skipped)
 
 
+@dataclass(frozen=True)
+class _Checks:
+    """What rows are checked against: number of each level and item by its text, the scale, and a name for messages."""
+
+    level: Mapping[str, int]
+    number: Mapping[str, int]
+    scale: Scale
+    source: str
+
+
 def _checked(
     told: Sequence[Sequence[str]],
     lines: Sequence[int],
-    by: tuple[dict[str, int], dict[str, int], Scale, str],
+    by: _Checks,
     *,
     skip_invalid: bool,
 ) -> tuple[list[int], list[Skipped]]:
     """Rows that can be used, and the others with the reason."""
-    level, number, scale, source = by
+    level, number, scale, source = by.level, by.number, by.scale, by.source
     seen: dict[tuple[str, str], int] = {}
     kept: list[int] = []
     skipped: list[Skipped] = []

@@ -15,6 +15,7 @@ samples, classifier-free guidance and unconditional samples come from one net.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -49,6 +50,19 @@ STEPS = 50
 """Steps of a walk where none are asked for."""
 SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Properties that the net is shown in training.
+
+    Args:
+        values: in standard deviations from the mean; 0 where one is not shown.
+        known: which are shown.
+    """
+
+    values: Float[Tensor, "b k"]
+    known: Bool[Tensor, "b k"]
 
 
 class EDM(Pretrained, nn.Module):
@@ -107,52 +121,57 @@ class EDM(Pretrained, nn.Module):
             rng: one stream for each.
         """
         count = len(self.settings.properties)
-        none = torch.zeros(len(x), count), torch.zeros(len(x), count, dtype=torch.bool)
+        none = Shown(torch.zeros(len(x), count), torch.zeros(len(x), count, dtype=torch.bool))
         return self._by_size(x, torch.full((len(x),), t, dtype=torch.float64), rng, none, again=False)
 
     def _by_size(
-        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: tuple[Tensor, Tensor], *, again: bool = True
+        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: Shown, *, again: bool = True
     ) -> Mapping[str, Float[Tensor, " b"]]:
         groups = sizes_of(x)
         if len(groups) == 1:
-            return self._losses((x, groups[0][0]), t, rng, shown, again=again)
+            return self._losses(x, groups[0][0], t, rng, shown, again=again)
         found: dict[str, Tensor] = {}
         for size, rows in groups:
-            own = (shown[0][rows], shown[1][rows])
-            for name, value in self._losses((x.take(rows), size), t[rows], rng.take(rows), own, again=again).items():
+            own = Shown(shown.values[rows], shown.known[rows])
+            for name, value in self._losses(x.take(rows), size, t[rows], rng.take(rows), own, again=again).items():
                 found.setdefault(name, value.new_zeros(len(x)))
                 found[name] = found[name].index_add(0, rows, value)
         return found
 
     def _losses(
         self,
-        data: tuple[Batch, int],
+        x: Batch,
+        size: int,
         t: Float[Tensor, " b"],
         rng: Streams,
-        shown: tuple[Tensor, Tensor],
+        shown: Shown,
         *,
         again: bool,
     ) -> dict[str, Float[Tensor, " b"]]:
-        x, size = data
         s, noise = self.settings, self.noise_of(size)
         x0 = states_of(s, noise, x, size, like=next(self.parameters()))
         t = t.to(x0)
         x_t = noise.corrupt(x0, t, rng)
-        context = self.context(t, size, shown[0].to(x0.device), shown[1].to(x0.device))
-        before = self._before(noise, (x_t, t, context), rng) if s.again and again else None
+        context = self.context(t, size, shown.values.to(x0.device), shown.known.to(x0.device))
+        before = self._before(noise, x_t, t, context, rng) if s.again and again else None
         raw = self._raw(noise, x_t, context, before)
         if s.target == "x0":
-            return self._errors(noise, (x0, x_t, t), raw)
+            return self._errors(noise, x0, x_t, t, raw)
         signal, sigma = (v[:, None] for v in _curve(noise, t))
         eps = (x_t.double() - signal * x0.double()) / sigma
         # Coordinates have three numbers less that are free: their noise has no centre of mass.
         return {"squared_error": diffusion.simple_loss(eps.to(x0.dtype), noise.join(raw)) / (noise.size - 3)}
 
     def _errors(
-        self, noise: Product, states: tuple[Tensor, Tensor, Tensor], raw: Mapping[str, Tensor]
+        self,
+        noise: Product,
+        clean: Float[Tensor, "b d"],
+        noisy: Float[Tensor, "b d"],
+        t: Float[Tensor, " b"],
+        raw: Mapping[str, Tensor],
     ) -> dict[str, Float[Tensor, " b"]]:
         """Errors of x_0: of the coordinates in units of the noise, and cross-entropies."""
-        x0, x_t, t = (noise.split(states[0]), noise.split(states[1]), states[2])
+        x0, x_t = noise.split(clean), noise.split(noisy)
         signal, sigma = (v.to(t.dtype)[:, None, None] for v in _curve(noise, t))
         # |x0-hat - x0|^2 / sigma^2 with x0-hat = signal x_t + sigma F
         wanted = (x0["xyz"] - signal * x_t["xyz"]) / sigma
@@ -166,10 +185,14 @@ class EDM(Pretrained, nn.Module):
         return found
 
     def _before(
-        self, noise: Product, at: tuple[Tensor, Tensor, Tensor], rng: Streams
+        self,
+        noise: Product,
+        x_t: Float[Tensor, "b d"],
+        t: Float[Tensor, " b"],
+        context: Float[Tensor, "b c"],
+        rng: Streams,
     ) -> dict[str, Float[Tensor, "b ..."]]:
         """For half of the molecules, what the net says without having been asked before; nothing for the others."""
-        x_t, t, context = at
         chosen = rng.uniform("again") < 0.5
         before = {name: torch.zeros_like(value) for name, value in noise.split(x_t).items()}
         before["asked"] = torch.zeros_like(t)
@@ -287,17 +310,18 @@ class EDM(Pretrained, nn.Module):
 
     # --- conditions
 
-    def _shown(self, x: Batch, rng: Streams) -> tuple[Float[Tensor, "b k"], Bool[Tensor, "b k"]]:
+    def _shown(self, x: Batch, rng: Streams) -> Shown:
         """Properties in standard deviations, and which of them the net is shown in training."""
         names = self.settings.properties
         if not names:
-            return torch.zeros(len(x), 0, device=x.device), torch.zeros(len(x), 0, dtype=torch.bool, device=x.device)
+            none = torch.zeros(len(x), 0, device=x.device)
+            return Shown(none, none.bool())
         values = self.standard(torch.stack([x[name] for name in names], 1))
         u = rng.uniform("shown", (2 + len(names),))
         one = one_hot((u[:, 1] * len(names)).long().clamp(max=len(names) - 1), len(names)).bool()
         some = torch.where((u[:, :1] < sum(SHOWN)), one, u[:, 2:] < 0.5)
         known = some & (u[:, :1] >= SHOWN[0]) & values.isfinite()
-        return torch.where(known, values, 0.0), known
+        return Shown(torch.where(known, values, 0.0), known)
 
     def standard(self, values: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Properties in standard deviations from the mean."""
