@@ -1,6 +1,6 @@
 """The matrix of samplers, guides and diffusion models (Gaussian, categorical, both in one): every pair of them, once.
 
-Which solver is right is measured in tests/truth; here the pairs (model, guide), (model, solver), (guide, solver) all run.
+Which solver is right is measured in tests/truth; here each pair of model, guide and solver runs.
 """
 
 import itertools
