@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class PeerRun:
-    """What a peer said.
+    """What a peer printed.
 
     Args:
         figures: its line of JSON; empty when it did not run.

@@ -192,7 +192,7 @@ class Noise(Protocol):
         ...
 
     def step(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: float, s: float, *, rng: Streams, eta: float
     ) -> Float[Tensor, "b ..."]:
         """Go from time t to time s: a draw (``eta`` 1), as little chance as can be (``eta`` 0), or between."""
         ...

@@ -5,7 +5,7 @@ net predicts and the variance are taken, since every sampler of ours follows fro
 k = 0 ... T - 1, with abar after k + 1 steps: k is our time (k + 1) / T. Its images are in [-1, 1] as the DDPM's are;
 predictions of x_0 are kept there, whatever ``clip_sample`` says.
 
-What cannot be said in the other's words is refused: a lean U-Net of ours, a learned variance (ours is a sigmoid of what
+What the other format cannot hold is refused: a lean U-Net of ours, a learned variance (ours is a sigmoid of what
 the net says, theirs is linear in it), Fourier times, dynamic thresholding, schedules that end without any signal.
 """
 

@@ -89,7 +89,7 @@ def _scales(model: DDPM, judge: Judge, n: int, watch: Watch) -> Table:
     add("classifier on the conditional model", 2.0, {}, pulled(2.0, "score"))
     null = judge.null(n)
     rows.append(["training images (null)", "", null.agreement, null.variety, null.distance, ""])
-    walk = f"{n} samples of all classes in turn, 20 steps of multistep2 unless said; the same noise in every row"
+    walk = f"{n} samples of all classes in turn, 20 steps of multistep2 by default; the same noise in every row"
     agreement = "agreement by a classifier trained apart from the guide"
     variety = "variety: distance between images of one class over that of test images"
     notes = [walk, f"{agreement}; {variety}; scale 0 of a classifier is no guidance at all"]

@@ -226,8 +226,8 @@ def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Prob
 
 def _plan(work: Path, rows: Sequence[Row], limits: Limits) -> None:
     """Note what the folder of parts is for, or refuse one that is for something else."""
-    said = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
-    plan = {"rows": said, "limits": [limits.max_heavy, *limits.elements, limits.seed], "rdkit": rdkit.__version__}
+    digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
+    plan = {"rows": digest, "limits": [limits.max_heavy, *limits.elements, limits.seed], "rdkit": rdkit.__version__}
     path = work / "plan.json"
     try:
         if path.is_file():

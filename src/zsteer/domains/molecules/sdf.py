@@ -110,9 +110,9 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
     xyz = mol.GetConformer().GetPositions() if mol.GetNumConformers() else np.zeros((0, 3))
     stated = tuple(atom.GetNumExplicitHs() for atom in mol.GetAtoms())
     if checked:
-        said = block.split("\n")[1:2] != [] and block.split("\n")[1][20:22] == "2D"
+        declared_flat = block.split("\n")[1:2] != [] and block.split("\n")[1][20:22] == "2D"
         # Sanitising marks aromatic bonds, and flatness is a matter of the bonds as they are written.
-        flat = depiction_fault(mol, xyz, said=said) if len(xyz) else None
+        flat = depiction_fault(mol, xyz, declared_flat=declared_flat) if len(xyz) else None
         fault = coordinates_fault(xyz) or graph_fault(mol) or flat
         if fault is not None:
             return fault

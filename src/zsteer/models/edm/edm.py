@@ -1,4 +1,4 @@
-r"""Equivariant diffusion of molecules: coordinates, kinds of atoms and bonds, drowned and denoised together.
+r"""Equivariant diffusion of molecules: coordinates, kinds of atoms and bonds, diffused and denoised jointly.
 
 The lecture's EDM (``target=eps``): with x the coordinates and h the scaled one-hot rows of the atoms,
 
@@ -6,7 +6,7 @@ The lecture's EDM (``target=eps``): with x the coordinates and h the scaled one-
 
 where the noise of the coordinates has no centre of mass. With ``target=x0`` the net says what x_0 is: the coordinates
 by a force F, :math:`\hat x_0 = \alpha_t x_t + \sigma_t F`, kinds and bonds by their probabilities, learned by
-cross-entropy; one-hot rows carry Gaussian noise (which can be walked without chance, either way) or multinomial
+cross-entropy; one-hot rows carry Gaussian noise (which has deterministic samplers, either way) or multinomial
 diffusion.
 
 Molecules of one size make one dense batch without padding; a batch of several sizes is taken apart. Properties are
@@ -47,7 +47,7 @@ __all__ = ["EDM", "property_named", "short_names"]
 KINDS_WEIGHT, BONDS_WEIGHT = 0.3, 0.5
 """Weights of the cross-entropies: of the kinds as a mean over atoms, of the bonds as their sum over the atoms."""
 STEPS = 50
-"""Steps of a walk where none are asked for."""
+"""Steps of sampling by default."""
 SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
 
@@ -100,7 +100,7 @@ class EDM(Pretrained, nn.Module):
     # --- training
 
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
-        """One time for each molecule: squared error of the noise, or errors of what x_0 is said to be.
+        """One time for each molecule: squared error of the noise, or errors of the predicted x_0.
 
         Raises:
             InputError: if the batch has no mask, or holds what the model does not know.
@@ -108,12 +108,12 @@ class EDM(Pretrained, nn.Module):
         Lecture: edm.train
         """
         del player
-        # The chain's first time is the least: at 0 there is no noise to be told.
+        # The chain's first time is the least: at 0 there is no noise to predict.
         t = (rng.uniform("t", dtype=torch.float64) ** self.settings.early).clamp(min=1 / self.settings.steps)
         return self._by_size(x, t, rng, self._shown(x, rng))
 
     def losses_at(self, x: Batch, t: float, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
-        """The same at one time for all molecules, without conditions and without being asked again.
+        """The same at one time for all molecules, without conditions and without self-conditioning.
 
         Args:
             x: molecules.
@@ -192,16 +192,16 @@ class EDM(Pretrained, nn.Module):
         context: Float[Tensor, "b c"],
         rng: Streams,
     ) -> dict[str, Float[Tensor, "b ..."]]:
-        """For half of the molecules, what the net says without having been asked before; nothing for the others."""
+        """For half of the molecules, a prediction without self-conditioning; zeros for the others."""
         chosen = rng.uniform("again") < 0.5
         before = {name: torch.zeros_like(value) for name, value in noise.split(x_t).items()}
-        before["asked"] = torch.zeros_like(t)
+        before["seen"] = torch.zeros_like(t)
         rows = chosen.nonzero()[:, 0]
         if len(rows):
             with torch.no_grad():
                 raw = self._raw(noise, x_t[rows], context[rows], None)
-                said = self.said(noise, x_t[rows], t[rows], raw)
-            for name, value in said.items():
+                shown = self.self_condition(noise, x_t[rows], t[rows], raw)
+            for name, value in shown.items():
                 before[name] = before[name].index_copy(0, rows, value.to(before[name].dtype))
         return before
 
@@ -210,7 +210,7 @@ class EDM(Pretrained, nn.Module):
     def context(
         self, t: Float[Tensor, " b"], size: int, values: Float[Tensor, "b k"], known: Bool[Tensor, "b k"]
     ) -> Float[Tensor, "b c"]:
-        """What the whole molecule is asked to be; the last number, whether it was asked before, is left at 0.
+        """The whole molecule's conditions; the last number, whether a prediction is shown, is left at 0.
 
         Args:
             t: times.
@@ -252,8 +252,8 @@ class EDM(Pretrained, nn.Module):
         if s.again:
             if before is None:
                 before = {name: torch.zeros_like(value) for name, value in at.items()}
-                before["asked"] = x_t.new_zeros(len(x_t))
-            context = torch.cat([context[:, :-1], before["asked"][:, None].to(context.dtype)], 1)
+                before["seen"] = x_t.new_zeros(len(x_t))
+            context = torch.cat([context[:, :-1], before["seen"][:, None].to(context.dtype)], 1)
             h.append(before["kinds"])
             e.append(before.get("bonds", none))
             others = (before["xyz"],)
@@ -262,13 +262,13 @@ class EDM(Pretrained, nn.Module):
         )
         return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
-    def said(
+    def self_condition(
         self, noise: Product, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"], raw: Mapping[str, Tensor]
     ) -> dict[str, Float[Tensor, "b ..."]]:
-        """The net's word as what it is shown when asked again: coordinates of x_0, and probabilities."""
+        """The net's output as self-conditioning shows it at the next call: coordinates of x_0, and probabilities."""
         at = noise.split(x_t)["xyz"]
         signal, sigma = (v.to(at.dtype)[:, None, None] for v in _curve(noise, t))
-        found = {"xyz": signal * at + sigma * raw["xyz"], "asked": torch.ones_like(t)}
+        found = {"xyz": signal * at + sigma * raw["xyz"], "seen": torch.ones_like(t)}
         return found | {name: raw[name].softmax(-1) for name in raw if name != "xyz"}
 
     def predict(
@@ -281,14 +281,14 @@ class EDM(Pretrained, nn.Module):
         *,
         weak: bool = False,
     ) -> tuple[Prediction, dict[str, Float[Tensor, "b ..."]] | None]:
-        """What the model says of x_0 at x_t, and what it is to be shown when asked again.
+        """The prediction of x_0 at x_t, and what self-conditioning shows at the next call.
 
         Args:
             noise: of molecules of this size.
             x_t: noisy states.
             t: time of each.
             context: as ``context`` makes it.
-            before: what it said before, if it was asked.
+            before: its earlier prediction, where there is one.
             weak: without the products along triangles.
         """
         # On a CPU some products in bfloat16 round by their number of rows: a sample would depend on its batch.
@@ -298,15 +298,15 @@ class EDM(Pretrained, nn.Module):
         if self.settings.target == "eps":
             abar = _curve(noise, t)[0].square().to(x_t.dtype)[:, None]
             return Prediction(diffusion.x0_from_noise(x_t, noise.join(raw), abar)), None
-        said = self.said(noise, x_t, t, raw)
+        shown = self.self_condition(noise, x_t, t, raw)
         if self.settings.features == "categorical":
             rows = {name: raw[name] for name in raw if name != "xyz"}
         else:
             rows = {
-                name: self.settings.scale * (said[name] - 1 / said[name].shape[-1]) for name in raw if name != "xyz"
+                name: self.settings.scale * (shown[name] - 1 / shown[name].shape[-1]) for name in raw if name != "xyz"
             }
-        x0 = noise.join({"xyz": said["xyz"], **rows})
-        return Prediction(x0), {name: value.detach() for name, value in said.items()} if self.settings.again else None
+        x0 = noise.join({"xyz": shown["xyz"], **rows})
+        return Prediction(x0), {name: value.detach() for name, value in shown.items()} if self.settings.again else None
 
     # --- conditions
 
@@ -329,7 +329,7 @@ class EDM(Pretrained, nn.Module):
         return (values - means) / stds
 
     def wanted(self, given: Mapping[str, object] | None, n: int) -> dict[int, Float[Tensor, " n"]]:
-        """Values that are asked for, by the number of their property, in standard deviations from the mean.
+        """Wanted values, by the number of their property, in standard deviations from the mean.
 
         Raises:
             InputError: if there is no such property, a value is no number, or their number is not ``n``.

@@ -59,7 +59,7 @@ class MoleculeDiffusionRecipe(BondedRecipe):
     features: Literal["gaussian", "categorical"] = Field(
         default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
     )
-    again: bool = Field(default=False, description="self-conditioning: the net is shown what it said before")
+    again: bool = Field(default=False, description="self-conditioning: the net is shown its last prediction")
     start: str | None = Field(
         default=None, description="model to go on from, by name or folder (as qm9-edm): its net, atoms and properties"
     )
