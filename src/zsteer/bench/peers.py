@@ -1,7 +1,7 @@
 """Peers: other people's implementations, run as subprocesses in an environment of their own (``make peers``).
 
 A script of ``benchmarks/peers`` prints one line of JSON. Where the environment or the package is missing the answer is
-a reason, and the table that asked names the peer as not there.
+a reason, and the table names the peer as not there.
 """
 
 import json

@@ -33,7 +33,7 @@ class AutoregressiveSettings(Settings):
     """What the model is built from.
 
     Args:
-        panel: peptides it can be asked for; empty for a plain language model.
+        panel: peptides it knows as conditions; empty for a plain language model.
         hidden: width of each recurrent layer.
         layers: number of layers.
         cell: gru or lstm.
@@ -154,7 +154,7 @@ class Autoregressive(Pretrained, nn.Module):
         return self.settings.panel.index(peptide)
 
     def scale_of(self, peptide: str) -> float:
-        """Strength of guidance that edits towards a peptide use unless told otherwise."""
+        """Strength of guidance that edits towards a peptide use by default."""
         index = self.index(peptide)
         return self.settings.scales[index] if self.settings.scales else 3.0
 

@@ -31,7 +31,7 @@ class Categorical:
     """Categorical noise.
 
     Args:
-        schedule: how fast the data drown; its squared signal is the share of the data that is left.
+        schedule: the noise schedule; its squared signal is the share of the data that is left.
         categories: K of the data.
         kernel: ``uniform`` replaces by any category (the lecture), ``absorbing`` by a mask, the last of K + 1 states.
         steps: T of the discrete chain.

@@ -34,7 +34,7 @@ class Centred(Gaussian):
     States are coordinates of n points, (b, n, dims), or the same in flat rows, (b, n * dims).
 
     Args:
-        schedule: how fast the data drown.
+        schedule: the noise schedule.
         steps: T of the discrete chain.
         variance: of the reverse step, see ``Gaussian``.
         dims: of space.

@@ -35,7 +35,7 @@ class Gaussian:
     """Gaussian noise.
 
     Args:
-        schedule: how fast the data drown.
+        schedule: the noise schedule.
         steps: T of the discrete chain.
         variance: of the reverse step with eta = 1, where a prediction brings none: ``posterior`` (beta-tilde, right for
             data at a point) or ``forward`` (beta, right for data of unit variance, and for all data where the noise is

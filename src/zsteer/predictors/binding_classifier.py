@@ -133,7 +133,7 @@ class Classifier(Pretrained, nn.Module):
         self.cards = cards_from(texts[_CARDS], where=_CARDS) if _CARDS in texts else {}
 
     def remember(self, x: Batch) -> None:
-        """Keep a 64-bit hash of each receptor, by which a copy is told later; no sequence is kept."""
+        """Keep a 64-bit hash of each receptor, by which a copy is recognised later; no sequence is kept."""
         self.known = sequence_hash(x["tokens"]).unique()
 
     def copied(self, x: Batch) -> Bool[Tensor, " b"]:

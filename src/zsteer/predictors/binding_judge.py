@@ -98,7 +98,7 @@ class SequenceJudge(Pretrained):
             settings: peptides and sizes.
             data: receptors; the eval split, the judge's background, the test split and the rest of the background.
             rng: gives the seed of every choice.
-            report: is told each peptide's card as soon as it is known.
+            report: called with each peptide's card as soon as it is known.
 
         Raises:
             InputError: if a peptide has fewer than 20 binders to fit on, or 5 to test on.
@@ -113,7 +113,7 @@ class SequenceJudge(Pretrained):
         Args:
             data: receptors.
             rng: gives the seed of every choice.
-            report: is told each peptide's card as soon as it is known.
+            report: called with each peptide's card as soon as it is known.
         """
         self._fit_common(data, rng)
         for name in self.settings.peptides:

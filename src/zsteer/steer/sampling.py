@@ -1,4 +1,4 @@
-"""How a diffusion model is asked for samples: solver, steps and guides from the words of ``--given``, and the walk.
+"""How samples of a diffusion model are drawn: solver, steps and guides from the words of ``--given``, and the walk.
 
 The same words serve every diffusion model: ``class=boot steps=20 solver=multistep2 scale=2 guide=MODEL``.
 """
@@ -21,7 +21,7 @@ from zsteer.sample.solvers import solver_named
 from zsteer.sample.times import SPACINGS, Spacing, times
 from zsteer.steer.guide import ClassifierFree
 
-__all__ = ["Sampling", "denoiser_of", "walked", "wanted_number"]
+__all__ = ["Sampling", "denoiser_of", "sample_guided", "walked", "wanted_number"]
 
 AT_ONCE = 256
 """Samples that walk together: their number changes nothing but the memory."""
@@ -89,10 +89,10 @@ class Sampling(BaseModel):
 
 
 def denoiser_of(model: Conditional, sampling: Sampling, given: Mapping[str, object], n: int) -> Denoiser:
-    """The model's denoiser under its conditions, with the guidance of itself that is asked for.
+    """The model's denoiser under its conditions, with the guidance of itself that is wanted.
 
     Raises:
-        SettingsError: if guidance is asked for without a condition, or of a model that cannot weaken itself.
+        SettingsError: if guidance is wanted without a condition, or of a model that cannot weaken itself.
     """
     found = model.denoiser(given or None, n)
     if sampling.scale != 1:
@@ -124,7 +124,7 @@ Guide = Callable[[Denoiser, slice], Denoiser]
 """Wraps the denoiser of a slice of the samples."""
 
 
-def walked(
+def sample_guided(
     model: Conditional,
     n: int,
     given: Mapping[str, object],
@@ -198,3 +198,7 @@ def _chosen(
     found = auto(denoiser, model.noise.prior(like, rng), rng, solver=sampling.solver, spacing=spacing)
     note = "" if found.met else " (no fewer met the tolerance)"
     return found.steps, {"error": f"{found.error:.3g} of the samples' spread, against 100 steps{note}"}
+
+
+walked = sample_guided
+"""The former name, until the kits have the new one."""

@@ -107,10 +107,10 @@ def _rows(judged: Sequence[Sequence[Judged]], seconds: Mapping[str, Sequence[flo
     for k, first in enumerate(judged[0]):
         each = [run[k] for run in judged]
         values = [Value.of([getattr(run, part).value for run in each]) for part in ("rmse", "mae", "log_loss")]
-        told = [f"{value.mean:.4f} +- {value.sd or 0.0:.4f}" for value in values]
-        time_told = Value.of(seconds[first.name]) if first.name in seconds else ""
+        cells = [f"{value.mean:.4f} +- {value.sd or 0.0:.4f}" for value in values]
+        spent = Value.of(seconds[first.name]) if first.name in seconds else ""
         gap = Value.of([run.calibration_error for run in each]).mean
-        rows.append([first.name, *told, f"[{first.rmse.low:.4f}, {first.rmse.high:.4f}]", f"{gap:.4f}", time_told])
+        rows.append([first.name, *cells, f"[{first.rmse.low:.4f}, {first.rmse.high:.4f}]", f"{gap:.4f}", spent])
     return rows
 
 

@@ -134,8 +134,8 @@ def _exact(*, quick: bool, watch: Watch) -> Table:
             seconds.append(found.seconds)
             watch({"step": seed + 1, "steps": seeds, "part": f"enumeration, {steps} temperatures"})
         worst = max(abs(error) for error in errors)
-        told = [Value.of(errors), Value.of(uppers), worst, *(Value.of(v) for v in (spreads, sizes, seconds))]
-        rows.append([steps, *told, seeds])
+        cells = [Value.of(errors), Value.of(uppers), worst, *(Value.of(v) for v in (spreads, sizes, seconds))]
+        rows.append([steps, *cells, seeds])
     columns = [
         "temperatures",
         "AIS - exact",
@@ -158,16 +158,16 @@ def _likelihood(data: Path, *, quick: bool, watch: Watch) -> Table:
     trained = experiment.train(seed=recipe.seed, watch=watch)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     started = time.process_time()
-    told: Mapping[str, Any] = experiment.finish(trained).origin.metrics
+    metrics: Mapping[str, Any] = experiment.finish(trained).origin.metrics
     finish = time.process_time() - started
     keys = ("log_prob", "log_prob_se", "independent", "free_energy_gap", "log_z", "log_z_se", "log_z_upper")
     keys += ("sandwich_gap", "log_z_ess", "log_z_upper_ess", "nats_a_residue", "independent_nats_a_residue")
-    rows: list[list[Cell]] = [[key, float(told[key])] for key in keys if key in told]
+    rows: list[list[Cell]] = [[key, float(metrics[key])] for key in keys if key in metrics]
     rows.extend([["training, CPU seconds", cpu], ["training, seconds", wall], ["annealing, CPU seconds", finish]])
     notes = [
-        f"seed {recipe.seed}, {told['test_samples']:,} test images above 127; nats; log_prob takes the larger log Z",
+        f"seed {recipe.seed}, {metrics['test_samples']:,} test images above 127; nats; log_prob takes the larger log Z",
         "independent: each pixel by its own training frequency; the VAE's figure stands in its own table",
     ]
-    if "refused" in told:
-        notes.append(str(told["refused"]))
+    if "refused" in metrics:
+        notes.append(str(metrics["refused"]))
     return Table("Fashion-MNIST, likelihood of the machine", ["figure", "value"], rows, notes)

@@ -52,7 +52,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
             rows.append(_peer(name, script, data, seconds, n, judge, PEER_STEPS if not quick else 5))
         rows.append(["training images (null)", "", "", *_figures(judge.null(n)), ""])
     what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against all test images"
-    agreement = "agreement: share put into the class asked for by a classifier trained apart"
+    agreement = "agreement: share put into the requested class by a classifier trained apart"
     guides = "denoising-diffusion-pytorch with its own guidance (scale 6), diffusers with class embedding"
     notes = [
         f"{judge.name}: {what}; {agreement}",
@@ -100,10 +100,10 @@ def _peer(name: str, script: str, data: Path, seconds: float, n: int, judge: Jud
         raise CapabilityError(f"{name} gave images without classes")
     height, width = made.pixels.shape[1:]
     found = judge.of(ImageSpace(1, height, width).encode(made.pixels), torch.from_numpy(made.labels))
-    told = run.figures
-    title = f"{name} {told['version']}, {told['sampler']}"
-    spent = float(told["train_seconds"])
-    return [title, int(told["steps"]), spent, *_figures(found), 1000 * told["sample_seconds"] / n]
+    facts = run.figures
+    title = f"{name} {facts['version']}, {facts['sampler']}"
+    spent = float(facts["train_seconds"])
+    return [title, int(facts["steps"]), spent, *_figures(found), 1000 * facts["sample_seconds"] / n]
 
 
 def _figures(found: Judged) -> tuple[float, float, float]:

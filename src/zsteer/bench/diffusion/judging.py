@@ -25,7 +25,7 @@ from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.predictors.image_classifier import ImageClassifier
 from zsteer.recipes.autoencoders.settings import FeaturesRecipe
 from zsteer.recipes.sets import Sets, load_set
-from zsteer.steer.sampling import Guide, walked
+from zsteer.steer.sampling import Guide, sample_guided
 
 __all__ = ["SHIPPED", "Judge", "Judged", "drawn", "judge_of", "shipped_model"]
 
@@ -41,7 +41,7 @@ class Judged:
 
     Args:
         distance: Frechet distance to the test images.
-        agreement: share that the classifier puts into the class that was asked for.
+        agreement: share that the classifier puts into the requested class.
         variety: mean distance in features between images of one class, over that of test images of the class.
     """
 
@@ -74,7 +74,7 @@ class Judge:
 
         Args:
             x: images.
-            y: class that each was asked to be.
+            y: requested class of each.
         """
         features, variety = self.real
         mine = self.features.features(x)
@@ -142,7 +142,7 @@ def shipped_model(name: str = SHIPPED) -> DDPM:
 def drawn(
     model: DDPM, n: int, words: Mapping[str, object], *, seed: int = 0, guides: tuple[Guide, ...] = ()
 ) -> tuple[Batch, Int[Tensor, " n"], float]:
-    """Samples of all classes in turn, what was asked for, and the CPU-seconds that they took.
+    """Samples of all classes in turn, the requested classes, and the CPU-seconds that they took.
 
     Args:
         model: the model.
@@ -156,5 +156,5 @@ def drawn(
     if given["class"] == "none":
         del given["class"]
     started = time.process_time()
-    made, _ = walked(model, n, given, Streams.of(seed, n), guides=guides)
+    made, _ = sample_guided(model, n, given, Streams.of(seed, n), guides=guides)
     return made, y, time.process_time() - started

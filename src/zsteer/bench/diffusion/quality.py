@@ -13,7 +13,7 @@ from zsteer.core.rng import Streams
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.sample.solvers import SOLVERS
-from zsteer.steer.sampling import walked
+from zsteer.steer.sampling import sample_guided
 from zsteer.train.threads import threads_of
 
 __all__ = ["latency", "steps_table", "tables"]
@@ -96,7 +96,7 @@ def _figures(found: Judged) -> tuple[float, float, float]:
 def _notes(judge: Judge, n: int) -> list[str]:
     what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against all test images"
     agreement = (
-        f"share put into the class asked for by a classifier trained apart, right for {judge.accuracy:.3f} of test"
+        f"share put into the requested class by a classifier trained apart, right for {judge.accuracy:.3f} of test"
     )
     variety = "distance between images of one class over that of test images"
     return [f"{judge.name}: {what}; the same noise in every walk", f"agreement: {agreement} images; variety: {variety}"]
@@ -113,7 +113,7 @@ def _wall(model: DDPM, watch: Watch) -> Table:
         wall, spent = [], []
         for _ in range(4):
             started, used = time.perf_counter(), time.process_time()
-            walked(model, 64, {"class": "all"}, Streams.of(0, 64))
+            sample_guided(model, 64, {"class": "all"}, Streams.of(0, 64))
             wall.append(time.perf_counter() - started)
             spent.append(time.process_time() - used)
         rows.append([f"{count} thread(s)", min(wall[1:]), min(spent[1:])])

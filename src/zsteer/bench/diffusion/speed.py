@@ -20,7 +20,7 @@ from zsteer.errors import CapabilityError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.recipes.diffusion.settings import DiffusionRecipe
-from zsteer.steer.sampling import walked
+from zsteer.steer.sampling import sample_guided
 from zsteer.train.loop import Fit
 
 __all__ = ["PEERS", "tables"]
@@ -100,7 +100,9 @@ def _own(data: Path, repeats: int) -> tuple[Cost, str]:
         with torch.no_grad():
             model.predict(x, t, y)
 
-    samples = quickest(lambda: walked(model, BATCH, {"class": "all"}, Streams.of(0, BATCH)), max(1, repeats // 3))
+    samples = quickest(
+        lambda: sample_guided(model, BATCH, {"class": "all"}, Streams.of(0, BATCH)), max(1, repeats // 3)
+    )
     count = sum(weight.numel() for weight in model.parameters())
     how = f"bfloat16 autocast: {'yes' if made.plan.bf16 else 'no'}"
     return Cost(step, quickest(call, repeats), samples, count), how

@@ -1,10 +1,10 @@
-"""Conditions on properties: how near molecules come to the value asked for, on a ladder of baselines.
+"""Conditions on properties: how near molecules come to the target, on a ladder of baselines.
 
-Values are asked for as held-out molecules have them, one for each molecule; an independent judge measures what came out
+Targets are those of held-out molecules, one for each molecule; an independent judge measures what came out
 (RDKit's descriptors on the generated graph or geometry; GFN2-xTB for the dipole). The ladder, worst first:
 
 * shuffled: the same molecules, targets permuted among them;
-* size-shuffle: a model that is told the size only;
+* size-shuffle: a model that knows the size only;
 * atoms: no molecule, just the training set's mean of the property at that size;
 * the model, by strength of guidance;
 * data: the judge's own error on real molecules, stripped and completed as generated ones are.
@@ -98,7 +98,7 @@ def ladder(
         sets = whole.heavy()
         chosen = Streams.of(0, 1).child("targets").permutation("rows", len(sets.held))[0][:n].numpy()
         held, sizes = sets.held.take(chosen), torch.from_numpy(sets.held.sizes[chosen])
-        watch({"doing": "molecules that are told their size only"})
+        watch({"doing": "molecules given their size only"})
         blind = _made(model, n, {"atoms": sizes})
         for name in [name for name in model.settings.properties if name in JUDGED]:
             if name == "mu_debye" and not installed():

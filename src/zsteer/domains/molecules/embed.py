@@ -32,7 +32,7 @@ from zsteer.errors import InputError, OutputError
 __all__ = ["DRUG_ELEMENTS", "Embedded", "Limits", "Runner", "embed", "embed_one", "embed_part", "screen", "serial"]
 
 DRUG_ELEMENTS = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
-"""Elements that are taken unless told otherwise."""
+"""Elements that are taken by default."""
 
 PART = 200
 """Rows of one part: a few seconds of work."""
@@ -164,7 +164,7 @@ def embed(
         called: what the list is called in messages: its file.
         skip_invalid: leave out rows that cannot be used.
         run: what runs the parts.
-        watch: is told ``step`` of ``steps`` rows.
+        watch: called with ``step`` of ``steps`` rows.
 
     Raises:
         InputError: on the first row that cannot be used, unless ``skip_invalid``; if ``work`` belongs to another run;

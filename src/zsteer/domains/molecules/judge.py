@@ -1,8 +1,8 @@
 """Judging a molecule that somebody hands over: can it be learnt from, or what is wrong with it?
 
-A depiction (2-D given as 3-D) is told by three signs: the record says ``2D`` of itself; or all atoms lie in z = 0 while
-an atom has four neighbours or a carbon with single bonds alone has three heavy ones, which no plane can hold; or the
-atoms all stand in one point. Benzene in the plane z = 0 passes.
+A depiction (2-D given as 3-D) is detected by three signs: the record says ``2D`` of itself; or all atoms lie in z = 0
+while an atom has four neighbours or a carbon with single bonds alone has three heavy ones, which no plane can hold; or
+the atoms all stand in one point. Benzene in the plane z = 0 passes.
 """
 
 from collections.abc import Container

@@ -157,11 +157,11 @@ def _why(block: str) -> Fault:
     try:
         atoms, bonds = int(counts[:3]), int(counts[3:6])
     except ValueError:
-        told = f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
-        return Fault("unreadable record", told)
+        reason = f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
+        return Fault("unreadable record", reason)
     if len(lines) - 5 < atoms + bonds:
-        told = f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
-        return Fault("unreadable record", told)
+        reason = f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
+        return Fault("unreadable record", reason)
     for row, line in enumerate(lines[4 : 4 + atoms], 1):
         try:
             good = all(math.isfinite(float(line[start : start + 10])) for start in (0, 10, 20))

@@ -17,7 +17,7 @@ class DiffusionRecipe(VectorRecipe):
     builder: ClassVar[str] = "zsteer.recipes.diffusion.build:ddpm"
 
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown"
+        default="cosine", description="noise schedule"
     )
     target: Literal["auto", "eps", "x0", "v"] = Field(
         default="auto", description="what the net predicts: eps is the lecture's; auto: v for images, eps for rows"

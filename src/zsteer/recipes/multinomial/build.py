@@ -192,5 +192,5 @@ def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, A
     rng = Streams.of(seed, len(held)).child("measured")
     found = model.bound_of(held, rng, calls=min(CALLS, model.noise.steps))
     name = "residue" if model.settings.variable else "pixel"
-    told: dict[str, Any] = {"test_samples": len(held), "calls": found.terms.shape[1]}
-    return told | {f"bits_a_{name}": round(found.bits, 4), f"bits_a_{name}_se": round(found.se, 4)}
+    facts: dict[str, Any] = {"test_samples": len(held), "calls": found.terms.shape[1]}
+    return facts | {f"bits_a_{name}": round(found.bits, 4), f"bits_a_{name}_se": round(found.se, 4)}

@@ -17,7 +17,7 @@ class MultinomialRecipe(Recipe):
         default="absorbing", description="noise replaces by any category (uniform, the lecture's) or by a mask"
     )
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown"
+        default="cosine", description="noise schedule"
     )
     chain: int = Field(default=100, ge=1, description="T, steps of the discrete chain")
     times: Literal["importance", "even"] = Field(

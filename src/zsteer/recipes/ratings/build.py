@@ -82,12 +82,17 @@ def load_ratings(recipe: RatingRecipe, data: Path | None) -> tuple[Ratings, dict
     ratings = read(path, levels=levels)
     if recipe.core:
         ratings = core(ratings, recipe.core)
-    told: dict[str, Any] = {**origin, "ratings": len(ratings), "users": len(ratings.users), "items": len(ratings.items)}
+    facts: dict[str, Any] = {
+        **origin,
+        "ratings": len(ratings),
+        "users": len(ratings.users),
+        "items": len(ratings.items),
+    }
     if recipe.core:
-        told["core"] = recipe.core
+        facts["core"] = recipe.core
     if ratings.notes:
-        told["notes"] = "; ".join(ratings.notes)
-    return ratings, told
+        facts["notes"] = "; ".join(ratings.notes)
+    return ratings, facts
 
 
 def machine(recipe: RatingRecipe, data: Path | None, device: torch.device) -> Experiment[RatingRBM]:

@@ -1,7 +1,7 @@
 """The Boltzmann recipes made ready: data, machine, plan, and what is measured at the end.
 
 At the end log Z is annealed from both sides, and the test log-likelihood stands beside independent units. An estimate
-that rests on too few chains is told as such (``ess``) and never printed as a likelihood.
+that rests on too few chains is named as such (``ess``) and never printed as a likelihood.
 """
 
 import math
