@@ -60,10 +60,10 @@ def at(t, n):
 def transition(denoiser, t, s, *, eta=1.0, tilt=None):
     """Matrix of one reverse step over all states: positions move on their own, as they do in a sampler."""
     x = states(denoiser.noise.states)
-    said = denoiser.predict(x, at(t, len(x)))
+    prediction = denoiser.predict(x, at(t, len(x)))
     if tilt is not None:
-        said = Prediction(said.x0, tilt=tilt(x, t))
-    log_p = denoiser.noise.kernel_between(x, said, t, s, eta=eta)
+        prediction = Prediction(prediction.x0, tilt=tilt(x, t))
+    log_p = denoiser.noise.kernel_between(x, prediction, t, s, eta=eta)
     return torch.einsum("bnk,snk->bs", log_p, x).exp()
 
 

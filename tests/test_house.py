@@ -1,4 +1,4 @@
-"""The house style, where a machine can judge it: sizes, randomness, pickles, public names, and the tools' checks."""
+"""The house style, where a machine can judge it: sizes, randomness, pickles, public names. Linters: tools/check.py."""
 
 import ast
 import importlib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import check
+import house
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "zsteer"
@@ -19,7 +19,6 @@ MAX_FUNCTION_LINES = 45
 SHARE_OF_SHORT_FUNCTIONS = 0.95
 MAX_ARGUMENTS = 7
 WHEEL_BYTES = 60 * 2**20
-SLOW_CHECKS = {"pyright"}
 
 # Packages that run code of a file that they load, or draw from a random state shared by the whole process.
 BANNED_IMPORTS = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "random", "shelve", "torchvision"}
@@ -239,12 +238,40 @@ def test_citation_names_the_version():
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
+def module(**files):
+    return {Path(f"{name}.py"): ast.parse(text) for name, text in files.items()}
+
+
+def test_import_circles_are_found_and_chains_are_none():
+    trees = module(a="from zsteer.b import x", b="def f():\n    from zsteer import c", c="from zsteer.a import y")
+    (ring,) = house.circles(house.imports(trees, Path()))
+    assert all(f"zsteer.{name}" in ring for name in "abc")
+    assert house.circles(house.imports(module(a="from zsteer.b import x", b="import math"), Path())) == []
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW_CHECKS else ()) for name in check.CHECKS]
+    ("annotation", "mixed"),
+    [
+        ("tuple[int, str]", True),
+        ("tuple[Tensor, float] | None", True),
+        ("tuple[int, int]", False),
+        ("tuple[str, ...]", False),
+        ('tuple[Float[Tensor, "b"], Tensor]', False),
+        ("dict[str, tuple[int, str]]", False),
+    ],
 )
-def test_check(name):
-    passed, output = check.run(name)
-    assert passed, f"make check: {name}\n{output}"
+def test_unnamed_tuples_of_mixed_things_are_seen(annotation, mixed):
+    assert bool(list(house.mixed_tuples(ast.parse(f"def f(a: {annotation}): ...")))) is mixed
+
+
+def test_rooms_and_words_are_bounded():
+    assert house.rooms({"a": 21, "b": 20, "c": 20, "d": 20, "e": 19}) == house.rooms({"a": 21, "z": 79})[:1]
+    assert house.words("told " * 20) == [] and len(house.words("told " * 21)) == 1
+
+
+def test_code_lines_leave_docstrings_comments_and_blanks_out():
+    text = '"""What."""\n\n# why\nx = 1\n\n\ndef f():\n    """A\n    B"""\n    return x\n'
+    assert house.code_lines(text, ast.parse(text)) == 3
 
 
 def test_check_refuses_an_unknown_name():

@@ -44,9 +44,6 @@ class Line(Pretrained, nn.Module):
             error = error * float("nan")
         return {"error": error}
 
-    def after_step(self, player):
-        del player
-
 
 class Duel(Line):
     """Two players, five turns of one before one of the other, and clipped weights after each."""

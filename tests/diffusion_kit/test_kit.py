@@ -18,7 +18,7 @@ from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
-from zsteer.steer.sampling import Sampling, walked
+from zsteer.steer.sampling import Sampling, sample_guided
 
 SPACE = ImageSpace(1, 8, 8)
 PICTURES = Datum(shape=(1, 8, 8), values="unit", space=SPACE.settings())
@@ -57,9 +57,9 @@ def test_a_sample_of_a_seed_does_not_depend_on_how_many_are_made(folders):
 
 def test_classes_in_turn_go_on_over_the_pieces_of_a_walk(monkeypatch):
     model = ddpm(classes=NAMES)
-    whole, _ = walked(model, 7, {"class": "all", "steps": 2}, Streams.of(0, 7))
+    whole, _ = sample_guided(model, 7, {"class": "all", "steps": 2}, Streams.of(0, 7))
     monkeypatch.setattr("zsteer.steer.sampling.AT_ONCE", 2)
-    pieces, _ = walked(model, 7, {"class": "all", "steps": 2}, Streams.of(0, 7))
+    pieces, _ = sample_guided(model, 7, {"class": "all", "steps": 2}, Streams.of(0, 7))
     # The pieces are other shapes of the same sums in float32.
     assert torch.allclose(whole["x"], pieces["x"], atol=1e-5)
 

@@ -175,8 +175,8 @@ def test_reverse_kernel_has_the_mean_and_the_three_variances(measured):
     # At t = 1 beta-tilde is 0; the variance of L_0 is beta, and the lower end of a learnt one that of the step before.
     noise = Gaussian(schedule, steps)
     two = (1 - float(left[0])) / (1 - float(left[1])) * float(chain[1])
-    for said, variance in ((Prediction(x0), float(chain[0])), (Prediction(x0, spread=0 * share), two)):
-        last = noise.kernel(x_t, said, 1 / steps, 0.0)
+    for prediction, variance in ((Prediction(x0), float(chain[0])), (Prediction(x0, spread=0 * share), two)):
+        last = noise.kernel(x_t, prediction, 1 / steps, 0.0)
         assert float((last[1] - variance).abs().max()) < 1e-12
         assert float((last[0] - x0).abs().max()) < 1e-12
 

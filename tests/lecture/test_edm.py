@@ -38,8 +38,8 @@ def test_step_of_algorithm_2_is_the_reverse_step_of_every_sampler(measured, seed
         positions = noise.split(eps)["positions"]
         assert float(positions.mean(1).abs().max()) < 1e-15
         slide = diffusion.step_from_noise(z_t, phi, eps, now, before)
-        said = Prediction(diffusion.x0_from_noise(z_t, phi, now))
-        ours = noise.step(z_t, said, t, s, rng=rng, eta=1.0)
+        prediction = Prediction(diffusion.x0_from_noise(z_t, phi, now))
+        ours = noise.step(z_t, prediction, t, s, rng=rng, eta=1.0)
         errors.append(float((slide - ours).abs().max() / slide.abs().max()))
     measured(max(errors), "largest relative difference of z_s from noise.step at four pairs of times")
     assert max(errors) < 1e-12

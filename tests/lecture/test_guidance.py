@@ -75,10 +75,10 @@ def test_guidance_without_a_classifier_moves_the_noise(measured):
     y = torch.full((n,), 1)
     errors = []
     for scale in (0.0, 0.5, 1.0, 3.0):
-        said = ClassifierFree(toy.denoiser({"class": 1}, n), toy.denoiser(None, n), scale).predict(x, t)
+        prediction = ClassifierFree(toy.denoiser({"class": 1}, n), toy.denoiser(None, n), scale).predict(x, t)
         eps = [-math.sqrt(1 - left) * toy.mixture.score(x, left, given) for given in (None, y)]
         wanted = eps[0] + scale * (eps[1] - eps[0])
-        errors.append(float((diffusion.noise_of(x, said.x0, left) - wanted).abs().max()))
+        errors.append(float((diffusion.noise_of(x, prediction.x0, left) - wanted).abs().max()))
     measured(max(errors), "largest difference of the guided noise from that of the two scores")
     assert max(errors) < 1e-12
 

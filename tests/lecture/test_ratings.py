@@ -53,7 +53,7 @@ def test_each_user_is_a_data_point_of_the_shared_machine(seed, measured):
     with torch.no_grad():
         c, w = model.biases(rated.item), model.weights(rated.item)
         v = rated.chosen(2, c)
-        field = binary.field(w, rated, v, model.asked(rated) + model.hidden_bias)
+        field = binary.field(w, rated, v, model.implicit(rated) + model.hidden_bias)
         ours = -binary.minus_free_energy(c, field, rated, v)
         error = 0.0
         for user, row in TABLE.items():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zsteer.bench.molecules import PARTS, bench, cost, kernel
+from zsteer.bench.molecules import bench, cost, kernel
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.edm.edm import EDM
@@ -57,4 +57,3 @@ def test_what_a_part_does_not_take_is_refused(tmp_path):
         bench(part="kernels", quick=True)
     with pytest.raises(InputError, match="--data FOLDER"):
         bench(part="quality", quick=True)
-    assert set(PARTS) == {"kernel", "cost", "evaluator", "quality", "drugs", "conditions"}

@@ -19,7 +19,7 @@ from zsteer.kits.molecules.sampling import walked_by_size
 from zsteer.kits.molecules.shapes import masses_of, measure_of
 from zsteer.maths import geometry
 from zsteer.models.edm.states import parts_of, states_of
-from zsteer.recipes.molecules.build import groups_of
+from zsteer.recipes.molecules.learnt import groups_of
 from zsteer.steer.keep import KeepAtoms
 
 DRUGS = ("CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CN1C=NC2=C1C(=O)N(C)C(=O)N2C", "NCCc1ccc(O)c(O)c1")

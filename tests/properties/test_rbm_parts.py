@@ -16,8 +16,8 @@ from zsteer.kits.base import Ask
 from zsteer.kits.images.kit import VectorKit
 from zsteer.kits.sequences.rbm import ResidueKit, kit
 from zsteer.models.rbm.rbm import RBM, RbmSettings
-from zsteer.recipes.rbm.build import figures, machine
-from zsteer.recipes.rbm.settings import Machine
+from zsteer.recipes.rbm.build import machine, metrics_of
+from zsteer.recipes.rbm.settings import RBMRecipe
 from zsteer.recipes.sets import Sets
 from zsteer.train.loop import Optim, Plan, fit
 from zsteer.train.sgd import Sgd
@@ -86,7 +86,7 @@ def sets(values="binary", d=8):
 
 def test_what_the_finish_tells(monkeypatch):
     monkeypatch.setattr("zsteer.recipes.rbm.build.load_set", lambda *_, **__: sets())
-    recipe = Machine(size="xs", steps=700, units=16, temperatures=200, runs=50, lr=0.5)
+    recipe = RBMRecipe(size="xs", steps=700, units=16, temperatures=200, runs=50, lr=0.5)
     experiment = machine(recipe, None, CPU)
     trained = fit(experiment.model, experiment.source, experiment.plan, seed=0)
     told = experiment.finish(trained).origin.metrics
@@ -95,11 +95,11 @@ def test_what_the_finish_tells(monkeypatch):
     assert -4.6 < told["log_prob"] < -2.6
     assert trained.bound == "exact"
     trained.measure(Streams.of(0, 1), chains=50, temperatures=400, exact=False)
-    told = figures(trained, sets())
+    told = metrics_of(trained, sets())
     assert abs(told["sandwich_gap"]) < 0.5
     assert told["log_z_ess"] > 20
     trained.known[2] = 1.2
-    told = figures(trained, sets())
+    told = metrics_of(trained, sets())
     assert "log_prob" not in told
     assert "effective 1.2 chains" in told["refused"]
 
@@ -125,7 +125,7 @@ def test_reals_learn_with_a_noise_of_their_own(seed):
 def test_numbers_between_0_and_1_are_refused(monkeypatch):
     monkeypatch.setattr("zsteer.recipes.rbm.build.load_set", lambda *_, **__: sets("unit"))
     with pytest.raises(InputError, match="make them 0 and 1"):
-        machine(Machine(size="xs"), None, CPU)
+        machine(RBMRecipe(size="xs"), None, CPU)
 
 
 def test_the_kit_is_that_of_the_data(tmp_path):

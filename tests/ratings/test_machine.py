@@ -49,11 +49,11 @@ def minus_free_energy(model, x, items, states, *, normalised=False):
     v = rated.chosen(K, c)
     if model.settings.hidden == "gaussian":
         loads = gaussian.Loads(model.shared(), model.score(), model.w[place])
-        asked = model.asked(known).expand(n, -1)
+        asked = model.implicit(known).expand(n, -1)
         at = gaussian.posterior(c, loads, rated, asked, point=point.expand(n, -1), v=v)
         return at.minus_free_energy(normalised=normalised)
     c = (c + (point @ model.shared().T)).log_softmax(1)
-    field = binary.field(model.weights(place), rated, v, (model.asked(known) + model.hidden_bias).expand(n, -1))
+    field = binary.field(model.weights(place), rated, v, (model.implicit(known) + model.hidden_bias).expand(n, -1))
     return binary.minus_free_energy(c, field, rated, v)
 
 
@@ -132,7 +132,7 @@ def test_more_ratings_move_a_belief_but_do_not_blow_it_up():
         c, loads = model.biases(rated.item), gaussian.Loads(model.shared(), model.score(), model.w[rated.item])
         point = torch.zeros(1, 1)
         v = rated.chosen(2, c)
-        at = gaussian.posterior(c, loads, rated, model.asked(rated), point=point, v=v)
+        at = gaussian.posterior(c, loads, rated, model.implicit(rated), point=point, v=v)
         sizes.append(float(at.mean().detach().norm()))
     assert max(sizes) < 3.0
 

@@ -33,14 +33,14 @@ def test_all_draws_stay_in_the_subspace(seed):
     x0 = data(8, 5, seed) + 3.0
     t = torch.full((8,), 0.4, dtype=torch.float64)
     x_t = NOISE.corrupt(x0, t, rng)
-    said = Prediction(x0 + 1.0, tilt=torch.ones_like(x0))
-    mean, variance = NOISE.kernel(x_t, said, 0.4, 0.2)
+    prediction = Prediction(x0 + 1.0, tilt=torch.ones_like(x0))
+    mean, variance = NOISE.kernel(x_t, prediction, 0.4, 0.2)
     found = [
         NOISE.prior(x0, rng),
         x_t,
         NOISE.posterior(x0, x_t, 0.4, 0.2)[0],
         mean,
-        *(NOISE.step(x_t, said, 0.4, s, rng=rng, eta=eta) for s, eta in ((0.2, 1.0), (0.2, 0.5), (0.0, 1.0))),
+        *(NOISE.step(x_t, prediction, 0.4, s, rng=rng, eta=eta) for s, eta in ((0.2, 1.0), (0.2, 0.5), (0.0, 1.0))),
         NOISE.step(x_t, Prediction(x0 + 1.0), 0.4, 0.2, rng=rng, eta=0.0),
         NOISE.shift(x0 - 3.0, torch.ones_like(x0), t) - NOISE.shift(x0 - 3.0, torch.zeros_like(x0), t),
     ]
@@ -76,14 +76,14 @@ def test_product_is_its_parts_with_streams_of_their_own(seed):
     rng = Streams.of(seed, 4)
     x0, t = toy.like(4), torch.full((4,), 0.5, dtype=torch.float64)
     x_t = noise.corrupt(x0, t, rng)
-    said = toy.predict(x_t, t)
+    prediction = toy.predict(x_t, t)
     for whole, each in (
         (x_t, lambda part, at, _: part.noise.corrupt(at, t, rng.child(part.name))),
         (noise.prior(x0, rng), lambda part, at, _: part.noise.prior(at, rng.child(part.name))),
     ):
         for name, found in noise.split(whole).items():
             assert torch.equal(found, each(noise.part(name), noise.split(x0)[name], None))
-    there, pieces = noise.step(x_t, said, 0.5, 0.3, rng=rng, eta=1.0), noise.split_prediction(said)
+    there, pieces = noise.step(x_t, prediction, 0.5, 0.3, rng=rng, eta=1.0), noise.split_prediction(prediction)
     for name, found in noise.split(there).items():
         at = noise.split(x_t)[name]
         alone = noise.part(name).noise.step(at, pieces[name], 0.5, 0.3, rng=rng.child(name), eta=1.0)

@@ -115,8 +115,8 @@ def test_the_last_step_gives_the_prediction_itself():
     x, rng = start(5, 0)
     for name in DETERMINISTIC:
         found = SOLVERS[name].run(toy.denoiser(None, 5), x, [0.3, 0.0], rng)
-        said = toy.denoiser(None, 5).predict(x, torch.full((5,), 0.3, dtype=torch.float64))
-        assert torch.allclose(found, said.x0, rtol=0, atol=1e-14), name
+        prediction = toy.denoiser(None, 5).predict(x, torch.full((5,), 0.3, dtype=torch.float64))
+        assert torch.allclose(found, prediction.x0, rtol=0, atol=1e-14), name
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])

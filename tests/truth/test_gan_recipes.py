@@ -18,8 +18,8 @@ from zsteer.kits.images.two_sample import TwoSampleKit
 from zsteer.models.gan.dual import Dual
 from zsteer.models.gan.gan import COLLAPSE
 from zsteer.recipes.base import recipe_class
-from zsteer.recipes.gan.build import adversarial, figures_of, modes_of
-from zsteer.recipes.gan.settings import PlainGan, WassersteinGan
+from zsteer.recipes.gan.build import adversarial, metrics_of, modes_of
+from zsteer.recipes.gan.settings import GanRecipe, WassersteinGanRecipe
 from zsteer.recipes.sets import load_set
 from zsteer.train.loop import Fit
 
@@ -44,7 +44,7 @@ def ready(recipe):
     ["penalty", pytest.param("clip", marks=pytest.mark.slow), pytest.param("spectral", marks=pytest.mark.slow)],
 )
 def test_the_wgan_recipe_trains_and_measures(lipschitz):
-    experiment = ready(WassersteinGan(dataset="ring-8", size="xs", steps=2, batch=16, lipschitz=lipschitz))
+    experiment = ready(WassersteinGanRecipe(dataset="ring-8", size="xs", steps=2, batch=16, lipschitz=lipschitz))
     kind = experiment.plan.of("critic").kind
     assert kind == ("rmsprop" if lipschitz == "clip" else "adamw")
     model = experiment.finish(experiment.model)
@@ -54,7 +54,7 @@ def test_the_wgan_recipe_trains_and_measures(lipschitz):
 
 
 def test_the_plain_recipe_has_one_step_of_the_critic_and_no_w1():
-    experiment = ready(PlainGan(dataset="grid-25", size="xs", steps=2, batch=16))
+    experiment = ready(GanRecipe(dataset="grid-25", size="xs", steps=2, batch=16))
     assert [turn.times for turn in experiment.model.turns] == [1, 1]
     assert "w1_by_critic" not in experiment.finish(experiment.model).origin.metrics
 
@@ -62,7 +62,7 @@ def test_the_plain_recipe_has_one_step_of_the_critic_and_no_w1():
 def test_a_generator_that_makes_the_data_covers_all_modes():
     """The figures of a model whose samples are the data themselves: what a perfect one would show."""
     sets = load_set("grid-25", None)
-    model = adversarial(PlainGan(dataset="grid-25", size="xs"), None, CPU).model
+    model = adversarial(GanRecipe(dataset="grid-25", size="xs"), None, CPU).model
     held = sets.train["x"]
 
     def perfect(n, *, given=None, rng):
@@ -74,7 +74,7 @@ def test_a_generator_that_makes_the_data_covers_all_modes():
     # Within 3 standard deviations in the plane: 1 - exp(-9/2) = 0.989.
     assert spread.high_quality.value == pytest.approx(1 - math.exp(-4.5), abs=6e-3)
     assert spread.reverse_kl < 0.01
-    found = figures_of(model, sets, "grid-25")
+    found = metrics_of(model, sets, "grid-25")
     assert found["coverage"] == pytest.approx(found["coverage_real_vs_real"], abs=0.05)
     assert found["faults"] == "none"
 
@@ -96,8 +96,8 @@ def test_a_critic_measures_a_known_distance():
 
 
 def test_both_recipes_are_registered():
-    assert recipe_class("gan") is PlainGan
-    assert recipe_class("wgan") is WassersteinGan
+    assert recipe_class("gan") is GanRecipe
+    assert recipe_class("wgan") is WassersteinGanRecipe
     with pytest.raises(SettingsError, match="wgan"):
         recipe_class("wgans")
 

@@ -48,8 +48,8 @@ def test_one_position_is_exact_for_any_steps(kernel, eta):
     p = categorical.marginal(wide, float(own.schedule.abar(at(1.0, 1))), own.rest(x)).exp()
     for t, s in ((1.0, 0.7), (0.7, 0.2), (0.2, 0.0)):
         seen = own.evidence(x, at(t, own.states))
-        said = Prediction(seen + categorical.log_of(wide))
-        p = p @ own.kernel_between(x, said, t, s, eta=eta)[:, 0].exp()
+        prediction = Prediction(seen + categorical.log_of(wide))
+        p = p @ own.kernel_between(x, prediction, t, s, eta=eta)[:, 0].exp()
     assert float((p - wide).abs().max()) < EXACT
 
 
@@ -167,13 +167,13 @@ def test_padding_stays_padding_and_draws_depend_on_their_stream_alone(kernel):
     like = torch.ones(6, 5, own.states)
     like[:, 3:] = 0
     x = own.prior(like, rng)
-    said = Prediction(rng.normal("logits", (5, own.states)))
+    prediction = Prediction(rng.normal("logits", (5, own.states)))
     t = torch.full((6,), 0.5)
-    for made in (x, own.corrupt(x, t, rng), own.step(x, said, 0.9, 0.4, rng=rng, eta=1.0)):
+    for made in (x, own.corrupt(x, t, rng), own.step(x, prediction, 0.9, 0.4, rng=rng, eta=1.0)):
         assert bool((made[:, :3].sum(-1) == 1).all()) and bool((made[:, 3:] == 0).all())
     for eta in (0.0, 1.0):
-        whole = own.step(x, said, 0.9, 0.4, rng=rng, eta=eta)
-        alone = own.step(x[4:5], Prediction(said.x0[4:5]), 0.9, 0.4, rng=rng.take(slice(4, 5)), eta=eta)
+        whole = own.step(x, prediction, 0.9, 0.4, rng=rng, eta=eta)
+        alone = own.step(x[4:5], Prediction(prediction.x0[4:5]), 0.9, 0.4, rng=rng.take(slice(4, 5)), eta=eta)
         assert torch.equal(whole[4:5], alone)
 
 

@@ -42,9 +42,6 @@ class _Regression(nn.Module):
         del player, rng
         return {"error": (self.net(x["x"])[:, 0] - x["y"]) ** 2}
 
-    def after_step(self, player: str) -> None:
-        del player
-
 
 class _Fixed:
     """The same batch again and again: data order is not what is measured."""

@@ -1,7 +1,7 @@
 """Peers: other people's implementations, run as subprocesses in an environment of their own (``make peers``).
 
 A script of ``benchmarks/peers`` prints one line of JSON. Where the environment or the package is missing the answer is
-a reason, and the table that asked names the peer as not there.
+a reason, and the table names the peer as not there.
 """
 
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class PeerRun:
-    """What a peer said.
+    """What a peer printed.
 
     Args:
         figures: its line of JSON; empty when it did not run.

@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     start = None if command.input is None else loaded.read(command.input, skip_invalid=command.skip_invalid)
     options = {
         key: getattr(command, key)
-        for key, (cls, info) in known.fields().items()
+        for key, (_, info) in known.fields().items()
         if hasattr(command, key) and getattr(command, key) != info.default
     }
     general = {
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         top=command.top,
         max_calls=command.max_calls,
         seed=command.seed,
-        properties=pairs(getattr(command, "property", ()), flag="--property"),
+        properties={k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
         **general,
         **options,
     )

@@ -191,10 +191,10 @@ def settings_from(cls: type[S], values: Mapping[str, Any], *, where: str) -> S:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{where}: {nearest(name, cls.model_fields, what='key')}") from None
-        said = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ")
         if not name:  # settings that do not fit together: the validator says which
-            raise SettingsError(f"{where}: {said}") from None
-        raise SettingsError(f"{where}: {name}: {said}, got {first.get('input')!r}") from None
+            raise SettingsError(f"{where}: {message}") from None
+        raise SettingsError(f"{where}: {name}: {message}, got {first.get('input')!r}") from None
 
 
 class Pretrained(ModelHubMixin):

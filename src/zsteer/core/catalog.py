@@ -39,53 +39,53 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
             "zsteer.models.autoregressive:Autoregressive",
             protocols=("Generative", "Likelihood", "Proposes"),
             recipes={
-                "tcr-editor": "zsteer.recipes.sequences.settings:Editor",
-                "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModel",
+                "tcr-editor": "zsteer.recipes.sequences.settings:EditorRecipe",
+                "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModelRecipe",
             },
         ),
         "classifier": ModelRow(
             "zsteer.predictors.binding_classifier:Classifier",
-            recipes={"tcr-oracle": "zsteer.recipes.sequences.settings:DesignOracle"},
+            recipes={"tcr-oracle": "zsteer.recipes.sequences.settings:DesignOracleRecipe"},
         ),
         "ddpm": ModelRow(
             "zsteer.models.diffusion.ddpm:DDPM",
             protocols=("Conditional", "Generative", "Likelihood", "Proposes"),
-            recipes={"ddpm": "zsteer.recipes.diffusion.settings:Diffusion"},
+            recipes={"ddpm": "zsteer.recipes.diffusion.settings:DiffusionRecipe"},
         ),
         "dwae": ModelRow(
             "zsteer.models.dwae.dwae:DisentangledWAE",
             protocols=("Codec", "Generative", "Proposes"),
             recipes={
-                "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAE",
-                "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAE",
+                "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAERecipe",
+                "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAERecipe",
             },
         ),
         "edm": ModelRow(
             "zsteer.models.edm.edm:EDM",
             protocols=("Generative", "Grouped", "Likelihood", "Proposes"),
             recipes={
-                "edm": "zsteer.recipes.molecules.settings:EquivariantDiffusion",
-                "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusion",
+                "edm": "zsteer.recipes.molecules.settings:EDMRecipe",
+                "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusionRecipe",
             },
         ),
         "gan": ModelRow(
             "zsteer.models.gan.gan:Gan",
             protocols=("Generative",),
             recipes={
-                "gan": "zsteer.recipes.gan.settings:PlainGan",
-                "wgan": "zsteer.recipes.gan.settings:WassersteinGan",
+                "gan": "zsteer.recipes.gan.settings:GanRecipe",
+                "wgan": "zsteer.recipes.gan.settings:WassersteinGanRecipe",
             },
         ),
         "image-classifier": ModelRow(
             "zsteer.predictors.image_classifier:ImageClassifier",
-            recipes={"image-features": "zsteer.recipes.autoencoders.settings:Features"},
+            recipes={"image-features": "zsteer.recipes.autoencoders.settings:FeaturesRecipe"},
         ),
         "multinomial": ModelRow(
             "zsteer.models.multinomial.multinomial:MultinomialDiffusion",
             protocols=("Conditional", "Generative", "Grouped", "Likelihood", "Proposes"),
             recipes={
-                "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusion",
-                "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusion",
+                "segments-diffusion": "zsteer.recipes.multinomial.settings:SegmentDiffusionRecipe",
+                "tcr-diffusion": "zsteer.recipes.multinomial.settings:ReceptorDiffusionRecipe",
             },
         ),
         "noisy-classifier": ModelRow(
@@ -100,35 +100,35 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
             "zsteer.models.rbm.rbm:RBM",
             protocols=("Codec", "Generative", "Likelihood", "Proposes"),
             recipes={
-                "rbm": "zsteer.recipes.rbm.settings:Machine",
-                "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorMachine",
+                "rbm": "zsteer.recipes.rbm.settings:RBMRecipe",
+                "rbm-tcr": "zsteer.recipes.rbm.settings:ReceptorRBMRecipe",
             },
         ),
         "rbm-ratings": ModelRow(
             "zsteer.models.ratings.rating_rbm:RatingRBM",
             protocols=("Generative",),
-            recipes={"rbm-ratings": "zsteer.recipes.ratings.settings:RatingMachine"},
+            recipes={"rbm-ratings": "zsteer.recipes.ratings.settings:RatingRecipe"},
         ),
         "sequence-judge": ModelRow(
             "zsteer.predictors.binding_judge:SequenceJudge",
-            recipes={"tcr-judge": "zsteer.recipes.sequences.settings:Judge"},
+            recipes={"tcr-judge": "zsteer.recipes.sequences.settings:JudgeRecipe"},
         ),
         "sequence-validity": ModelRow(
             "zsteer.predictors.sequence_validity:SequenceValidity",
             protocols=("Codec",),
-            recipes={"tcr-validity": "zsteer.recipes.sequences.settings:Validity"},
+            recipes={"tcr-validity": "zsteer.recipes.sequences.settings:ValidityRecipe"},
         ),
         "vae": ModelRow(
             "zsteer.models.autoencoder.vae:VAE",
             protocols=("Codec", "Generative", "Likelihood", "Proposes"),
-            recipes={"vae": "zsteer.recipes.autoencoders.settings:VariationalAutoencoder"},
+            recipes={"vae": "zsteer.recipes.autoencoders.settings:VAERecipe"},
         ),
         "wae": ModelRow(
             "zsteer.models.autoencoder.wae:WAE",
             protocols=("Codec", "Generative", "Proposes"),
             recipes={
-                "wae-gan": "zsteer.recipes.autoencoders.settings:WassersteinGame",
-                "wae-mmd": "zsteer.recipes.autoencoders.settings:WassersteinAutoencoder",
+                "wae-gan": "zsteer.recipes.autoencoders.settings:WAEGANRecipe",
+                "wae-mmd": "zsteer.recipes.autoencoders.settings:WAEMMDRecipe",
             },
         ),
     }

@@ -21,6 +21,7 @@ __all__ = [
     "Belief",
     "Code",
     "Codec",
+    "Committing",
     "Conditional",
     "Denoiser",
     "Expects",
@@ -118,6 +119,12 @@ class Trainable(Protocol):
     def turns(self) -> Sequence[Turn]: ...
     def players(self) -> Mapping[str, Iterable[Parameter]]: ...
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]: ...
+
+
+@runtime_checkable
+class Committing(Protocol):
+    """A model that acts after each update of a player: it clips weights, moves its chains, counts."""
+
     def after_step(self, player: str) -> None: ...
 
 
@@ -191,7 +198,7 @@ class Noise(Protocol):
         ...
 
     def step(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: float, s: float, *, rng: Streams, eta: float
     ) -> Float[Tensor, "b ..."]:
         """Go from time t to time s: a draw (``eta`` 1), as little chance as can be (``eta`` 0), or between."""
         ...

@@ -83,7 +83,7 @@ def demo(
         peptide: what the designs should bind.
         data: data folder for a real repertoire; None draws a synthetic one.
         overwrite: replace files that exist.
-        watch: told what is going on.
+        watch: called with progress.
 
     Raises:
         OutputError: if a file exists and ``overwrite`` is false.
@@ -175,10 +175,10 @@ def _report(family: Family, templates: Samples, designs: Samples, peptide: str, 
         "judge: other model classes, trained on other receptors; no method saw it",
         f"its AUC for {peptide} is {judge.area:.2f} +- {judge.area_error:.2f}, the design oracle's {oracle.area:.2f}",
         "confirmed: judge, at most 4 edits, plausible, distinct, no copy of a training receptor",
-        "calls: distinct sequences that the design oracle was asked about, for each template",
+        "calls: distinct sequences that the design oracle scored, for each template",
     ]
     table = Table(f"Methods on the same {len(templates)} templates", COLUMNS, rows, notes, best=ours)
-    origins = sorted(set(templates.columns["template_origin"]))
+    origins = sorted({str(one) for one in templates.columns["template_origin"]})
     confirmed = rows[-2][5]
     facts = epitope(peptide)
     summary = [

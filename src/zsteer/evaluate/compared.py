@@ -236,11 +236,11 @@ def distance_table(title: str, rows: Sequence[Compared], notes: Sequence[str] = 
         ]
         for row in rows
     ]
-    told = [
+    lines = [
         "null: the same distance between two parts of the reference; a figure near it means no difference was found",
         "z: (estimate - null) / sd of the null; p: permutation test on the pooled samples",
     ]
-    return Table(title, ["distance", "estimate", "real vs real", "z", "p", "n"], cells, [*told, *notes])
+    return Table(title, ["distance", "estimate", "real vs real", "z", "p", "n"], cells, [*lines, *notes])
 
 
 def _fine(value: Value) -> str:

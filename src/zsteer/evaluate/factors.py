@@ -8,7 +8,7 @@ With I(z_j; v_k) the mutual information of code j (in 20 bins) and factor k, and
 
 where (1) and (2) are the two codes that tell most of a factor, S is how well one code alone tells it, and rho_j the
 share of code j in all importance. Completeness C is D with codes and factors exchanged. Importances are gains of
-boosted trees (LightGBM); figures from other learners differ, so its name is told with them.
+boosted trees (LightGBM); figures from other learners differ, so its name stands with them.
 
 Source: Chen et al., NeurIPS 2018 (MIG); Kumar et al., ICLR 2018 (SAP); Eastwood and Williams, ICLR 2018 (DCI).
 """
@@ -90,7 +90,7 @@ def _gap(scores: Float[Tensor, "d k"]) -> Float[Tensor, " k"]:
 
 
 def mutual_information_gap(codes: Float[Tensor, "n d"], factors: Int[Tensor, "n k"], bins: int = BINS) -> float:
-    """MIG: 1 when each factor is told by one code alone and wholly, 0 when two codes tell it alike.
+    """MIG: 1 when each factor is known from one code alone and wholly, 0 when two codes know it alike.
 
     Raises:
         InputError: if shapes do not fit, or a factor is constant.
@@ -120,7 +120,7 @@ def separated(codes: Float[Tensor, "n d"], factors: Tensor) -> float:
 
     Args:
         codes: numbers, in random order: the second half judges what the first teaches.
-        factors: classes ``(n, k)``, told by the nearest class mean (balanced accuracy); or real numbers, by R^2.
+        factors: classes ``(n, k)``, predicted by the nearest class mean (balanced accuracy); or real numbers, by R^2.
 
     Raises:
         InputError: if shapes do not fit, or a factor is constant.

@@ -93,26 +93,26 @@ def two_sample_report(
     sets = {"samples": own.rows, "real vs real": right.rows, "independent numbers": apart}
     found = usual_distances(samples.rows, reference.rows, one, repeats=repeats)
     found += _frechets(samples, reference, one, repeats)
-    told = {name: told_apart(rows, left.rows, one) for name, rows in sets.items()}
+    nets = {name: told_apart(rows, left.rows, one) for name, rows in sets.items()}
     plain = {name: told_apart(rows, left.rows, one, hidden=0) for name, rows in sets.items()}
     near = {name: neighbourhood(rows, left.rows) for name, rows in sets.items()}
     tables = [
         distance_table("Distances", found, _scale(apart, left.rows, one)),
-        _classifier_table(told, plain),
+        _classifier_table(nets, plain),
         _neighbour_table(near, k),
         _copies_table(own.rows, left.rows, right.rows),
     ]
     if reference.label is not None:
         tables.append(_class_table(own, left, right))
     facts = {"samples": n, "reference": m, "compared": k, "numbers in a row": samples.rows.shape[1], "seed": rng.seed}
-    return Report(title, _summary(found, told["samples"], near), tables, (), facts)
+    return Report(title, _summary(found, nets["samples"], near), tables, (), facts)
 
 
-def _summary(found: list[Compared], told: Told, near: Mapping[str, Neighbourhood]) -> list[str]:
+def _summary(found: list[Compared], net: Told, near: Mapping[str, Neighbourhood]) -> list[str]:
     ps = [row.p for row in found if row.p is not None]
     seen = "tell the samples from the reference" if min(ps) < 0.01 / len(ps) else "find no difference at this size"
     return [
-        f"A classifier tells samples from the reference with AUC {told.area:.3f} +- {told.error:.3f} (0.5 is chance).",
+        f"A classifier tells samples from the reference with AUC {net.area:.3f} +- {net.error:.3f} (0.5 is chance).",
         f"Permutation tests {seen} (smallest p {min(ps):.3f} of {len(ps)}).",
         f"Coverage {near['samples'].coverage.value:.2f}, between real sets {near['real vs real'].coverage.value:.2f}.",
     ]
@@ -129,13 +129,13 @@ def _frechets(samples: Sample, reference: Sample, rng: Streams, repeats: int) ->
 def _scale(apart: Tensor, real: Tensor, rng: Streams) -> list[str]:
     """What the distances are for the baseline, as a note: its z tells how far off a bad model would be."""
     found = usual_distances(apart, real, rng.child("baseline"), repeats=3, most=500)
-    told = ", ".join(f"{row.name} {row.estimate.mean:.3g}" for row in found)
-    return [f"baseline, independent numbers (n={found[0].n}): {told}"]
+    values = ", ".join(f"{row.name} {row.estimate.mean:.3g}" for row in found)
+    return [f"baseline, independent numbers (n={found[0].n}): {values}"]
 
 
-def _classifier_table(told: Mapping[str, Told], plain: Mapping[str, Told]) -> Table:
+def _classifier_table(nets: Mapping[str, Told], plain: Mapping[str, Told]) -> Table:
     rows: list[list[str | float | int]] = []
-    for reader, results in (("small net", told), ("logistic", plain)):
+    for reader, results in (("small net", nets), ("logistic", plain)):
         for name, one in results.items():
             low, high = one.area - 1.96 * one.error, min(1.0, one.area + 1.96 * one.error)
             area = f"{one.area:.3f} [{low:.3f}, {high:.3f}]"

@@ -5,7 +5,7 @@ net predicts and the variance are taken, since every sampler of ours follows fro
 k = 0 ... T - 1, with abar after k + 1 steps: k is our time (k + 1) / T. Its images are in [-1, 1] as the DDPM's are;
 predictions of x_0 are kept there, whatever ``clip_sample`` says.
 
-What cannot be said in the other's words is refused: a lean U-Net of ours, a learned variance (ours is a sigmoid of what
+What the other format cannot hold is refused: a lean U-Net of ours, a learned variance (ours is a sigmoid of what
 the net says, theirs is linear in it), Fourier times, dynamic thresholding, schedules that end without any signal.
 """
 
@@ -227,12 +227,12 @@ def _reverse(scheduler: Mapping[str, Any], where: Path) -> dict[str, str]:
 
 def _classes(net: UNet2DSettings, given: Sequence[str], folder: Path) -> tuple[str, ...]:
     rows = net.num_class_embeds or 0
-    told = tuple(given)
-    if not told and (folder / CLASSES).is_file():
-        told = tuple(str(name) for name in _json(folder / CLASSES).get("classes", ()))
-    if told and rows - len(told) not in {0, 1}:
-        raise InputError(f"{folder}: the net embeds {rows} classes, got {len(told)} names; name all, or all but none")
-    return told or tuple(str(row) for row in range(rows))
+    names = tuple(given)
+    if not names and (folder / CLASSES).is_file():
+        names = tuple(str(name) for name in _json(folder / CLASSES).get("classes", ()))
+    if names and rows - len(names) not in {0, 1}:
+        raise InputError(f"{folder}: the net embeds {rows} classes, got {len(names)} names; name all, or all but none")
+    return names or tuple(str(row) for row in range(rows))
 
 
 def _datum(channels: int, size: Any, folder: Path) -> Datum:

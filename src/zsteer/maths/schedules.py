@@ -42,7 +42,7 @@ def abar(alphas: Float[Tensor, " steps"]) -> Float[Tensor, " steps"]:
 
 
 class Curve(ABC):
-    """How fast the data drown: everything follows from the squared noise as a function of time."""
+    """The noise schedule: everything follows from the squared noise as a function of time."""
 
     @abstractmethod
     def variance(self, t: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -81,7 +81,7 @@ class Curve(ABC):
 
 @dataclass(frozen=True)
 class Schedule(Curve):
-    r"""How fast the data drown.
+    r"""The noise schedule.
 
     The shapes f(t), with f(0) = 1:
 
@@ -138,7 +138,7 @@ class Schedule(Curve):
 class Listed(Curve):
     r"""The schedule of a list of betas, for models whose chain was fixed elsewhere.
 
-    At the times i / T it is the chain's own, in between the data drown at the constant rate of the step:
+    At the times i / T it is the chain's own, in between the signal falls at the constant rate of the step:
     :math:`\log \bar\alpha` is linear there.
 
     Args:

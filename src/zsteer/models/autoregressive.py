@@ -35,7 +35,7 @@ class AutoregressiveSettings(Settings):
     """What the model is built from.
 
     Args:
-        panel: peptides it can be asked for; empty for a plain language model.
+        panel: peptides it knows as conditions; empty for a plain language model.
         hidden: width of each recurrent layer.
         layers: number of layers.
         cell: gru or lstm.
@@ -120,9 +120,6 @@ class Autoregressive(Pretrained, nn.Module):
         log_p = self.decoder(x["tokens"], _mask(x), self.peptide(peptide), rng.child("decoder"))
         return {"negative_log_likelihood": -log_p.sum(1)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def _peptide(self, x: Batch) -> Int[Tensor, " b"]:
         none = torch.full((len(x),), -1, device=x.device)
         # A row with label 0 is no binder of its peptide, so it must not teach what binders look like.
@@ -169,7 +166,7 @@ class Autoregressive(Pretrained, nn.Module):
         return self.settings.panel.index(peptide)
 
     def scale_of(self, peptide: str) -> float:
-        """Strength of guidance that edits towards a peptide use unless told otherwise."""
+        """Strength of guidance that edits towards a peptide use by default."""
         index = self.index(peptide)
         return self.settings.scales[index] if self.settings.scales else 3.0
 

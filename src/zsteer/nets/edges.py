@@ -105,7 +105,7 @@ def fused(
 class _Room(threading.local):
     """Room for the pairs of a few molecules, used again and again: fresh memory costs more than the sums done in it.
 
-    It is kept for each thread, and grows to what is asked for: a few times ``ROWS`` rows.
+    It is kept for each thread, and grows to what is needed: a few times ``ROWS`` rows.
     """
 
     def __init__(self) -> None:
@@ -195,7 +195,7 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise CapabilityError(
-                "the fast way of the pairs has first derivatives only, and second ones are asked for (create_graph); "
+                "the fast way of the pairs has first derivatives only, and second ones are needed (create_graph); "
                 "make the network with fused=False"
             )
         return None, *_back(ctx.how, ctx.saved_tensors, grads)

@@ -50,7 +50,7 @@ class PairNetSettings:
         width: of the state of an atom.
         pair_width: of the state of a pair.
         layers: how many.
-        reach: distance up to which distances are told apart. [unit of the coordinates]
+        reach: distance up to which distances are resolved. [unit of the coordinates]
         geometries: sets of coordinates whose distances are read; only the first one is moved.
         push: factor of every force. An atom is moved by all others in every layer, so that one step of an optimiser
             that moves each weight by as much (Adam) moves the coordinates of large molecules too far; 2 / n will do.
@@ -97,7 +97,7 @@ def pairs(n: int) -> int:
 
 
 class _Spread(nn.Module):
-    """Distances as Gaussians of rising width: bond lengths are told apart finely, far pairs coarsely."""
+    """Distances as Gaussians of rising width: bond lengths are resolved finely, far pairs coarsely."""
 
     def __init__(self, reach: float) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """``PositionNet`` and ``PictureNet``: noisy categories and their times to log-probabilities for every position.
 
 Both read rows of floats and not indices, so that gradients with respect to a state exist; a row of zeros is padding.
-The first is a transformer over the positions of a sequence, told how far each is from either end; the second lays the
+The first is a transformer over the positions of a sequence, given how far each is from either end; the second lays the
 positions out as a picture and runs the U-Net.
 """
 

@@ -115,12 +115,12 @@ class Resnet(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], code: Float[Tensor, "b e"]) -> Float[Tensor, "b d h w"]:
         """Change the features; ``code`` has gone through silu already."""
         hidden = self.conv1(silu(self.norm1(x)))
-        said = self.time_emb_proj(code)[..., None, None]
+        time_code = self.time_emb_proj(code)[..., None, None]
         if self.scales:
-            scale, shift = said.chunk(2, 1)
+            scale, shift = time_code.chunk(2, 1)
             hidden = self.norm2(hidden) * (1 + scale) + shift
         else:
-            hidden = self.norm2(hidden + said)
+            hidden = self.norm2(hidden + time_code)
         hidden = self.conv2(silu(hidden))
         return ((x if self.conv_shortcut is None else self.conv_shortcut(x)) + hidden) / self.divisor
 

@@ -31,7 +31,7 @@ class Categorical:
     """Categorical noise.
 
     Args:
-        schedule: how fast the data drown; its squared signal is the share of the data that is left.
+        schedule: the noise schedule; its squared signal is the share of the data that is left.
         categories: K of the data.
         kernel: ``uniform`` replaces by any category (the lecture), ``absorbing`` by a mask, the last of K + 1 states.
         steps: T of the discrete chain.
@@ -122,13 +122,13 @@ class Categorical:
         return float(both[0]), float(both[1])
 
     def kernel_between(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, eta: float = 1.0
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: float, s: float, *, eta: float = 1.0
     ) -> Float[Tensor, "b ..."]:
         """Log-probabilities of x_s given x_t.
 
         Args:
             x_t: state at t.
-            said: what the denoiser says there.
+            prediction: what the denoiser says there.
             t: time of x_t.
             s: an earlier time.
             eta: 1 for the exact reverse kernel, 0 for the least random one, between them for their mixture.
@@ -144,25 +144,25 @@ class Categorical:
         if s == t:
             return categorical.log_of(x_t)
         now, before = self.shares(t, s)
-        log_x0 = self.of_data(said.x0)
+        log_x0 = self.of_data(prediction.x0)
         found = categorical.reverse(x_t, log_x0, now, before, self.rest(x_t)) if eta > 0 else None
         if eta < 1:
             lazy = categorical.least_random(x_t, log_x0, now, before)
             found = lazy if found is None else categorical.log_of(eta * found.exp() + (1 - eta) * lazy.exp())
         if found is None:
             raise CapabilityError(f"expected eta in [0, 1], got {eta:g}")
-        if said.tilt is not None:
-            found = found + said.tilt
+        if prediction.tilt is not None:
+            found = found + prediction.tilt
         return found.log_softmax(-1)
 
     def step(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: float, s: float, *, rng: Streams, eta: float
     ) -> Float[Tensor, "b ..."]:
         """Draw x_s given x_t.
 
         Args:
             x_t: where the walk is.
-            said: what the denoiser says there.
+            prediction: what the denoiser says there.
             t: time of x_t.
             s: an earlier time to go to.
             rng: one stream for each sample.
@@ -173,7 +173,7 @@ class Categorical:
         """
         if not 0 <= eta <= 1:
             raise CapabilityError(f"expected eta in [0, 1] for categorical noise, got {eta:g}")
-        return self._drawn(self.kernel_between(x_t, said, t, s, eta=eta), x_t, rng, "step")
+        return self._drawn(self.kernel_between(x_t, prediction, t, s, eta=eta), x_t, rng, "step")
 
     def shift(
         self, x0: Float[Tensor, "b ..."], gradient: Float[Tensor, "b ..."], t: Float[Tensor, " b"]

@@ -34,7 +34,7 @@ class Centred(Gaussian):
     States are coordinates of n points, (b, n, dims), or the same in flat rows, (b, n * dims).
 
     Args:
-        schedule: how fast the data drown.
+        schedule: the noise schedule.
         steps: T of the discrete chain.
         variance: of the reverse step, see ``Gaussian``.
         dims: of space.
@@ -82,14 +82,14 @@ class Centred(Gaussian):
         return self.project(mean), variance
 
     def kernel(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: Time, s: Time
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: Time, s: Time
     ) -> tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]]:
         """Mean, in the subspace, and variance of p(x_s | x_t).
 
         Raises:
             CapabilityError: if the prediction brings a learnt variance.
         """
-        mean, variance = super().kernel(x_t, self._checked(said), t, s)
+        mean, variance = super().kernel(x_t, self._checked(prediction), t, s)
         return self.project(mean), variance
 
     def kl(
@@ -118,7 +118,7 @@ class Centred(Gaussian):
         return variance.expand_as(like).flatten(1)[:, 0]
 
     def step(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: float, s: float, *, rng: Streams, eta: float
     ) -> Float[Tensor, "b ..."]:
         """Go from t to s within the subspace, see ``Gaussian.step``.
 
@@ -126,7 +126,7 @@ class Centred(Gaussian):
             CapabilityError: if the prediction brings a learnt variance, and where ``Gaussian.step`` says so.
         """
         # The step is linear in the state, the prediction, the tilt and the draw: one projection of the sum is enough.
-        return self.project(super().step(x_t, self._checked(said), t, s, rng=rng, eta=eta))
+        return self.project(super().step(x_t, self._checked(prediction), t, s, rng=rng, eta=eta))
 
     def shift(
         self, x0: Float[Tensor, "b ..."], gradient: Float[Tensor, "b ..."], t: Float[Tensor, " b"]
@@ -134,10 +134,10 @@ class Centred(Gaussian):
         """The prediction of x_0 once ``gradient``, as far as it lies in the subspace, is added to the score."""
         return super().shift(x0, self.project(gradient), t)
 
-    def _checked(self, said: Prediction) -> Prediction:
-        if said.spread is not None:
+    def _checked(self, prediction: Prediction) -> Prediction:
+        if prediction.spread is not None:
             raise CapabilityError(
                 "a learnt variance has one value for each number, and a normal of the subspace of zero centre has one "
                 "for all; use a prediction without a spread"
             )
-        return said
+        return prediction

@@ -35,7 +35,7 @@ class Gaussian:
     """Gaussian noise.
 
     Args:
-        schedule: how fast the data drown.
+        schedule: the noise schedule.
         steps: T of the discrete chain.
         variance: of the reverse step with eta = 1, where a prediction brings none: ``posterior`` (beta-tilde, right for
             data at a point) or ``forward`` (beta, right for data of unit variance, and for all data where the noise is
@@ -126,15 +126,15 @@ class Gaussian:
         return (share * forward.log() + (1 - share) * least.log()).exp().to(like.dtype)
 
     def kernel(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: Time, s: Time
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: Time, s: Time
     ) -> tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]]:
         """Mean and variance of p(x_s | x_t), the reverse kernel that ancestral sampling draws from.
 
         Lecture: ddpm.reverse
         """
-        mean, _ = self.posterior(said.x0, x_t, t, s)
-        variance = self.variance_between(said.spread, t, s, x_t)
-        return mean if said.tilt is None else mean + variance * said.tilt, variance
+        mean, _ = self.posterior(prediction.x0, x_t, t, s)
+        variance = self.variance_between(prediction.spread, t, s, x_t)
+        return mean if prediction.tilt is None else mean + variance * prediction.tilt, variance
 
     def kl(
         self,
@@ -155,13 +155,13 @@ class Gaussian:
         return log_density(x.flatten(1), mean.flatten(1), log_var)
 
     def step(
-        self, x_t: Float[Tensor, "b ..."], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+        self, x_t: Float[Tensor, "b ..."], prediction: Prediction, t: float, s: float, *, rng: Streams, eta: float
     ) -> Float[Tensor, "b ..."]:
         """Go from t to s.
 
         Args:
             x_t: where the walk is.
-            said: what the denoiser says there.
+            prediction: what the denoiser says there.
             t: time of x_t.
             s: time to go to; later than t only with eta = 0.
             rng: one stream for each sample, not drawn from when eta = 0.
@@ -177,20 +177,20 @@ class Gaussian:
             raise CapabilityError("noise is drawn on the way back only; invert with eta=0 (ddim)")
         now, there = self.abar(t, x_t), self.abar(s, x_t)
         if eta == 1:
-            mean, variance = self.kernel(x_t, said, t, s)
+            mean, variance = self.kernel(x_t, prediction, t, s)
             # The last step draws nothing, whether s is 0 or so near it that no noise is left there.
             return mean if s <= 0 or bool(there >= 1) else mean + variance.sqrt() * self.drawn("step", x_t, rng)
         if bool(now >= 1):
             raise SettingsError(f"at t={t:g} there is no noise, so a walk cannot start there; sample.invert does")
-        eps = diffusion.noise_of(x_t, said.x0, now)
+        eps = diffusion.noise_of(x_t, prediction.x0, now)
         if eta == 0:
-            if said.tilt is not None:
+            if prediction.tilt is not None:
                 raise CapabilityError("mode=mean moves the mean of a draw, and here is none; take mode=score")
-            return diffusion.marginal(said.x0, there, eps)
+            return diffusion.marginal(prediction.x0, there, eps)
         variance = eta**2 * diffusion.posterior_variance(now, there)
-        mean = there**0.5 * said.x0 + torch.as_tensor(1 - there - variance).clamp(min=0) ** 0.5 * eps
-        if said.tilt is not None:
-            mean = mean + variance * said.tilt
+        mean = there**0.5 * prediction.x0 + torch.as_tensor(1 - there - variance).clamp(min=0) ** 0.5 * eps
+        if prediction.tilt is not None:
+            mean = mean + variance * prediction.tilt
         return mean + variance**0.5 * self.drawn("step", x_t, rng)
 
     def shift(

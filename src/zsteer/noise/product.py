@@ -110,9 +110,11 @@ class Product:
                 raise InputError(f"expected {part.name} (b, *{part.shape}), got {tuple(pieces[part.name].shape)}")
         return torch.cat([pieces[part.name].reshape(len(pieces[part.name]), part.size) for part in self.parts], 1)
 
-    def split_prediction(self, said: Prediction) -> dict[str, Prediction]:
+    def split_prediction(self, prediction: Prediction) -> dict[str, Prediction]:
         """What a prediction says of each part."""
-        x0, spread, tilt = (None if one is None else self.split(one) for one in (said.x0, said.spread, said.tilt))
+        x0, spread, tilt = (
+            None if one is None else self.split(one) for one in (prediction.x0, prediction.spread, prediction.tilt)
+        )
         return {
             name: Prediction(value, None if spread is None else spread[name], None if tilt is None else tilt[name])
             for name, value in ({} if x0 is None else x0).items()
@@ -143,19 +145,19 @@ class Product:
         )
 
     def step(
-        self, x_t: Float[Tensor, "b d"], said: Prediction, t: float, s: float, *, rng: Streams, eta: float
+        self, x_t: Float[Tensor, "b d"], prediction: Prediction, t: float, s: float, *, rng: Streams, eta: float
     ) -> Float[Tensor, "b d"]:
         """Go from t to s, part by part.
 
         Args:
             x_t: where the walk is.
-            said: what the denoiser says there.
+            prediction: what the denoiser says there.
             t: time of x_t.
             s: time to go to; later than t only where every part can (Gaussian noise with eta = 0).
             rng: one stream for each sample.
             eta: 1 for the reverse kernel, 0 for as little chance as can be.
         """
-        old, each = self.split(x_t), self.split_prediction(said)
+        old, each = self.split(x_t), self.split_prediction(prediction)
         found = dict(old)
         for part in self.parts:
             # A part without numbers (the bonds of a single atom) has nothing to draw.

@@ -108,9 +108,6 @@ class Classifier(Pretrained, nn.Module):
         ]
         return {"binding": torch.stack(each).sum(0)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def codes(self, x: Batch, rng: Streams | None = None) -> Float[Tensor, "b members width"]:
         """What each member sees in each receptor, before the logits."""
         if x.mask is None:
@@ -136,7 +133,7 @@ class Classifier(Pretrained, nn.Module):
         self.cards = cards_from(texts[_CARDS], where=_CARDS) if _CARDS in texts else {}
 
     def remember(self, x: Batch) -> None:
-        """Keep a 64-bit hash of each receptor, by which a copy is told later; no sequence is kept."""
+        """Keep a 64-bit hash of each receptor, by which a copy is recognised later; no sequence is kept."""
         self.known = sequence_hash(x["tokens"]).unique()
 
     def copied(self, x: Batch) -> Bool[Tensor, " b"]:

@@ -98,18 +98,28 @@ class SequenceJudge(Pretrained):
             settings: peptides and sizes.
             data: receptors; the eval split, the judge's background, the test split and the rest of the background.
             rng: gives the seed of every choice.
-            report: is told each peptide's card as soon as it is known.
+            report: called with each peptide's card as soon as it is known.
 
         Raises:
             InputError: if a peptide has fewer than 20 binders to fit on, or 5 to test on.
         """
         judge = cls(settings)
-        judge._fit_common(data, rng)
-        for name in settings.peptides:
-            judge._fit(name, data, rng.child(name))
-            judge.cards[name] = judge._test(name, data, rng.child(name))
-            report(judge.cards[name])
+        judge.fit(data, rng, report=report)
         return judge
+
+    def fit(self, data: TcrData, rng: Streams, *, report: Callable[[Card], object] = lambda _: None) -> None:
+        """Fit, calibrate and test every peptide of the settings; ``fitted`` says what it takes.
+
+        Args:
+            data: receptors.
+            rng: gives the seed of every choice.
+            report: called with each peptide's card as soon as it is known.
+        """
+        self._fit_common(data, rng)
+        for name in self.settings.peptides:
+            self._fit(name, data, rng.child(name))
+            self.cards[name] = self._test(name, data, rng.child(name))
+            report(self.cards[name])
 
     def _fit_common(self, data: TcrData, rng: Streams) -> None:
         others = data.background_tokens[_some(data.background_rows("judge"), 2000, rng.child("others"))].long()

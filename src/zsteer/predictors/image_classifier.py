@@ -76,9 +76,6 @@ class ImageClassifier(Pretrained, nn.Module):
             "cross_entropy": nn.functional.cross_entropy(at_least_single(self.head(hidden)), x["y"], reduction="none")
         }
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def _features(self, x: Batch) -> Float[Tensor, "b f"]:
         return torch.relu(at_least_single(self.body(self.settings.datum.flat(x))))
 

@@ -83,9 +83,6 @@ class NoisyClassifier(Pretrained, nn.Module):
         x_t = self.noise.corrupt(rows.reshape(len(rows), *self.shape), t, rng)
         return {"cross_entropy": nn.functional.cross_entropy(self.logits(x_t, t), x["y"], reduction="none")}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample inside the model."""

@@ -83,9 +83,6 @@ class NoisyProperty(Pretrained, nn.Module):
         """One player owns all weights."""
         return {"regressor": list(self.parameters())}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def noise_of(self, size: int) -> Product:
         """The noise of molecules of one size."""
         return noise_of(self.settings, size)
@@ -150,12 +147,12 @@ class NoisyProperty(Pretrained, nn.Module):
         k = self._number(name)
         wanted = (torch.as_tensor(value) - self.settings.means[k]) / self.settings.stds[k]
 
-        def asked(x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+        def log_prob(x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
             mean, log_var = self.believed(x_t, t, size)
             firm = log_var[:, k].clamp(min=FIRM)
             return -0.5 * (firm + (wanted.to(mean) - mean[:, k]).square() * (-firm).exp())
 
-        return asked
+        return log_prob
 
     def measure(self, size: int, name: str) -> Callable[[Float[Tensor, "b d"]], Float[Tensor, " b"]]:
         """The function x_0 -> property, in its own unit, of predicted molecules of one size.

@@ -101,9 +101,6 @@ class SequenceValidity(Pretrained, nn.Module):
         logits = self._logits(z)
         return {"reconstruction": functional.cross_entropy(logits.transpose(1, 2), grid, reduction="none").mean(1)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to clip."""
-
     def encode(self, x: Batch, rng: Streams) -> Code:
         """The code of each sequence: ``{"z": (b, latent)}``; no randomness."""
         del rng

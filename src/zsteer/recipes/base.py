@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,9 +17,8 @@ from zsteer.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from zsteer.core.artifact import Pretrained
+    from zsteer.core.artifact import Origin
     from zsteer.core.protocols import Source
     from zsteer.train.loop import Plan
 
@@ -31,21 +30,54 @@ RECIPES: Mapping[str, str] = MappingProxyType(recipes())
 """Recipe name -> ``module:class``, from the rows of ``core.catalog``."""
 
 
+@runtime_checkable
+class Described(Protocol):
+    """A model that carries where it comes from, as every ``core.artifact.Pretrained`` does."""
+
+    origin: Any
+
+
+M = TypeVar("M", bound=Described)
+
+
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Generic[M]):
     """A recipe made ready to run.
 
     Args:
         model: what is trained.
-        source: its data; None for a model that ``finish`` fits in one call.
+        source: its data; None for a model that ``measure`` fits in one call.
         plan: how the loop trains it; None likewise.
-        finish: completes and measures the trained model, and gives it with its origin filled in.
+        measure: completes the trained model, and says where it comes from and how good it is.
     """
 
-    model: "nn.Module"
+    model: M
     source: "Source | None"
     plan: "Plan | None"
-    finish: "Callable[[nn.Module], Pretrained]"
+    measure: "Callable[[M], Origin]"
+
+    def train(self, *, seed: int, watch: Callable[[dict[str, Any]], None] | None = None) -> M:
+        """The model as the loop leaves it, not yet measured; without a run folder.
+
+        Args:
+            seed: of data order and noise.
+            watch: called with each record.
+
+        Raises:
+            SettingsError: if there is nothing for the loop to train.
+        """
+        from torch import nn
+
+        from zsteer.train.loop import fit
+
+        if self.source is None or self.plan is None or not isinstance(self.model, nn.Module):
+            raise SettingsError(f"a {type(self.model).__name__} is fitted in one call; there is nothing to train")
+        return fit(self.model, self.source, self.plan, seed=seed, watch=watch)
+
+    def finish(self, trained: M) -> M:
+        """The trained model, completed, with its origin filled in."""
+        trained.origin = self.measure(trained)
+        return trained
 
 
 class Recipe(BaseModel):
@@ -58,11 +90,11 @@ class Recipe(BaseModel):
 
     seed: int = Field(default=0, description="seed of the initial weights, the data order and the noise")
     size: Size = Field(default="s", description="size dial: xs a minute, s the CPU default, m longer, l for a GPU")
-    steps: int | None = Field(default=None, ge=1, description="training steps; by the size dial when absent")
-    batch: int | None = Field(default=None, ge=1, description="samples in a batch; by the size dial when absent")
-    lr: float | None = Field(default=None, gt=0, description="learning rate; by the size dial when absent")
+    steps: int | None = Field(default=None, ge=1, description="training steps; default depends on --size")
+    batch: int | None = Field(default=None, ge=1, description="samples in a batch; default depends on --size")
+    lr: float | None = Field(default=None, gt=0, description="learning rate; default depends on --size")
 
-    def build(self, data: Path | None, device: "torch.device") -> Experiment:
+    def build(self, data: Path | None, device: "torch.device") -> Experiment[Any]:
         """Read the data and make the experiment ready.
 
         Args:

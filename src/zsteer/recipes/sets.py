@@ -43,7 +43,7 @@ class Sets:
     Args:
         train: to learn from; field x, and y (index of the class) where there are classes.
         valid: to choose settings and stop by.
-        test: for the figures that are told.
+        test: for the metrics.
         datum: what one sample is.
         origin: name, rows, SHA-256 and licence, for the card.
         classes: names of the classes.
@@ -149,8 +149,8 @@ def _own(path: Path, *, binary: bool, skip_invalid: bool) -> Sets:
     if path.is_file():
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     if found is not None and found.skipped:
-        told = "; ".join(found.skipped[:SHOWN]).replace(f"{path}{os.sep}", "")
-        origin["left_out"] = f"{len(found.skipped)} pictures: {told}"
+        reasons = "; ".join(found.skipped[:SHOWN]).replace(f"{path}{os.sep}", "")
+        origin["left_out"] = f"{len(found.skipped)} pictures: {reasons}"
     classes = found.classes if "y" in parts[0] and found is not None else ()
     return Sets(parts[0], parts[1], parts[2], _datum(space), origin, classes)
 

@@ -33,12 +33,12 @@ def heun(denoiser: Denoiser, x: Float[Tensor, "b ..."], times: Sequence[float], 
     """
     noise, places = denoiser.noise, half_log_snr(denoiser.noise, times)
     for k, (t, s) in enumerate(pairwise(times)):
-        said = ask(denoiser, x, t)
-        there = noise.step(x, said, t, s, rng=rng.at(k), eta=0.0)
+        prediction = ask(denoiser, x, t)
+        there = noise.step(x, prediction, t, s, rng=rng.at(k), eta=0.0)
         if s > 0:
             h = places[k + 1] - places[k]
             here, ahead = mean_weights(h, [0.0, h])
-            both = replace(said, x0=here * said.x0 + ahead * ask(denoiser, there, s).x0)
+            both = replace(prediction, x0=here * prediction.x0 + ahead * ask(denoiser, there, s).x0)
             there = noise.step(x, both, t, s, rng=rng.at(k), eta=0.0)
         x = there
     return x

@@ -98,8 +98,8 @@ def invert(
     for k, (s, t) in enumerate(pairwise(rising)):
         ratio = math.exp(_log_signal(places[k + 1]) - _log_signal(places[k]))
         guess = _guess(denoiser, x, past, (s, t, places[k + 1])) if past else ratio * x
-        x, said_x0, gap = _solved(denoiser, (x, guess), (s, t, ratio), refine)
-        past = [(places[k + 1], said_x0), *past[: _MEMORY - 1]]
+        x, predicted_x0, gap = _solved(denoiser, (x, guess), (s, t, ratio), refine)
+        past = [(places[k + 1], predicted_x0), *past[: _MEMORY - 1]]
         worst = torch.maximum(worst, gap.flatten(1).square().mean(1).sqrt())
     return Inversion(x, falling, steps * refine, worst)
 
@@ -120,16 +120,16 @@ def _solved(
     """
     (x_s, x_t), (s, t, ratio) = ends, step
     rng = Streams.of(0, len(x_s), device=x_s.device)
-    said_x0 = move = torch.zeros_like(x_s)
+    predicted_x0 = move = torch.zeros_like(x_s)
     earlier: tuple[Tensor, Tensor] | None = None
     for _ in range(refine):
-        said = ask(denoiser, x_t, t)
-        said_x0, move = said.x0, ratio * (x_s - denoiser.noise.step(x_t, said, t, s, rng=rng, eta=0.0))
+        prediction = ask(denoiser, x_t, t)
+        predicted_x0, move = prediction.x0, ratio * (x_s - denoiser.noise.step(x_t, prediction, t, s, rng=rng, eta=0.0))
         then = x_t + move
         if earlier is not None:
             then = then - _secant(move, move - earlier[1]) * (x_t - earlier[0] + move - earlier[1])
         earlier, x_t = (x_t, move), then
-    return x_t, said_x0, move
+    return x_t, predicted_x0, move
 
 
 def _secant(move: Float[Tensor, "b ..."], change: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:

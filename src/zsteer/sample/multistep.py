@@ -73,13 +73,15 @@ def multistep(
     past: list[Tensor] = []
     before = x
     for k, (t, s) in enumerate(pairwise(times)):
-        said = ask(denoiser, x, t)
-        past = [said.x0, *past[:order]]
+        prediction = ask(denoiser, x, t)
+        past = [prediction.x0, *past[:order]]
         # Nodes are the lambdas of the predictions, less that of the start of the step.
         if k and (corrected or (order == 3 and k == 1)):
             weights = mean_weights(places[k] - places[k - 1], [places[k - j] - places[k - 1] for j in range(len(past))])
-            x = noise.step(before, replace(said, x0=_sum(weights, past)), times[k - 1], t, rng=rng.at(k - 1), eta=0.0)
+            x = noise.step(
+                before, replace(prediction, x0=_sum(weights, past)), times[k - 1], t, rng=rng.at(k - 1), eta=0.0
+            )
         known = past[:order]
         weights = weigh(places[k + 1] - places[k], [places[k - j] - places[k] for j in range(len(known))])
-        before, x = x, noise.step(x, replace(said, x0=_sum(weights, known)), t, s, rng=rng.at(k), eta=eta)
+        before, x = x, noise.step(x, replace(prediction, x0=_sum(weights, known)), t, s, rng=rng.at(k), eta=eta)
     return x

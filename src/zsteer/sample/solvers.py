@@ -29,7 +29,7 @@ class Solver:
         order: of convergence to the exact deterministic walk; 0 for those that draw.
         stochastic: whether each step draws.
         calls: of the network at each step; a last step to t = 0 takes one.
-        spacing: of the times, where none is asked for.
+        spacing: of the times, by default.
     """
 
     run: Callable[..., Tensor]

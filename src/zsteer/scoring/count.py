@@ -1,6 +1,6 @@
 """``Counted``: an oracle that asks for every distinct sample once, counts, and stops at a budget.
 
-The count is of distinct samples: what was asked before comes from memory and is free, within one call and between
+The count is of distinct samples: what was scored before comes from memory and is free, within one call and between
 calls. ``keys`` says what is the same: the bytes of all fields and of the mask.
 """
 
@@ -38,7 +38,7 @@ class Counted:
 
     Args:
         oracle: whom to ask.
-        budget: distinct samples that may be asked for, or None for no limit.
+        budget: distinct samples that may be scored, or None for no limit.
     """
 
     def __init__(self, oracle: Oracle, budget: int | None = None) -> None:
@@ -48,12 +48,12 @@ class Counted:
 
     @property
     def calls(self) -> int:
-        """Distinct samples asked for so far."""
+        """Distinct samples scored so far."""
         return len(self._known)
 
     @property
     def remaining(self) -> int | None:
-        """Distinct samples that may still be asked for; None for no limit."""
+        """Distinct samples that may still be scored; None for no limit."""
         return None if self.budget is None else self.budget - self.calls
 
     def knows(self, names: Sequence[bytes]) -> list[bool]:
@@ -64,7 +64,7 @@ class Counted:
         """Belief about each sample.
 
         Raises:
-            BudgetExhaustedError: if the new samples do not fit into what is left; nothing is asked then.
+            BudgetExhaustedError: if the new samples do not fit into what is left; nothing is scored then.
         """
         return self.by_keys(x, keys(x))
 
@@ -72,7 +72,7 @@ class Counted:
         """Belief about each sample, when its keys are known already.
 
         Raises:
-            BudgetExhaustedError: if the new samples do not fit into what is left; nothing is asked then.
+            BudgetExhaustedError: if the new samples do not fit into what is left; nothing is scored then.
         """
         new: dict[bytes, int] = {}
         for row, name in enumerate(names):
@@ -89,6 +89,6 @@ class Counted:
             status = belief.status or ["ok"] * len(new)
             self._known.update(zip(new, zip(means, stds, status, strict=True), strict=True))
         found = [self._known[name] for name in names]
-        told = tuple(entry[2] for entry in found) if any(entry[2] != "ok" for entry in found) else ()
+        statuses = tuple(entry[2] for entry in found) if any(entry[2] != "ok" for entry in found) else ()
         mean, std = (torch.tensor([entry[i] for entry in found], dtype=torch.float32, device=x.device) for i in (0, 1))
-        return Belief(mean, std, told)
+        return Belief(mean, std, statuses)

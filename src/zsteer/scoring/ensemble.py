@@ -43,5 +43,5 @@ class Ensemble:
         spread = variances.mean(0) + means.var(0, unbiased=False)
         columns = [belief.status or ["ok"] * len(x) for belief in beliefs]
         status = [next((s for s in row if s != "ok"), "ok") for row in zip(*columns, strict=True)]
-        told = tuple(status) if any(s != "ok" for s in status) else ()
-        return Belief(means.mean(0), spread.sqrt(), told)
+        statuses = tuple(status) if any(s != "ok" for s in status) else ()
+        return Belief(means.mean(0), spread.sqrt(), statuses)

@@ -147,5 +147,5 @@ class Stored:
             known |= fresh
         rows = [known[name] for name in names]
         mean, std = (torch.tensor([row[i] for row in rows], dtype=torch.float32, device=x.device) for i in (0, 1))
-        told = tuple(row[2] for row in rows) if any(row[2] != "ok" for row in rows) else ()
-        return Belief(mean, std, told)
+        statuses = tuple(row[2] for row in rows) if any(row[2] != "ok" for row in rows) else ()
+        return Belief(mean, std, statuses)

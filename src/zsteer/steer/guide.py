@@ -96,17 +96,17 @@ class ClassifierFree:
     def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction:
         """Combine both predictions of x_0; a learnt variance is the conditional's."""
         inside = (t >= self.interval[0]) & (t <= self.interval[1])
-        said = self.conditional.predict(x_t, t)
+        prediction = self.conditional.predict(x_t, t)
         if self.scale == 1.0 or not bool(inside.any()):
-            return said
+            return prediction
         null = self.null.predict(x_t, t)
         scale = _rows(torch.where(inside, self.scale, 1.0).to(x_t.dtype), x_t)
         tilt = None
-        if said.tilt is not None or null.tilt is not None:
+        if prediction.tilt is not None or null.tilt is not None:
             still = torch.zeros_like(x_t)
-            without, given = (still if one.tilt is None else one.tilt for one in (null, said))
+            without, given = (still if one.tilt is None else one.tilt for one in (null, prediction))
             tilt = classifier_free(without, given, scale)
-        return replace(said, x0=classifier_free(null.x0, said.x0, scale), tilt=tilt)
+        return replace(prediction, x0=classifier_free(null.x0, prediction.x0, scale), tilt=tilt)
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,13 @@ class ByClassifier:
 
     def predict(self, x_t: Float[Tensor, "b ..."], t: Float[Tensor, " b"]) -> Prediction:
         """The denoiser's prediction, tilted or shifted."""
-        said = self.denoiser.predict(x_t, t)
+        prediction = self.denoiser.predict(x_t, t)
         if self.scale == 0:
-            return said
+            return prediction
         slope = self.scale * _slope(lambda x: self.log_prob(x, t), x_t, "the classifier's log-probability")
         if self.mode == "score":
-            return replace(said, x0=self.noise.shift(said.x0, slope, t))
-        return replace(said, tilt=slope if said.tilt is None else said.tilt + slope)
+            return replace(prediction, x0=self.noise.shift(prediction.x0, slope, t))
+        return replace(prediction, tilt=slope if prediction.tilt is None else prediction.tilt + slope)
 
 
 @dataclass(frozen=True)
@@ -197,10 +197,10 @@ class ByProperty:
         if self.scale == 0:
             return self.denoiser.predict(x_t, t)
         if self.through == "x_0":
-            said = self.denoiser.predict(x_t, t)
+            prediction = self.denoiser.predict(x_t, t)
             # For data of unit variance d x_0-hat / d x_t is the signal, sqrt(snr / (1 + snr)).
             signal = torch.sigmoid(self.noise.log_snr(t.double())).sqrt().to(x_t.dtype)
-            slope = _rows(signal, x_t) * _slope(self.energy, said.x0, "the energy")
+            slope = _rows(signal, x_t) * _slope(self.energy, prediction.x0, "the energy")
         else:
             kept: list[Prediction] = []
 
@@ -209,8 +209,8 @@ class ByProperty:
                 return self.energy(kept[0].x0)
 
             slope = _slope(energy, x_t, "the energy")
-            said = kept[0] if _tracked(x_t) else _detached(kept[0])
-        return replace(said, x0=self.noise.shift(said.x0, -self.scale * slope, t))
+            prediction = kept[0] if _tracked(x_t) else _detached(kept[0])
+        return replace(prediction, x0=self.noise.shift(prediction.x0, -self.scale * slope, t))
 
 
 @dataclass(frozen=True)
@@ -250,24 +250,24 @@ class ToValue:
         kept: list[tuple[Prediction, Tensor]] = []
 
         def measured(x: Tensor) -> Tensor:
-            said = self.denoiser.predict(x, t)
-            kept.append((said, self.measure(said.x0)))
+            prediction = self.denoiser.predict(x, t)
+            kept.append((prediction, self.measure(prediction.x0)))
             return kept[0][1]
 
         slope = _slope(measured, x_t, "the property")
-        said, found = kept[0] if _tracked(x_t) else (_detached(kept[0][0]), kept[0][1].detach())
+        prediction, found = kept[0] if _tracked(x_t) else (_detached(kept[0][0]), kept[0][1].detach())
         # What the gradient would add to x_0 is Cov(x_0 | x_t) grad c; along it c has the variance grad c . Cov grad c.
-        along = self.noise.shift(said.x0, slope, t) - said.x0
-        variance = (along * _slope(self.measure, said.x0, "the property")).flatten(1).sum(1)
+        along = self.noise.shift(prediction.x0, slope, t) - prediction.x0
+        variance = (along * _slope(self.measure, prediction.x0, "the property")).flatten(1).sum(1)
         far = towards_value(self.value - found, variance, self.tolerance)
-        return replace(said, x0=said.x0 + _rows(far, x_t) * along)
+        return replace(prediction, x0=prediction.x0 + _rows(far, x_t) * along)
 
 
-def _detached(said: Prediction) -> Prediction:
+def _detached(prediction: Prediction) -> Prediction:
     """Without the graph that led to it."""
-    spread, tilt = said.spread, said.tilt
+    spread, tilt = prediction.spread, prediction.tilt
     return Prediction(
-        said.x0.detach(),
+        prediction.x0.detach(),
         None if spread is None else spread.detach(),
         None if tilt is None else tilt.detach(),
     )

@@ -59,19 +59,19 @@ class KeepAtoms:
 
     def predict(self, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Prediction:
         """The denoiser's prediction with the known atoms in it."""
-        said = self.denoiser.predict(x_t, t)
-        parts = self.noise.split(said.x0)
+        prediction = self.denoiser.predict(x_t, t)
+        parts = self.noise.split(prediction.x0)
         k = len(self.known["xyz"])
         parts["xyz"] = self._placed(parts["xyz"], k)
-        own = self.known["kinds"].to(said.x0).expand(len(x_t), -1, -1)
+        own = self.known["kinds"].to(prediction.x0).expand(len(x_t), -1, -1)
         parts["kinds"] = torch.cat([own, parts["kinds"][:, k:]], 1)
         if "bonds" in parts and k > 1:
             size = parts["xyz"].shape[1]
             i, j = torch.triu_indices(size, size, 1, device=x_t.device)
             inside = ((i < k) & (j < k)).nonzero()[:, 0]
-            bonds = self.known["bonds"].to(said.x0).expand(len(x_t), -1, -1)
+            bonds = self.known["bonds"].to(prediction.x0).expand(len(x_t), -1, -1)
             parts["bonds"] = parts["bonds"].index_copy(1, inside, bonds)
-        return replace(said, x0=self.noise.join(parts))
+        return replace(prediction, x0=self.noise.join(parts))
 
     def _placed(self, xyz: Float[Tensor, "b n 3"], k: int) -> Float[Tensor, "b n 3"]:
         """The known coordinates where the predicted ones of the same atoms are."""

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from zsteer.core.protocols import Observed, Source, Trainable
+from zsteer.core.protocols import Committing, Observed, Source, Trainable
 from zsteer.core.rng import Streams
 from zsteer.errors import DivergenceError, SettingsError
 from zsteer.train.distributed import World, parallel
@@ -33,6 +33,8 @@ from zsteer.train.run import Checkpoint, Run
 from zsteer.train.sgd import Sgd
 
 __all__ = ["Fit", "Optim", "Plan", "fit"]
+
+N = TypeVar("N", bound=nn.Module)
 
 _IDS = 2**24
 """Stream ids set aside for one update; more samples in a batch would share numbers with the next."""
@@ -158,13 +160,12 @@ class Fit:
 
     def __init__(self, model: nn.Module, source: Source, plan: Plan, *, seed: int, world: World | None = None) -> None:
         if not isinstance(model, Trainable):
-            raise SettingsError(
-                f"{type(model).__name__} cannot be trained: it lacks turns, players, losses or after_step"
-            )
+            raise SettingsError(f"{type(model).__name__} cannot be trained: it lacks turns, players or losses")
         trained: nn.Module = model
         self.model = trained
         self.source, self.plan, self.seed = source, plan, seed
         self.world = world or World()
+        self.commits = model if isinstance(model, Committing) else None
         self.turns = tuple(model.turns)
         self.players = {name: list(parameters) for name, parameters in model.players().items()}
         self.optims = {name: plan.of(name) for name in self.players}
@@ -239,7 +240,8 @@ class Fit:
         if norm > optim.clip:
             clip_grads_with_norm_(own, optim.clip, total)
         optimiser.step()
-        self.model.after_step(player)  # type: ignore[operator]
+        if self.commits is not None:
+            self.commits.after_step(player)
         if self.average is not None:
             self.average.update_parameters(self.model)
         if not wants_log:
@@ -321,7 +323,7 @@ class Fit:
 
 
 def fit(
-    model: nn.Module,
+    model: N,
     source: Source,
     plan: Plan,
     *,
@@ -329,7 +331,7 @@ def fit(
     run: Run | None = None,
     world: World | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
-) -> nn.Module:
+) -> N:
     """Train a model.
 
     Args:
@@ -370,5 +372,5 @@ def fit(
     state.world.wait()
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    state.result.eval()
-    return state.result
+    # The average is a copy of the model, of its class.
+    return cast("N", state.result.eval())

@@ -29,6 +29,6 @@ def bench(
     part: str | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Report:
-    """Run the parts: ``Parts.run`` says what is asked and refused."""
+    """Run the parts: ``Parts.run`` says what is needed and refused."""
     parts = Parts("classical", "The lecture's first half, measured", PARTS)
     return parts.run(quick=quick, data=data, part=part, watch=watch)

@@ -25,7 +25,7 @@ from zsteer.models.gan.dual import Dual
 from zsteer.models.gan.gan import COLLAPSE, WRONG_SIGN, Gan
 from zsteer.recipes.base import Experiment
 from zsteer.recipes.gan.build import adversarial, modes_of
-from zsteer.recipes.gan.settings import PlainGan, WassersteinGan
+from zsteer.recipes.gan.settings import GanRecipe, WassersteinGanRecipe
 from zsteer.recipes.sets import load_set
 from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
@@ -47,7 +47,7 @@ class _Trained:
     on_the_way: dict[int, Gan]
 
 
-def _train(experiment: Experiment, seed: int, keep: Sequence[int], watch: Watch) -> _Trained:
+def _train(experiment: Experiment[Gan], seed: int, keep: Sequence[int], watch: Watch) -> _Trained:
     if experiment.source is None or experiment.plan is None:
         raise SettingsError("an adversarial experiment has a source and a plan")
     fit = Fit(experiment.model, experiment.source, experiment.plan, seed=seed)
@@ -167,10 +167,10 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     steps = 200 if quick else None
     made: dict[str, list[_Trained]] = {"WGAN, gradient penalty": [], "GAN, non-saturating": []}
     for seed in seeds:
-        recipe = WassersteinGan(dataset="grid-25", steps=steps, seed=seed)
+        recipe = WassersteinGanRecipe(dataset="grid-25", steps=steps, seed=seed)
         keep = ([50] if quick else [500, 1500]) if seed == 0 else []
         made["WGAN, gradient penalty"].append(_train(_ready(recipe), seed, keep, watch))
-        plain = PlainGan(dataset="grid-25", steps=steps, seed=seed)
+        plain = GanRecipe(dataset="grid-25", steps=steps, seed=seed)
         made["GAN, non-saturating"].append(_train(_ready(plain), seed, [], watch))
     rows = [_toy_row(name, runs) for name, runs in made.items()]
     first = made["WGAN, gradient penalty"][0]
@@ -185,7 +185,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     return [grid, _estimates(last, seeds, quick=quick)]
 
 
-def _ready(recipe: WassersteinGan | PlainGan) -> Experiment:
+def _ready(recipe: WassersteinGanRecipe | GanRecipe) -> Experiment[Gan]:
     return adversarial(recipe, None, torch.device("cpu"))
 
 

@@ -187,10 +187,10 @@ def demo(*, seed: int = 0) -> Report:
         seed: of the samples.
     """
     slopes = {line.name: float(_closed(line, 3)[2][1]) for line in LINES}
-    told = ", ".join(f"{name} {value:.2f}" for name, value in slopes.items())
+    text = ", ".join(f"{name} {value:.2f}" for name, value in slopes.items())
     summary = [
         "P lies on x = 0, Q on x = theta. KL is infinite and JS is log 2 for every theta but 0: neither says how far.",
-        f"Slopes at theta = 0.5: {told}.",
+        f"Slopes at theta = 0.5: {text}.",
         "The Wasserstein distance alone has the same slope everywhere; energy and MMD fade where the segments meet.",
     ]
     return Report("The lecture's two segments", summary, [_table(seed)], [Block("Values and slopes", figure(seed))])

@@ -26,8 +26,7 @@ from zsteer.kits.ratings.tables import tables as judged_tables
 from zsteer.models.ratings.baselines import Baselines, fit_baselines
 from zsteer.models.ratings.rating_rbm import RatingRBM
 from zsteer.recipes.ratings.build import experiment, load_ratings
-from zsteer.recipes.ratings.settings import RatingMachine
-from zsteer.train.loop import fit
+from zsteer.recipes.ratings.settings import RatingRecipe
 
 __all__ = ["tables"]
 
@@ -71,15 +70,11 @@ def _parts(name: str, ratings: Ratings, *, valid: float) -> tuple[Split, str]:
     return split_at(ratings, ratings.row.argsort()[rows], 0, valid=valid), "random tenth, NumPy's generator, seed 0"
 
 
-def _train(recipe: RatingMachine, parts: Split) -> _Fitted:
+def _train(recipe: RatingRecipe, parts: Split) -> _Fitted:
     started = time.process_time()
     made = experiment(recipe, parts, torch.device("cpu"))
-    if made.source is None or made.plan is None:
-        raise RuntimeError("the recipe of ratings trains in the loop")
-    trained = fit(made.model, made.source, made.plan, seed=recipe.seed)
-    if not isinstance(trained, RatingRBM):
-        raise TypeError("the recipe of ratings trains a RatingRBM")
-    return _Fitted(trained.eval(), time.process_time() - started)
+    trained = made.train(seed=recipe.seed)
+    return _Fitted(trained, time.process_time() - started)
 
 
 def _log_loss(log_p: Tensor, test: Ratings, values: Tensor) -> tuple[float, float]:
@@ -87,9 +82,9 @@ def _log_loss(log_p: Tensor, test: Ratings, values: Tensor) -> tuple[float, floa
     return float(each["squared error"].mean().sqrt()), float(each["log-loss"].mean())
 
 
-def _choose(recipe: RatingMachine, parts: Split, options: Sequence[Mapping[str, float]]) -> RatingMachine:
+def _choose(recipe: RatingRecipe, parts: Split, options: Sequence[Mapping[str, float]]) -> RatingRecipe:
     """The machine with the lowest RMSE on the validation part."""
-    found: list[tuple[float, RatingMachine]] = []
+    found: list[tuple[float, RatingRecipe]] = []
     for option in options:
         each = recipe.model_copy(update=dict(option))
         model = _train(each, parts).model
@@ -112,15 +107,15 @@ def _rows(judged: Sequence[Sequence[Judged]], seconds: Mapping[str, Sequence[flo
     for k, first in enumerate(judged[0]):
         each = [run[k] for run in judged]
         values = [Value.of([getattr(run, part).value for run in each]) for part in ("rmse", "mae", "log_loss")]
-        told = [f"{value.mean:.4f} +- {value.sd or 0.0:.4f}" for value in values]
-        time_told = Value.of(seconds[first.name]) if first.name in seconds else ""
+        cells = [f"{value.mean:.4f} +- {value.sd or 0.0:.4f}" for value in values]
+        spent = Value.of(seconds[first.name]) if first.name in seconds else ""
         gap = Value.of([run.calibration_error for run in each]).mean
-        rows.append([first.name, *told, f"[{first.rmse.low:.4f}, {first.rmse.high:.4f}]", f"{gap:.4f}", time_told])
+        rows.append([first.name, *cells, f"[{first.rmse.low:.4f}, {first.rmse.high:.4f}]", f"{gap:.4f}", spent])
     return rows
 
 
 def _tables(name: str, data: Path, *, quick: bool, watch: Callable[[dict[str, Any]], None]) -> list[Table]:
-    recipe = RatingMachine(**SETS[name])
+    recipe = RatingRecipe(**SETS[name])
     ratings, _ = load_ratings(recipe, data)
     parts, how = _parts(name, ratings, valid=0.1)
     watch({"part": name, "doing": "choosing settings"})

@@ -18,7 +18,6 @@ from zsteer.bench.peers import run_peer
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
-from zsteer.errors import SettingsError
 from zsteer.evaluate.report import Cell, Table, Value
 from zsteer.maths.boltzmann import Couplings, log_partition
 from zsteer.models.rbm.rbm import RBM, RbmSettings
@@ -27,7 +26,7 @@ from zsteer.recipes.rbm.build import machine
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.sample.annealed import log_partition_estimate
 from zsteer.sample.gibbs import Coins, Gibbs
-from zsteer.train.loop import Fit, Optim, Plan, fit
+from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
 
 __all__ = ["tables"]
@@ -135,8 +134,8 @@ def _exact(*, quick: bool, watch: Watch) -> Table:
             seconds.append(found.seconds)
             watch({"step": seed + 1, "steps": seeds, "part": f"enumeration, {steps} temperatures"})
         worst = max(abs(error) for error in errors)
-        told = [Value.of(errors), Value.of(uppers), worst, *(Value.of(v) for v in (spreads, sizes, seconds))]
-        rows.append([steps, *told, seeds])
+        cells = [Value.of(errors), Value.of(uppers), worst, *(Value.of(v) for v in (spreads, sizes, seconds))]
+        rows.append([steps, *cells, seeds])
     columns = [
         "temperatures",
         "AIS - exact",
@@ -153,24 +152,22 @@ def _exact(*, quick: bool, watch: Watch) -> Table:
 
 def _likelihood(data: Path, *, quick: bool, watch: Watch) -> Table:
     """The rbm recipe on Fashion-MNIST, trained and measured as a user would."""
-    recipe = recipes.Machine(size="xs") if quick else recipes.Machine()
+    recipe = recipes.RBMRecipe(size="xs") if quick else recipes.RBMRecipe()
     experiment = machine(recipe, data, torch.device("cpu"))
-    if experiment.source is None or experiment.plan is None:
-        raise SettingsError("the rbm recipe lacks its data or its plan")
     cpu, wall = time.process_time(), time.perf_counter()
-    trained = fit(experiment.model, experiment.source, experiment.plan, seed=recipe.seed, watch=watch)
+    trained = experiment.train(seed=recipe.seed, watch=watch)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     started = time.process_time()
-    told: Mapping[str, Any] = experiment.finish(trained).origin.metrics
+    metrics: Mapping[str, Any] = experiment.finish(trained).origin.metrics
     finish = time.process_time() - started
     keys = ("log_prob", "log_prob_se", "independent", "free_energy_gap", "log_z", "log_z_se", "log_z_upper")
     keys += ("sandwich_gap", "log_z_ess", "log_z_upper_ess", "nats_a_residue", "independent_nats_a_residue")
-    rows: list[list[Cell]] = [[key, float(told[key])] for key in keys if key in told]
+    rows: list[list[Cell]] = [[key, float(metrics[key])] for key in keys if key in metrics]
     rows.extend([["training, CPU seconds", cpu], ["training, seconds", wall], ["annealing, CPU seconds", finish]])
     notes = [
-        f"seed {recipe.seed}, {told['test_samples']:,} test images above 127; nats; log_prob takes the larger log Z",
+        f"seed {recipe.seed}, {metrics['test_samples']:,} test images above 127; nats; log_prob takes the larger log Z",
         "independent: each pixel by its own training frequency; the VAE's figure stands in its own table",
     ]
-    if "refused" in told:
-        notes.append(str(told["refused"]))
+    if "refused" in metrics:
+        notes.append(str(metrics["refused"]))
     return Table("Fashion-MNIST, likelihood of the machine", ["figure", "value"], rows, notes)

@@ -35,6 +35,6 @@ def bench(
     models: Path | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Report:
-    """Run the parts: ``Parts.run`` says what is asked and refused."""
+    """Run the parts: ``Parts.run`` says what is needed and refused."""
     parts = Parts("diffusion", "Diffusion models, measured", PARTS)
     return parts.run(quick=quick, data=data, part=part, watch=watch, models=models)

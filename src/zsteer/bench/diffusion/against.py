@@ -24,8 +24,8 @@ from zsteer.errors import CapabilityError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.recipes.base import Experiment
-from zsteer.recipes.diffusion.settings import Diffusion
-from zsteer.train.loop import Fit, fit
+from zsteer.recipes.diffusion.settings import DiffusionRecipe
+from zsteer.train.loop import Fit
 from zsteer.train.threads import threads_of
 
 __all__ = ["tables"]
@@ -52,7 +52,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
             rows.append(_peer(name, script, data, seconds, n, judge, PEER_STEPS if not quick else 5))
         rows.append(["training images (null)", "", "", *_figures(judge.null(n)), ""])
     what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against all test images"
-    agreement = "agreement: share put into the class asked for by a classifier trained apart"
+    agreement = "agreement: share put into the requested class by a classifier trained apart"
     guides = "denoising-diffusion-pytorch with its own guidance (scale 6), diffusers with class embedding"
     notes = [
         f"{judge.name}: {what}; {agreement}",
@@ -63,8 +63,8 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     return [Table(f"Learnt in {seconds:.0f} CPU-seconds from scratch", columns, rows, notes)]
 
 
-def _build(data: Path, steps: int | None) -> Experiment:
-    return settings_from(Diffusion, {} if steps is None else {"steps": steps}, where="ddpm").build(data, CPU)
+def _build(data: Path, steps: int | None) -> Experiment[DDPM]:
+    return settings_from(DiffusionRecipe, {} if steps is None else {"steps": steps}, where="ddpm").build(data, CPU)
 
 
 def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list[list[Cell]]:
@@ -76,14 +76,10 @@ def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list
     one = quickest(Fit(pilot.model, pilot.source, pilot.plan, seed=0).advance, 5)
     steps = max(10, int(0.93 * seconds / one))  # the quickest of a few is quicker than the mean of many
     made = _build(data, steps)
-    if made.source is None or made.plan is None:
-        raise CapabilityError("the ddpm recipe has nothing to train")
     started = time.process_time()
-    found = fit(made.model, made.source, made.plan, seed=0)
+    found = made.train(seed=0)
     spent = time.process_time() - started
     trained = made.finish(found)
-    if not isinstance(trained, DDPM):
-        raise CapabilityError("the ddpm recipe trains a DDPM")
     rows: list[list[Cell]] = []
     for scale in SCALES:
         images, y, took = drawn(trained.eval(), n, {"scale": scale})
@@ -96,7 +92,7 @@ def _peer(name: str, script: str, data: Path, seconds: float, n: int, judge: Jud
     """A peer's training and samples; where it is not there, the reason."""
     path = data / "images" / "fashion_mnist.npz"
     with tempfile.TemporaryDirectory() as folder:
-        run = run_peer(script, "train", path, seconds, n, steps, PEER_RATE, folder, timeout=7200)
+        run = run_peer(script, "train", path, seconds, n, steps, PEER_RATE, folder, timeout=7200.0)
         if run.missing:
             return [f"{name}: {run.missing}", *[float("nan")] * 6]
         made = files.read(Path(folder) / run.figures["file"])
@@ -104,10 +100,10 @@ def _peer(name: str, script: str, data: Path, seconds: float, n: int, judge: Jud
         raise CapabilityError(f"{name} gave images without classes")
     height, width = made.pixels.shape[1:]
     found = judge.of(ImageSpace(1, height, width).encode(made.pixels), torch.from_numpy(made.labels))
-    told = run.figures
-    title = f"{name} {told['version']}, {told['sampler']}"
-    spent = float(told["train_seconds"])
-    return [title, int(told["steps"]), spent, *_figures(found), 1000 * told["sample_seconds"] / n]
+    facts = run.figures
+    title = f"{name} {facts['version']}, {facts['sampler']}"
+    spent = float(facts["train_seconds"])
+    return [title, int(facts["steps"]), spent, *_figures(found), 1000 * facts["sample_seconds"] / n]
 
 
 def _figures(found: Judged) -> tuple[float, float, float]:

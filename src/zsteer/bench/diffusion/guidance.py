@@ -1,4 +1,4 @@
-"""Scale against agreement and diversity for both guidances, and properties asked for beside achieved."""
+"""Scale against agreement and diversity for both guidances, and properties requested beside achieved."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -95,7 +95,7 @@ def _scales(model: DDPM, judge: Judge, n: int, watch: Watch) -> Table:
     add("classifier on the conditional model", 2.0, {}, pulled(2.0, "score"))
     null = judge.null(n)
     rows.append(["training images (null)", "", null.agreement, null.variety, null.distance, ""])
-    walk = f"{n} samples of all classes in turn, 20 steps of multistep2 unless said; the same noise in every row"
+    walk = f"{n} samples of all classes in turn, 20 steps of multistep2 by default; the same noise in every row"
     agreement = "agreement by a classifier trained apart from the guide"
     variety = "variety: distance between images of one class over that of test images"
     notes = [walk, f"{agreement}; {variety}; scale 0 of a classifier is no guidance at all"]
@@ -118,10 +118,10 @@ def _properties(model: DDPM, n: int, watch: Watch) -> Table:
         rows.append([f"{name} {wanted:g}", *_moments(before, wanted), *_moments(found, wanted)])
     walk = f"{n} samples of all classes in turn, the same noise before and after; 20 steps of multistep2"
     notes = [f"{walk}; tolerance {TOLERANCE}; no training"]
-    columns = ["property asked for", "mean before", "error before", "mean after", "error after"]
+    columns = ["property requested", "mean before", "error before", "mean after", "error after"]
     return Table("Guidance without training: properties", columns, rows, notes)
 
 
 def _moments(found: torch.Tensor, wanted: float) -> tuple[float, float]:
-    """Mean, and mean absolute distance from what was asked for."""
+    """Mean, and mean absolute distance from the request."""
     return float(found.mean()), float((found - wanted).abs().mean())

@@ -23,10 +23,9 @@ from zsteer.evaluate.features import frechet, frechet_name
 from zsteer.kits.images.kit import shipped_features
 from zsteer.models.diffusion.ddpm import DDPM
 from zsteer.predictors.image_classifier import ImageClassifier
-from zsteer.recipes.autoencoders.settings import Features
+from zsteer.recipes.autoencoders.settings import FeaturesRecipe
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.steer.sampling import GroupGuides, sample_by, unguided
-from zsteer.train.loop import fit
 
 __all__ = ["SHIPPED", "Judge", "Judged", "drawn", "judge_of", "shipped_model"]
 
@@ -42,7 +41,7 @@ class Judged:
 
     Args:
         distance: Frechet distance to the test images.
-        agreement: share that the classifier puts into the class that was asked for.
+        agreement: share that the classifier puts into the requested class.
         variety: mean distance in features between images of one class, over that of test images of the class.
     """
 
@@ -75,7 +74,7 @@ class Judge:
 
         Args:
             x: images.
-            y: class that each was asked to be.
+            y: requested class of each.
         """
         features, variety = self.real
         mine = self.features.features(x)
@@ -125,13 +124,9 @@ def judge_of(data: Path, *, quick: bool) -> Judge:
     if features is None:
         raise CapabilityError("this benchmark compares images in the features of the shipped net, which is not here")
     values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 150 if quick else 4000, "batch": 128}
-    recipe = settings_from(Features, values, where="the judge")
+    recipe = settings_from(FeaturesRecipe, values, where="the judge")
     made = recipe.build(data, CPU)
-    if made.source is None or made.plan is None:
-        raise CapabilityError("the feature recipe has nothing to train")
-    trained = made.finish(fit(made.model, made.source, made.plan, seed=SEED))
-    if not isinstance(trained, ImageClassifier):
-        raise CapabilityError("the loop gave back another model")
+    trained: ImageClassifier = made.finish(made.train(seed=SEED))
     return Judge(features, trained.eval(), load_set("fashion-mnist", data))
 
 
@@ -147,7 +142,7 @@ def shipped_model(name: str = SHIPPED) -> DDPM:
 def drawn(
     model: DDPM, n: int, words: Mapping[str, object], *, seed: int = 0, guides: GroupGuides = unguided
 ) -> tuple[Batch, Int[Tensor, " n"], float]:
-    """Samples of all classes in turn, what was asked for, and the CPU-seconds that they took.
+    """Samples of all classes in turn, the requested classes, and the CPU-seconds that they took.
 
     Args:
         model: the model.

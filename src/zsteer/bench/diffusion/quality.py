@@ -96,7 +96,7 @@ def _figures(found: Judged) -> tuple[float, float, float]:
 def _notes(judge: Judge, n: int) -> list[str]:
     what = f"Frechet distance in the features of the shipped net (not FID), {n} samples against all test images"
     agreement = (
-        f"share put into the class asked for by a classifier trained apart, right for {judge.accuracy:.3f} of test"
+        f"share put into the requested class by a classifier trained apart, right for {judge.accuracy:.3f} of test"
     )
     variety = "distance between images of one class over that of test images"
     return [f"{judge.name}: {what}; the same noise in every walk", f"agreement: {agreement} images; variety: {variety}"]

@@ -19,7 +19,7 @@ from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffusion.ddpm import DDPM
-from zsteer.recipes.diffusion.settings import Diffusion
+from zsteer.recipes.diffusion.settings import DiffusionRecipe
 from zsteer.steer.sampling import sample_by
 from zsteer.train.loop import Fit
 
@@ -84,7 +84,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
 
 def _own(data: Path, repeats: int) -> tuple[Cost, str]:
     """Our default model of images, as the recipe trains it."""
-    made = settings_from(Diffusion, {}, where="ddpm").build(data, CPU)
+    made = settings_from(DiffusionRecipe, {}, where="ddpm").build(data, CPU)
     if made.source is None or made.plan is None or not isinstance(made.model, DDPM):
         raise CapabilityError("the ddpm recipe has nothing to train")
     model = made.model

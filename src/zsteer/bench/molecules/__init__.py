@@ -32,6 +32,6 @@ def bench(
     peer: Path | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Report:
-    """Run the parts: ``Parts.run`` says what is asked and refused."""
+    """Run the parts: ``Parts.run`` says what is needed and refused."""
     parts = Parts("molecules", "Molecules, measured", PARTS)
     return parts.run(quick=quick, data=data, part=part, watch=watch, models=models, peer=peer)

@@ -63,8 +63,9 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
     model = model_named(models, "qm9-edm")
     judge: NoisyProperty | None = None
     if models is None:
-        judge = load_model("qm9-properties", kind=NoisyProperty.kind)
-        judge.check(model)
+        guide: NoisyProperty = load_model("qm9-properties", kind=NoisyProperty.kind)
+        guide.check(model)
+        judge = guide
     n, scales = (100, (1.0,)) if quick else (500, SCALES)
     return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge)]
 
@@ -180,7 +181,9 @@ def _made(
 
     def distance(x: Batch, rows: Tensor) -> Tensor:
         total = torch.zeros(len(rows), dtype=torch.float64)
-        for name in names if guided is not None else ():
+        if guided is None:
+            return total
+        for name in names:
             std = model.settings.stds[model.settings.properties.index(name)]
             total = total + ((guided[0].values(x, name) - torch.tensor(given[name])[rows]) / std).square()
         return total

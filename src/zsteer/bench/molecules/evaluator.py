@@ -43,7 +43,7 @@ def evaluator(*, data: Path, quick: bool, watch: Watch, peer: Path | None = None
     Args:
         data: the data folder.
         quick: a tenth of the molecules.
-        watch: told what goes on.
+        watch: called with progress.
         peer: a checkout of e3_diffusion_for_molecules.
     """
     watch({"part": "evaluator", "doing": "reading"})
@@ -68,7 +68,7 @@ def evaluator(*, data: Path, quick: bool, watch: Watch, peer: Path | None = None
 
 def _own(molecules: Molecules) -> tuple[list[list[Cell]], float]:
     """Rows of the evaluator, and CPU seconds of stability alone."""
-    asked: Mapping[str, Callable[[], str]] = {
+    checks: Mapping[str, Callable[[], str]] = {
         "edm-2022: stability": lambda: f"{stability(molecules).molecules.mean():.4f} of molecules",
         "edm-2022: validity, uniqueness": lambda: _named(legacy_smiles(molecules)),
         "corrected valency, both views": lambda: (
@@ -78,9 +78,9 @@ def _own(molecules: Molecules) -> tuple[list[list[Cell]], float]:
     }
     rows: list[list[Cell]] = []
     total = [0.0, 0.0]
-    for what, ask in asked.items():
-        cpu, wall, told = _timed(ask)
-        rows.append([what, cpu, wall, told])
+    for what, ask in checks.items():
+        cpu, wall, result = _timed(ask)
+        rows.append([what, cpu, wall, result])
         total = [total[0] + cpu, total[1] + wall]
     first = _timed(lambda: str(stability(molecules).molecules.sum()))[0]
     rows.append(["all of these", *total, "within the target" if total[1] < TARGET else "above the target"])
@@ -95,8 +95,8 @@ def _named(names: NDArray[Any]) -> str:
 def _timed(ask: Callable[[], str]) -> tuple[float, float, str]:
     """CPU and wall seconds, and what came out."""
     clock, start = time.process_time(), time.perf_counter()
-    told = ask()
-    return time.process_time() - clock, time.perf_counter() - start, told
+    result = ask()
+    return time.process_time() - clock, time.perf_counter() - start, result
 
 
 def _beside(molecules: Molecules, cost: float, peer: Path | None) -> Table:
@@ -114,9 +114,9 @@ def _beside(molecules: Molecules, cost: float, peer: Path | None) -> Table:
         few = molecules.take(slice(0, part))
         clock = time.process_time()
         stable, atoms = _loop(few)
-        told = {"cpu": time.process_time() - clock, "stable": stable, "atoms": atoms}
+        facts = {"cpu": time.process_time() - clock, "stable": stable, "atoms": atoms}
         share = cost * part / len(molecules)
-        rows.append(_row("a plain double loop (ours)", told, found.molecules[:part], found.counts[:part], share))
+        rows.append(_row("a plain double loop (ours)", facts, found.molecules[:part], found.counts[:part], share))
     columns = ["who", "molecules", "CPU [s]", "CPU a molecule [us]", "counts", "times ours"]
     notes = [
         f"atom and molecule stability by edm-2022 from elements and coordinates; target: {TIMES:.0f} times less",
@@ -126,12 +126,12 @@ def _beside(molecules: Molecules, cost: float, peer: Path | None) -> Table:
 
 
 def _row(
-    who: str, told: Mapping[str, Any], stable: NDArray[np.bool_], atoms: NDArray[np.int64], cost: float
+    who: str, facts: Mapping[str, Any], stable: NDArray[np.bool_], atoms: NDArray[np.int64], cost: float
 ) -> list[Cell]:
-    if "missing" in told:
-        return [who, 0, math.nan, "", str(told["missing"]), ""]
-    same = bool((np.array(told["stable"]) == stable).all()) and bool((np.array(told["atoms"]) == atoms).all())
-    cpu, n = float(told["cpu"]), len(told["stable"])
+    if "missing" in facts:
+        return [who, 0, math.nan, "", str(facts["missing"]), ""]
+    same = bool((np.array(facts["stable"]) == stable).all()) and bool((np.array(facts["atoms"]) == atoms).all())
+    cpu, n = float(facts["cpu"]), len(facts["stable"])
     return [who, n, cpu, f"{1e6 * cpu / n:.1f}", "equal" if same else "DIFFERENT", f"{cpu / cost:.0f}"]
 
 

@@ -186,8 +186,8 @@ def steps_table(
             found = verdicts(made)
             cells = _figures(made, found, known, lengths)
             drift = ring_drift(rings(found), real, int(found.valid.sum()), len(beside.held))
-            asked = walk.solver == "sde2" and walk.steps in {20, 50}
-            costly = costly_cells(made, found, beside.strained) if asked else ["", ""]
+            measured = walk.solver == "sde2" and walk.steps in {20, 50}
+            costly = costly_cells(made, found, beside.strained) if measured else ["", ""]
             rows.append([walk.name, walk.steps, n, *cells, drift, *costly, 1000 * spent / n])
         figures = _figures(held, truth, known, lengths)
         drift = ring_drift(rings(truth), real, len(held), len(beside.held))

@@ -20,12 +20,11 @@ from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.images.segments import Cut
-from zsteer.errors import SettingsError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.multinomial.multinomial import CALLS
 from zsteer.predictors.image_classifier import ImageClassifier, ImageClassifierSettings
 from zsteer.recipes.multinomial.build import chosen_rows
-from zsteer.recipes.multinomial.settings import SegmentDiffusion
+from zsteer.recipes.multinomial.settings import SegmentDiffusionRecipe
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.steer.sampling import sample_by
 from zsteer.train.loop import Optim, Plan, fit
@@ -47,7 +46,7 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         watch: called with progress.
         models: folder with a model ``segments`` to take instead of training it.
     """
-    recipe = settings_from(SegmentDiffusion, {"size": "xs"} if quick else {}, where="bench")
+    recipe = settings_from(SegmentDiffusionRecipe, {"size": "xs"} if quick else {}, where="bench")
     made = trained(recipe, data, watch, None if models is None else models / "segments")
     sets = load_set(recipe.dataset, data)
     cut = Cut.of(made.model.settings.datum.space)
@@ -121,10 +120,7 @@ class _Field:
         source = Shuffled(self._painted(self.cut.cut(self.sets.train)), 128)
         steps = 30 if self.quick else 1500
         plan = Plan(steps=steps, optim=Optim(lr=2e-3, decay="cosine", warmup=10), ema=None, checkpoint_every=steps)
-        found = fit(model, source, plan, seed=JUDGE)
-        if not isinstance(found, ImageClassifier):
-            raise SettingsError("the loop gave back another model")
-        return found.eval()
+        return fit(model, source, plan, seed=JUDGE)
 
     def _painted(self, x: Batch) -> Batch:
         return x.with_fields(x=self.cut.paint(x)["x"])

@@ -35,9 +35,9 @@ from zsteer.models.diffusion.bound import Bound
 from zsteer.models.multinomial.multinomial import CALLS
 from zsteer.recipes.base import Recipe
 from zsteer.recipes.multinomial.build import chosen_rows
-from zsteer.recipes.multinomial.settings import ReceptorDiffusion
+from zsteer.recipes.multinomial.settings import ReceptorDiffusionRecipe
 from zsteer.recipes.sequences import tables as receptor_tables
-from zsteer.recipes.sequences.settings import LanguageModel
+from zsteer.recipes.sequences.settings import LanguageModelRecipe
 from zsteer.steer.sampling import sample_by
 
 __all__ = ["tables"]
@@ -83,10 +83,12 @@ class _Field:
             return trained(recipe, data, watch, None if models is None else models / name)
 
         diffusion = {
-            kernel: made(f"tcr-{kernel}", settings_from(ReceptorDiffusion, {"kernel": kernel, **size}, where="bench"))
+            kernel: made(
+                f"tcr-{kernel}", settings_from(ReceptorDiffusionRecipe, {"kernel": kernel, **size}, where="bench")
+            )
             for kernel in KERNELS
         }
-        language = made("tcr-lm", settings_from(LanguageModel, size, where="bench"))
+        language = made("tcr-lm", settings_from(LanguageModelRecipe, size, where="bench"))
         few = (1000, 300) if quick else (5000, 5000)
         valid, test = (chosen_rows(rows[name], n) for name, n in zip(("valid", "test"), few, strict=True))
         return _Field(rows["train"], valid, test, diffusion, language, watch, quick)
@@ -102,8 +104,8 @@ class _Field:
             rows.append(
                 [f"Markov, order {order}", *self._ratio(-chain.log_prob(self.test)), spent, chain.table.numel()]
             )
-        told = -self._language(self.language.model)
-        rows.append(["autoregressive (tcr-lm)", *self._ratio(told), self.language.seconds, self.language.weights])
+        score = -self._language(self.language.model)
+        rows.append(["autoregressive (tcr-lm)", *self._ratio(score), self.language.seconds, self.language.weights])
         for kernel, made in self.diffusion.items():
             self.watch({"doing": f"bound of the {kernel} kernel"})
             rng = Streams.of(0, len(self.test)).child("bits")
@@ -177,14 +179,14 @@ class _Field:
             new = sum(key not in known for key in canonical(tokens)) / n
             near = (total_variation(_lengths(tokens), _lengths(half["tokens"])), _kmers_apart(tokens, half["tokens"]))
             whole = float(anchored(tokens).double().mean())
-            told = [fine(float(value)) for value in near]
-            rows.append([name, *told, whole, new, 1000 * spent / n if spent else math.nan])
+            nearest = [fine(float(value)) for value in near]
+            rows.append([name, *nearest, whole, new, 1000 * spent / n if spent else math.nan])
         notes = [f"{n} sequences each, against {n} held-out rows; TV: total variation, JS: Jensen-Shannon [nats]"]
         columns = ["samples", "lengths, TV", "3-mers, JS", "C ... F or W", "not in training", "CPU-ms each"]
         return Table("CDR3-beta: samples", columns, rows, notes)
 
     def charges(self) -> Table:
-        """Net charge asked for and found, by the gradient of the expected charge; nothing is trained for it."""
+        """Net charge requested and achieved, by the gradient of the expected charge; nothing is trained for it."""
         n = 60 if self.quick else 300
         model = self.diffusion["absorbing"].model
         before, _ = sample_by(model, n, {}, Streams.of(0, n))
@@ -201,7 +203,7 @@ class _Field:
             f"{n} sequences of the absorbing model, {self._steps} steps; energy (charge - wanted)^2 / (2 x 0.5^2)",
             "nats a residue: of the autoregressive model of the first table, which saw no guidance; low is plausible",
         ]
-        columns = ["asked for", "mean charge", "sd", "mean error", "C ... F or W", "nats a residue by tcr-lm"]
+        columns = ["requested", "mean charge", "sd", "mean error", "C ... F or W", "nats a residue by tcr-lm"]
         return Table("CDR3-beta: guidance by a property, without training", columns, rows, notes)
 
     @torch.no_grad()

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 
 from zsteer.core.catalog import load_model
-from zsteer.errors import SettingsError
 from zsteer.recipes.base import Recipe
-from zsteer.train.loop import fit
 
 __all__ = ["CPU", "Trained", "Watch", "fine", "trained"]
 
@@ -53,10 +51,8 @@ def trained(recipe: Recipe, data: Path, watch: Watch, kept: Path | None = None) 
     if kept is not None:
         return Trained(load_model(kept), math.nan)
     experiment = recipe.build(data, CPU)
-    if experiment.source is None or experiment.plan is None:
-        raise SettingsError(f"the recipe {recipe.name} lacks its data or its plan")
     started = time.process_time()
-    found = fit(experiment.model, experiment.source, experiment.plan, seed=recipe.seed, watch=watch)
+    found = experiment.train(seed=recipe.seed, watch=watch)
     return Trained(found.eval(), time.process_time() - started)
 
 

@@ -197,14 +197,14 @@ def _run(field: _Field, panel: str, names: Sequence[str], count: _Count) -> Cell
                 if figures is not None:
                     cells[name][peptide].append(figures)
                 count.done += 1
-                told: dict[str, object] = {
+                record: dict[str, object] = {
                     "step": count.done,
                     "steps": count.total,
                     "panel": panel,
                     "peptide": peptide,
                     "method": name,
                 }
-                field.watch(told)
+                field.watch(record)
     return {name: of for name, of in cells.items() if any(of.values())}
 
 
@@ -318,9 +318,9 @@ def _disentangled(family: Family) -> Table:
     rows: list[list[object]] = []
     for part in ("tcr-dwae", "tcr-dwae-marginal", "tcr-dwae-gan", "tcr-dwae-kept", "tcr-dwae-paper", "tcr-dvae"):
         if family.has(part):
-            told = family.part(part).origin.metrics
+            metrics = family.part(part).origin.metrics
             keys = ("area_psi", "area_z_f", "area_z_s", "nats_saved_by_z_s", "nats_saved_by_both")
-            rows.append([part, *[float(told.get(key, float("nan"))) for key in keys]])
+            rows.append([part, *[float(metrics.get(key, float("nan"))) for key in keys]])
     oracle = float(family.oracle.origin.metrics.get("area_core", float("nan")))
     rows.append(["design oracle", oracle, oracle, float("nan"), float("nan"), float("nan")])
     columns = ["model", "AUC of Psi", "AUC from z_f", "AUC from z_s", "nats saved by z_s", "by both codes"]

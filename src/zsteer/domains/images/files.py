@@ -80,15 +80,15 @@ def _arrays(path: Path, key: str | None) -> Pixels:
             pixels = _shaped(loaded[names[0]], path)
             beside = next((word for word in (KEYS.get(names[0], ""), "y") if word in loaded.files), None)
             labels = None if beside is None else _labels(loaded[beside], len(pixels), f"{path}, array {beside}")
-            told = tuple(str(word) for word in loaded["classes"]) if "classes" in loaded.files else ()
+            given = tuple(str(word) for word in loaded["classes"]) if "classes" in loaded.files else ()
     except (OSError, ValueError, BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path} cannot be read as numpy arrays: {' '.join(str(error).split())[:120]}") from error
     if labels is None:
         return Pixels(pixels)
     count = int(labels.max()) + 1
-    if told and len(told) < count:
-        raise InputError(f"{path} names {len(told)} classes, but its labels go up to {count - 1}")
-    return Pixels(pixels, (), labels, told or tuple(str(i) for i in range(count)))
+    if given and len(given) < count:
+        raise InputError(f"{path} names {len(given)} classes, but its labels go up to {count - 1}")
+    return Pixels(pixels, (), labels, given or tuple(str(i) for i in range(count)))
 
 
 def _labels(values: NDArray[np.generic], n: int, where: str) -> NDArray[np.int64] | None:

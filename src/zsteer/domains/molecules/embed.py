@@ -32,7 +32,7 @@ from zsteer.errors import InputError, OutputError
 __all__ = ["DRUG_ELEMENTS", "Embedded", "Limits", "Runner", "embed", "embed_one", "embed_part", "screen", "serial"]
 
 DRUG_ELEMENTS = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
-"""Elements that are taken unless told otherwise."""
+"""Elements that are taken by default."""
 
 PART = 200
 """Rows of one part: a few seconds of work."""
@@ -164,7 +164,7 @@ def embed(
         called: what the list is called in messages: its file.
         skip_invalid: leave out rows that cannot be used.
         run: what runs the parts.
-        watch: is told ``step`` of ``steps`` rows.
+        watch: called with ``step`` of ``steps`` rows.
 
     Raises:
         InputError: on the first row that cannot be used, unless ``skip_invalid``; if ``work`` belongs to another run;
@@ -226,8 +226,8 @@ def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Prob
 
 def _plan(work: Path, rows: Sequence[Row], limits: Limits) -> None:
     """Note what the folder of parts is for, or refuse one that is for something else."""
-    said = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
-    plan = {"rows": said, "limits": [limits.max_heavy, *limits.elements, limits.seed], "rdkit": rdkit.__version__}
+    digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
+    plan = {"rows": digest, "limits": [limits.max_heavy, *limits.elements, limits.seed], "rdkit": rdkit.__version__}
     path = work / "plan.json"
     try:
         if path.is_file():

@@ -1,7 +1,7 @@
 """Molecules in and out by file ending: ``.sdf``, ``.xyz``, ``.extxyz``, ``.smi``, ``.csv`` and ``.npz``.
 
 Text may be compressed (``.gz``). An ``.npz`` is a prepared container or a set of the data folder. SMILES get a geometry
-when they are read. The QM9 archive and folders of ligands in pockets are read too. Reading is checked unless told
+when they are read. The QM9 archive and folders of ligands in pockets are read too. Reading is checked unless set
 otherwise: records that nothing can be learnt from are errors, or are left out and counted with ``skip_invalid``.
 """
 

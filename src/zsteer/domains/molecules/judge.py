@@ -1,8 +1,8 @@
 """Judging a molecule that somebody hands over: can it be learnt from, or what is wrong with it?
 
-A depiction (2-D given as 3-D) is told by three signs: the record says ``2D`` of itself; or all atoms lie in z = 0 while
-an atom has four neighbours or a carbon with single bonds alone has three heavy ones, which no plane can hold; or the
-atoms all stand in one point. Benzene in the plane z = 0 passes.
+A depiction (2-D given as 3-D) is detected by three signs: the record says ``2D`` of itself; or all atoms lie in z = 0
+while an atom has four neighbours or a carbon with single bonds alone has three heavy ones, which no plane can hold; or
+the atoms all stand in one point. Benzene in the plane z = 0 passes.
 """
 
 from collections.abc import Container
@@ -38,12 +38,12 @@ def coordinates_fault(xyz: NDArray[np.floating]) -> Fault | None:
     return None
 
 
-def depiction_fault(mol: Mol, xyz: NDArray[np.floating], *, said: bool) -> Fault | None:
-    """A 2-D depiction given as 3-D; ``said`` where the record itself says 2D."""
+def depiction_fault(mol: Mol, xyz: NDArray[np.floating], *, declared_flat: bool) -> Fault | None:
+    """A 2-D depiction given as 3-D; ``declared_flat`` where the record itself says 2D."""
     if bool((np.abs(xyz[:, 2]) > 1e-6).any()):
         return None
     heavy = [atom for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1]
-    if said and len(heavy) > 1:
+    if declared_flat and len(heavy) > 1:
         return Fault("2-D depiction", "the record says 2D; make a geometry from its SMILES")
     if len(heavy) <= _FEW:
         return None

@@ -110,9 +110,9 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
     xyz = mol.GetConformer().GetPositions() if mol.GetNumConformers() else np.zeros((0, 3))
     stated = tuple(atom.GetNumExplicitHs() for atom in mol.GetAtoms())
     if checked:
-        said = block.split("\n")[1:2] != [] and block.split("\n")[1][20:22] == "2D"
+        declared_flat = block.split("\n")[1:2] != [] and block.split("\n")[1][20:22] == "2D"
         # Sanitising marks aromatic bonds, and flatness is a matter of the bonds as they are written.
-        flat = depiction_fault(mol, xyz, said=said) if len(xyz) else None
+        flat = depiction_fault(mol, xyz, declared_flat=declared_flat) if len(xyz) else None
         fault = coordinates_fault(xyz) or graph_fault(mol) or flat
         if fault is not None:
             return fault
@@ -157,11 +157,11 @@ def _why(block: str) -> Fault:
     try:
         atoms, bonds = int(counts[:3]), int(counts[3:6])
     except ValueError:
-        told = f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
-        return Fault("unreadable record", told)
+        reason = f"expected the numbers of atoms and bonds in line 4, got {counts.strip()[:40]!r}"
+        return Fault("unreadable record", reason)
     if len(lines) - 5 < atoms + bonds:
-        told = f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
-        return Fault("unreadable record", told)
+        reason = f"line 4 promises {atoms} atoms and {bonds} bonds, and only {len(lines) - 5} lines follow"
+        return Fault("unreadable record", reason)
     for row, line in enumerate(lines[4 : 4 + atoms], 1):
         try:
             good = all(math.isfinite(float(line[start : start + 10])) for start in (0, 10, 20))

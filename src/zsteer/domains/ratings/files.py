@@ -11,8 +11,8 @@ RecBole         heading user_id:token TAB item_id:token TAB rating:float        
 matrix          heading of items, one row a user, blanks where not rated             any spreadsheet as csv
 =============== ==================================================================== =========================
 
-The format is told from the content. Rows are lines of the file, so that the heading of a csv is row 1. In memory, use
-``space.table`` with three columns. A byte-order mark and Windows line ends are accepted.
+The format is detected from the content. Rows are lines of the file, so that the heading of a csv is row 1. In memory,
+use ``space.table`` with three columns. A byte-order mark and Windows line ends are accepted.
 """
 
 import csv
@@ -159,7 +159,7 @@ def _mark(line: str) -> str:
 
 
 def form_of(text: str) -> str:
-    """The format of a text, told from its first line.
+    """The format of a text, detected from its first line.
 
     Returns:
         One of ``FORMATS``.

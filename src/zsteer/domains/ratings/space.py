@@ -188,14 +188,16 @@ def _text_scale(values: Sequence[str], source: str) -> tuple[Scale, list[str]]:
         raise InputError(f"{source}: {len(names)} distinct ratings; expected at most {MOST_LEVELS} levels")
     known = [order for order in _ORDERS if set(names) <= set(order)]
     order = [name for name in known[0] if name in names] if known else sorted(names)
-    told = tuple(names[name] for name in order)
-    note = [] if known else [f"levels in alphabetical order: {' < '.join(told)}; --levels worst,...,best sets another"]
-    return Scale(told, tuple(float(k) for k in range(len(told)))), note
+    ordered = tuple(names[name] for name in order)
+    note = (
+        [] if known else [f"levels in alphabetical order: {' < '.join(ordered)}; --levels worst,...,best sets another"]
+    )
+    return Scale(ordered, tuple(float(k) for k in range(len(ordered)))), note
 
 
 def _numbered(names: Sequence[str], known: Sequence[str] | None) -> tuple[Sequence[str], dict[str, int]]:
-    told = list(dict.fromkeys(names)) if known is None else known
-    return told, {name: k for k, name in enumerate(told)}
+    ordered = list(dict.fromkeys(names)) if known is None else known
+    return ordered, {name: k for k, name in enumerate(ordered)}
 
 
 @dataclass(frozen=True)
@@ -234,39 +236,49 @@ def table(
     if not len(users) == len(items) == len(ratings):
         raise InputError(f"{source}: expected columns alike, got {len(users)}, {len(items)}, {len(ratings)} rows")
     lines = list(range(1, len(users) + 1)) if rows is None else list(rows)
-    told = [[str(value).strip() for value in column] for column in (users, items, ratings)]
+    columns = [[str(value).strip() for value in column] for column in (users, items, ratings)]
     if not lines:
         raise InputError(f"{source}: there is no rating in it")
     scale, notes = (against.scale, []) if isinstance(against, Known) else (against, [])
     if scale is None:
-        scale, notes = scale_of(told[2], lines, source=source)
+        scale, notes = scale_of(columns[2], lines, source=source)
     known_items = against.items if isinstance(against, Known) else None
-    names, number = _numbered(told[1], known_items)
-    people, person = _numbered(told[0], None)
-    level = {text: scale.index(text) for text in set(told[2])}
-    kept, skipped = _checked(told, lines, (level, number, scale, source), skip_invalid=skip_invalid)
+    names, number = _numbered(columns[1], known_items)
+    people, person = _numbered(columns[0], None)
+    level = {text: scale.index(text) for text in set(columns[2])}
+    kept, skipped = _checked(columns, lines, _Checks(level, number, scale, source), skip_invalid=skip_invalid)
     if not kept:
         raise InputError(f"{source}: none of {len(lines)} rows can be used; the first: {skipped[0].reason}")
-    who = torch.tensor([person[told[0][k]] for k in kept])
+    who = torch.tensor([person[columns[0][k]] for k in kept])
     order = torch.argsort(who, stable=True)
-    columns = ([number[told[1][k]] for k in kept], [level[told[2][k]] for k in kept], [lines[k] for k in kept])
-    what, how, where = (torch.tensor(column)[order] for column in columns)
+    numbers = ([number[columns[1][k]] for k in kept], [level[columns[2][k]] for k in kept], [lines[k] for k in kept])
+    what, how, where = (torch.tensor(column)[order] for column in numbers)
     return Ratings(people, names, scale, who[order], what, how, where, source, notes, skipped)
 
 
+@dataclass(frozen=True)
+class _Checks:
+    """What rows are checked against: number of each level and item by its text, the scale, and a name for messages."""
+
+    level: Mapping[str, int]
+    number: Mapping[str, int]
+    scale: Scale
+    source: str
+
+
 def _checked(
-    told: Sequence[Sequence[str]],
+    columns: Sequence[Sequence[str]],
     lines: Sequence[int],
-    by: tuple[dict[str, int], dict[str, int], Scale, str],
+    by: _Checks,
     *,
     skip_invalid: bool,
 ) -> tuple[list[int], list[Skipped]]:
     """Rows that can be used, and the others with the reason."""
-    level, number, scale, source = by
+    level, number, scale, source = by.level, by.number, by.scale, by.source
     seen: dict[tuple[str, str], int] = {}
     kept: list[int] = []
     skipped: list[Skipped] = []
-    for k, (user, item, rating) in enumerate(zip(*told, strict=True)):
+    for k, (user, item, rating) in enumerate(zip(*columns, strict=True)):
         reason = ""
         if not user or not item:
             reason = "expected a user and an item, got an empty cell"

@@ -86,8 +86,8 @@ def distances(a: Int[Tensor, "b n"], b: Int[Tensor, "k m"], *, alphabet: Alphabe
         part = slice(start, start + step)
         size = len(of_a[part])
         row, column = np.repeat(np.arange(size), len(b)), np.tile(np.arange(len(b)), size)
-        walked = _walk(equal[part][row], of_a[part][row], letters[column], of_b[column])
-        found[part] = walked.reshape(size, len(b))
+        scores = _walk(equal[part][row], of_a[part][row], letters[column], of_b[column])
+        found[part] = scores.reshape(size, len(b))
     return torch.from_numpy(found)
 
 

@@ -68,7 +68,7 @@ class LikelihoodProtocol:
     """
 
     def __init__(self, subject: Subject) -> None:
-        self.subject, self.model = subject, subject.model
+        self.subject = subject
         self.kit = kit_of(about_subject(subject).domain)
 
     def read(self, path: Path, *, skip_invalid: bool) -> Batch:
@@ -85,22 +85,23 @@ class LikelihoodProtocol:
             raise InputError("the likelihood protocol takes no --toward")
         if len(samples) < 2:
             raise InputError(f"expected at least 2 samples for a standard error, got {len(samples)}")
-        datum: Datum = self.model.settings.datum
-        varying = bool(getattr(self.model.settings, "variable", False))
+        model: Any = self.subject.model
+        datum: Datum = model.settings.datum
+        varying = bool(getattr(model.settings, "variable", False))
         streams = Streams.of(request.seed, len(samples))
         terms: list[Table] = []
         blocks: list[Block] = []
         with torch.no_grad():
-            if isinstance(self.model, HasBound):
-                found = self.model.bound_of(samples, streams, calls=min(CALLS, self.model.settings.steps))
+            if isinstance(model, HasBound):
+                found = model.bound_of(samples, streams, calls=min(CALLS, model.settings.steps))
                 log_p = -found.total
                 terms.append(_terms(found))
                 blocks.append(_curve(found))
             else:
-                log_p = self.model.log_prob(samples, streams)
-        numbers = float(samples.mrequest.sum()) / len(samples) if varying else float(datum.size)
+                log_p = model.log_prob(samples, streams)
+        numbers = float(samples.mask.sum()) / len(samples) if varying else float(datum.size)
         rows = [["this model", *_figures(log_p, numbers)]]
-        notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[self.model.bound]}; +- is the standard error"]
+        notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[model.bound]}; +- is the standard error"]
         if datum.values != "unit" and not varying:
             source = samples if request.reference is None else self.read(request.reference, skip_invalid=False)
             where = (
@@ -109,11 +110,11 @@ class LikelihoodProtocol:
             floor = independent(datum, datum.flat(source), datum.flat(samples))
             rows.append(["independent numbers", *_figures(floor, numbers)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
-        told = getattr(self.model, "likelihood_notes", list)()
+        told = getattr(model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
         table = Table("Likelihood", columns, rows, [*notes, *told])
         line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
-        folder = self.subject.folder or Path(self.model.kind)
+        folder = self.subject.folder or Path(model.kind)
         name = folder.parent.name if folder.name == "artifact" else folder.name
         return Report(f"How probable {name} finds the samples", [line], [table, *terms], blocks)
 
@@ -128,7 +129,7 @@ def likelihood(models: Path | None) -> LikelihoodProtocol:
     if models is None:
         raise InputError("the likelihood protocol needs --models MODEL: a run folder or an artifact")
     folder = catalog.resolve(models)
-    model = catalog.load_model(folder)
+    model: Any = catalog.load_model(folder)
     if not (isinstance(model, Likelihood) and hasattr(model.settings, "datum")):
         able = ", ".join(kind for kind, row in catalog.MODELS.items() if "Likelihood" in row.protocols)
         raise CapabilityError(

@@ -204,7 +204,7 @@ class MoleculeKit:
         """What a steer found, with each property wanted; shapes and graphs by RDKit's definitions."""
         found = results_of(self, subject, trail, start, targets)
         values: dict[str, Any] = {
-            name: np.array([float(one) if one else np.nan for one in column])
+            name: np.array([float(str(one)) if one else np.nan for one in column])
             for name, column in found.columns.items()
             if name in {target.quantity.name for target in targets}
         }

@@ -27,11 +27,14 @@ __all__ = ["RatingKit", "RatingModel", "table_of"]
 class RatingModel(Protocol):
     """A model of ratings with names of users and items."""
 
-    users: Sequence[str]
-    items: Sequence[str]
-    values: Tensor
-    count: Tensor
-
+    @property
+    def users(self) -> Sequence[str]: ...
+    @property
+    def items(self) -> Sequence[str]: ...
+    @property
+    def values(self) -> Tensor: ...
+    @property
+    def count(self) -> Tensor: ...
     @property
     def settings(self) -> Any: ...
     def known(self, user: str) -> Batch: ...

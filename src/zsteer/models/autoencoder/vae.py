@@ -100,9 +100,6 @@ class VAE(Autoencoder):
             return {"bound": -importance_bound(self._log_weights(rows, z, mu, log_var))}
         return {"bound": -doubly_reparameterised(self._log_weights(rows, z, mu.detach(), log_var.detach()), z)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def _posterior(self, rows: Float[Tensor, "b d"]) -> tuple[Float[Tensor, "b l"], Float[Tensor, "b l"]]:
         """Mean and log-variance of q(z | x)."""
         mu, log_var = at_least_single(self.encoder(rows)).chunk(2, -1)

@@ -154,7 +154,7 @@ def term(
 def term_of(
     noise: Gaussian,
     pair: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
-    said: Prediction,
+    prediction: Prediction,
     at: Int[Tensor, " b"],
     levels: int,
 ) -> Float[Tensor, " b"]:
@@ -163,15 +163,15 @@ def term_of(
     Args:
         noise: the noise.
         pair: x_0 and x_t.
-        said: the model's prediction at x_t.
+        prediction: the model's prediction at x_t.
         at: t in 1 ... T.
         levels: number of even levels in [-1, 1] that the data lie on; 0 for data with a density.
     """
     t, s = at.double() / noise.steps, (at - 1).double() / noise.steps
-    found, first = between(noise, pair, said, (t, s)), at == 1
+    found, first = between(noise, pair, prediction, (t, s)), at == 1
     if not bool(first.any()):
         return found
-    mean, variance = noise.kernel(pair[1], said, t, s)
+    mean, variance = noise.kernel(pair[1], prediction, t, s)
     if levels:
         near = -diffusion.discretised_log_probability(pair[0], mean, variance.log(), levels)
     else:
@@ -182,7 +182,7 @@ def term_of(
 def between(
     noise: Gaussian,
     pair: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
-    said: Prediction,
+    prediction: Prediction,
     times: tuple[Float[Tensor, " b"], Float[Tensor, " b"]],
 ) -> Float[Tensor, " b"]:
     """KL(q(x_s | x_t, x_0) || p(x_s | x_t)), given what the model says at x_t. [nats]
@@ -190,11 +190,11 @@ def between(
     Args:
         noise: the noise.
         pair: x_0 and x_t.
-        said: the model's prediction at x_t.
+        prediction: the model's prediction at x_t.
         times: t and s of each sample; where the posterior is a point (no noise at s) the number means nothing.
     """
     (x0, x_t), (t, s) = pair, times
-    mean, variance = noise.kernel(x_t, said, t, s)
+    mean, variance = noise.kernel(x_t, prediction, t, s)
     true_mean, true_variance = noise.posterior(x0, x_t, t, s)
     some = torch.where(true_variance > 0, true_variance, torch.ones_like(true_variance))
     return noise.kl(true_mean, some, mean, variance)

@@ -110,13 +110,10 @@ class DDPM(Pretrained, nn.Module):
         terms = {"squared_error": diffusion.simple_loss(wanted, value)}
         if spread is not None:
             # The bound teaches the variance alone: the mean is held fixed.
-            said = Prediction(self._x0(x_t, value.detach(), t), spread)
+            prediction = Prediction(self._x0(x_t, value.detach(), t), spread)
             levels = self.settings.datum.resolution
-            terms["bound"] = BOUND_WEIGHT * steps * term_of(self.noise, (x0, x_t), said, at, levels)
+            terms["bound"] = BOUND_WEIGHT * steps * term_of(self.noise, (x0, x_t), prediction, at, levels)
         return terms
-
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
 
     def _shown(self, x: Batch, rng: Streams) -> Int[Tensor, " b"] | None:
         """Classes that the net is shown: a share of them is left out."""

@@ -23,7 +23,7 @@ class DDPMSettings(Settings):
 
     datum: Datum
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial", "listed"] = Field(
-        default="cosine", description="how fast the data drown; listed: by the betas given"
+        default="cosine", description="noise schedule; listed: by the betas given"
     )
     betas: tuple[float, ...] = Field(default=(), description="beta_1 ... beta_T, for schedule=listed")
     steps: int = Field(default=1000, ge=1, description="T of the discrete chain")

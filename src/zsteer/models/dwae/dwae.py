@@ -134,9 +134,6 @@ class DisentangledWAE(Pretrained, nn.Module):
         own = [parameter for parameter in self.parameters() if id(parameter) not in theirs]
         return {"autoencoder": own, **({"discriminator": other} if other else {})}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
         """Terms of the player's loss, weighted."""
         codes = self._sampled(x, rng)

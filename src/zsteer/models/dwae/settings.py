@@ -59,7 +59,7 @@ class DisentangledSettings(Settings):
         forget_peptide: share of rows decoded without u.
         noise: standard deviation of the noise on z_s in training.
         weights: of the terms of the loss.
-        guidance: strength of guidance by (z_f, u) that edits use unless told otherwise.
+        guidance: strength of guidance by (z_f, u) that edits use by default.
         memory: binders' codes kept for each peptide.
         length: longest sequence.
         seed: of the initial weights.

@@ -3,7 +3,7 @@ r"""The likelihood of a diffusion over things of several parts: EDM's variationa
 .. math:: -\log p(x) \le L_T + \sum_t L_t + L_0 - \log p(N), \quad L_0 = -\log p(x \mid z_0)
 
 Every term is the sum over the parts of the noise, coordinates in the (n - 1) 3 dimensions in which they are free. With
-a schedule that has noise at t = 0 (EDM's) z_0 is not yet the data: L_0 is asked there, and all T terms stand between.
+a schedule that has noise at t = 0 (EDM's) z_0 is not yet the data: L_0 is taken there, and all T terms stand between.
 Without, the first step of the chain is L_0.
 
 A part with categorical noise has the terms of multinomial diffusion. What else is not a density is a probability: of a
@@ -42,7 +42,7 @@ from zsteer.noise.product import Product
 __all__ = ["CALLS", "Reading", "bound", "bound_by_size", "readings_of"]
 
 CALLS = 20
-"""Network calls of a likelihood, where none are asked for."""
+"""Network calls of a likelihood by default."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,15 @@ def _near(
         x0: data.
         at: the state, the prediction of x_0, and the time of each sample.
     """
-    z, said, t = at
+    z, prediction, t = at
     if isinstance(noise, Categorical):
-        return -(noise.of_data(said).log_softmax(-1) * x0).flatten(1).sum(1)
+        return -(noise.of_data(prediction).log_softmax(-1) * x0).flatten(1).sum(1)
     abar = noise.abar(t, z)
     variance = (1 - abar) / abar
     if reading.kind == "density":
         free = noise.free(x0) if isinstance(noise, Centred) else x0[0].numel()
         # Densities per unit of the data and not of the state.
-        return -noise.log_density(x0, said, variance) - free * math.log(reading.scale)
+        return -noise.log_density(x0, prediction, variance) - free * math.log(reading.scale)
     values, mean = (one / reading.scale + reading.shift for one in (x0, z / abar.sqrt()))
     log_std = 0.5 * variance.log() - math.log(reading.scale)
     if reading.kind == "integer":
@@ -119,16 +119,16 @@ def _near(
 def _between(
     noise: Gaussian | Categorical,
     pair: tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]],
-    said: Float[Tensor, "b ..."],
+    prediction: Float[Tensor, "b ..."],
     times: tuple[Float[Tensor, " b"], Float[Tensor, " b"]],
 ) -> Float[Tensor, " b"]:
     """KL(q(x_s | x_t, x_0) || p(x_s | x_t)) of one part; see ``models.diffusion.bound.between``. [nats]"""
     if isinstance(noise, Gaussian):
-        return between(noise, pair, Prediction(said), times)
+        return between(noise, pair, Prediction(prediction), times)
     (x0, x_t), (t, s) = pair, times
     at = (noise.abar(t, x_t), noise.abar(s, x_t), noise.rest(x_t))
-    known, told = categorical.posterior(x_t, x0, *at), categorical.reverse(x_t, noise.of_data(said), *at)
-    return categorical.kl(known, told).flatten(1).sum(1)
+    truth, model = categorical.posterior(x_t, x0, *at), categorical.reverse(x_t, noise.of_data(prediction), *at)
+    return categorical.kl(truth, model).flatten(1).sum(1)
 
 
 def _far(noise: Gaussian | Categorical, x0: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
@@ -184,13 +184,13 @@ def bound(
         at = low - int(early) + streams.integers("t", high - low + 1).to(x0.device)
         t = at.double() / noise.steps
         z = noise.corrupt(x0.double(), t, streams)
-        said = noise.split(denoiser.predict(z.to(x0.dtype), t.to(x0.dtype)).x0.double())
+        prediction = noise.split(denoiser.predict(z.to(x0.dtype), t.to(x0.dtype)).x0.double())
         states = noise.split(z)
         if k == 0:
-            each = [_near(own[n], readings.get(n, Reading()), whole[n], (states[n], said[n], t)) for n in own]
+            each = [_near(own[n], readings.get(n, Reading()), whole[n], (states[n], prediction[n], t)) for n in own]
         else:
             times = (t, (at - 1).double() / noise.steps)
-            each = [_between(own[n], (whole[n], states[n]), said[n], times) for n in own]
+            each = [_between(own[n], (whole[n], states[n]), prediction[n], times) for n in own]
         found.append(torch.stack(each).sum(0))
         places.append(at)
     sizes = torch.tensor([high - low + 1 for low, high in runs], device=x0.device)

@@ -1,4 +1,4 @@
-"""A model of molecules, seen from samplers: one size, conditions bound, and a memory of what was said before."""
+"""A model of molecules, seen from samplers: one size, conditions bound, and a memory of the last prediction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ __all__ = ["OfSize", "Walker"]
 Said = Mapping[str, Tensor]
 
 FORGETS = 0.1
-"""Time below which what was said before is not shown: there it would hold the walk to choices that x_t itself, nearly
+"""Time below which the last prediction is not shown: there it would hold sampling to choices that x_t itself, nearly
 free of noise, tells better (measured: docs/decisions/log.md)."""
 
 
@@ -44,7 +44,7 @@ class Predictor(Protocol):
 
 @dataclass(eq=False)
 class Walker:
-    """A denoiser of one batch, which is shown what it said at the time before (self-conditioning).
+    """A denoiser of one batch, which is shown its own last prediction (self-conditioning).
 
     The memory holds on a walk whose times fall, down to ``FORGETS``; it begins anew where they do not, so that a walk
     is the same whatever the denoiser was used for before.
@@ -75,9 +75,9 @@ class Walker:
         if now < FORGETS or (before is not None and len(before["xyz"]) != len(x_t)):
             before = None
         context = self.model.context(t, self.size, self.values, self.known)
-        said, after = self.model.predict(self.noise, x_t, t, context, before, weak=self.weak)
+        prediction, after = self.model.predict(self.noise, x_t, t, context, before, weak=self.weak)
         self._last = (now, before, after)
-        return said
+        return prediction
 
 
 @dataclass(frozen=True)

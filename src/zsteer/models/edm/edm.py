@@ -1,4 +1,4 @@
-r"""Equivariant diffusion of molecules: coordinates, kinds of atoms and bonds, drowned and denoised together.
+r"""Equivariant diffusion of molecules: coordinates, kinds of atoms and bonds, diffused and denoised jointly.
 
 The lecture's EDM (``target=eps``): with x the coordinates and h the scaled one-hot rows of the atoms,
 
@@ -6,7 +6,7 @@ The lecture's EDM (``target=eps``): with x the coordinates and h the scaled one-
 
 where the noise of the coordinates has no centre of mass. With ``target=x0`` the net says what x_0 is: the coordinates
 by a force F, :math:`\hat x_0 = \alpha_t x_t + \sigma_t F`, kinds and bonds by their probabilities, learned by
-cross-entropy; one-hot rows carry Gaussian noise (which can be walked without chance, either way) or multinomial
+cross-entropy; one-hot rows carry Gaussian noise (which has deterministic samplers, either way) or multinomial
 diffusion.
 
 Molecules of one size make one dense batch without padding; a batch of several sizes is taken apart. Properties are
@@ -15,6 +15,7 @@ samples, classifier-free guidance and unconditional samples come from one net.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -52,6 +53,19 @@ SHOWN = (0.3, 0.4)
 """Shares of training molecules that are shown no property, and just one; the others each with a half chance."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Properties that the net is shown in training.
+
+    Args:
+        values: in standard deviations from the mean; 0 where one is not shown.
+        known: which are shown.
+    """
+
+    values: Float[Tensor, "b k"]
+    known: Bool[Tensor, "b k"]
+
+
 class EDM(Pretrained, nn.Module):
     """A net that denoises molecules, their noise, and how large they are.
 
@@ -75,9 +89,6 @@ class EDM(Pretrained, nn.Module):
         """One player owns all weights."""
         return {"denoiser": list(self.parameters())}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def noise_of(self, size: int) -> Product:
         """The noise of molecules of one size.
 
@@ -91,7 +102,7 @@ class EDM(Pretrained, nn.Module):
     # --- training
 
     def losses(self, x: Batch, player: str, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
-        """One time for each molecule: squared error of the noise, or errors of what x_0 is said to be.
+        """One time for each molecule: squared error of the noise, or errors of the predicted x_0.
 
         Raises:
             InputError: if the batch has no mask, or holds what the model does not know.
@@ -99,12 +110,12 @@ class EDM(Pretrained, nn.Module):
         Lecture: edm.train
         """
         del player
-        # The chain's first time is the least: at 0 there is no noise to be told.
+        # The chain's first time is the least: at 0 there is no noise to predict.
         t = (rng.uniform("t", dtype=torch.float64) ** self.settings.early).clamp(min=1 / self.settings.steps)
         return self._by_size(x, t, rng, self._shown(x, rng))
 
     def losses_at(self, x: Batch, t: float, rng: Streams) -> Mapping[str, Float[Tensor, " b"]]:
-        """The same at one time for all molecules, without conditions and without being asked again.
+        """The same at one time for all molecules, without conditions and without self-conditioning.
 
         Args:
             x: molecules.
@@ -112,52 +123,57 @@ class EDM(Pretrained, nn.Module):
             rng: one stream for each.
         """
         count = len(self.settings.properties)
-        none = torch.zeros(len(x), count), torch.zeros(len(x), count, dtype=torch.bool)
+        none = Shown(torch.zeros(len(x), count), torch.zeros(len(x), count, dtype=torch.bool))
         return self._by_size(x, torch.full((len(x),), t, dtype=torch.float64), rng, none, again=False)
 
     def _by_size(
-        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: tuple[Tensor, Tensor], *, again: bool = True
+        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: Shown, *, again: bool = True
     ) -> Mapping[str, Float[Tensor, " b"]]:
         groups = sizes_of(x)
         if len(groups) == 1:
-            return self._losses((x, groups[0][0]), t, rng, shown, again=again)
+            return self._losses(x, groups[0][0], t, rng, shown, again=again)
         found: dict[str, Tensor] = {}
         for size, rows in groups:
-            own = (shown[0][rows], shown[1][rows])
-            for name, value in self._losses((x.take(rows), size), t[rows], rng.take(rows), own, again=again).items():
+            own = Shown(shown.values[rows], shown.known[rows])
+            for name, value in self._losses(x.take(rows), size, t[rows], rng.take(rows), own, again=again).items():
                 found.setdefault(name, value.new_zeros(len(x)))
                 found[name] = found[name].index_add(0, rows, value)
         return found
 
     def _losses(
         self,
-        data: tuple[Batch, int],
+        x: Batch,
+        size: int,
         t: Float[Tensor, " b"],
         rng: Streams,
-        shown: tuple[Tensor, Tensor],
+        shown: Shown,
         *,
         again: bool,
     ) -> dict[str, Float[Tensor, " b"]]:
-        x, size = data
         s, noise = self.settings, self.noise_of(size)
         x0 = states_of(s, noise, x, size, like=next(self.parameters()))
         t = t.to(x0)
         x_t = noise.corrupt(x0, t, rng)
-        context = self.context(t, size, shown[0].to(x0.device), shown[1].to(x0.device))
-        before = self._before(noise, (x_t, t, context), rng) if s.again and again else None
+        context = self.context(t, size, shown.values.to(x0.device), shown.known.to(x0.device))
+        before = self._before(noise, x_t, t, context, rng) if s.again and again else None
         raw = self._raw(noise, x_t, context, before)
         if s.target == "x0":
-            return self._errors(noise, (x0, x_t, t), raw)
+            return self._errors(noise, x0, x_t, t, raw)
         signal, sigma = (v[:, None] for v in _curve(noise, t))
         eps = (x_t.double() - signal * x0.double()) / sigma
         # Coordinates have three numbers less that are free: their noise has no centre of mass.
         return {"squared_error": diffusion.simple_loss(eps.to(x0.dtype), noise.join(raw)) / (noise.size - 3)}
 
     def _errors(
-        self, noise: Product, states: tuple[Tensor, Tensor, Tensor], raw: Mapping[str, Tensor]
+        self,
+        noise: Product,
+        clean: Float[Tensor, "b d"],
+        noisy: Float[Tensor, "b d"],
+        t: Float[Tensor, " b"],
+        raw: Mapping[str, Tensor],
     ) -> dict[str, Float[Tensor, " b"]]:
         """Errors of x_0: of the coordinates in units of the noise, and cross-entropies."""
-        x0, x_t, t = (noise.split(states[0]), noise.split(states[1]), states[2])
+        x0, x_t = noise.split(clean), noise.split(noisy)
         signal, sigma = (v.to(t.dtype)[:, None, None] for v in _curve(noise, t))
         # |x0-hat - x0|^2 / sigma^2 with x0-hat = signal x_t + sigma F
         wanted = (x0["xyz"] - signal * x_t["xyz"]) / sigma
@@ -171,19 +187,23 @@ class EDM(Pretrained, nn.Module):
         return found
 
     def _before(
-        self, noise: Product, at: tuple[Tensor, Tensor, Tensor], rng: Streams
+        self,
+        noise: Product,
+        x_t: Float[Tensor, "b d"],
+        t: Float[Tensor, " b"],
+        context: Float[Tensor, "b c"],
+        rng: Streams,
     ) -> dict[str, Float[Tensor, "b ..."]]:
-        """For half of the molecules, what the net says without having been asked before; nothing for the others."""
-        x_t, t, context = at
+        """For half of the molecules, a prediction without self-conditioning; zeros for the others."""
         chosen = rng.uniform("again") < 0.5
         before = {name: torch.zeros_like(value) for name, value in noise.split(x_t).items()}
-        before["asked"] = torch.zeros_like(t)
+        before["seen"] = torch.zeros_like(t)
         rows = chosen.nonzero()[:, 0]
         if len(rows):
             with torch.no_grad():
                 raw = self._raw(noise, x_t[rows], context[rows], None)
-                said = self.said(noise, x_t[rows], t[rows], raw)
-            for name, value in said.items():
+                shown = self.self_condition(noise, x_t[rows], t[rows], raw)
+            for name, value in shown.items():
                 before[name] = before[name].index_copy(0, rows, value.to(before[name].dtype))
         return before
 
@@ -192,7 +212,7 @@ class EDM(Pretrained, nn.Module):
     def context(
         self, t: Float[Tensor, " b"], size: int, values: Float[Tensor, "b k"], known: Bool[Tensor, "b k"]
     ) -> Float[Tensor, "b c"]:
-        """What the whole molecule is asked to be; the last number, whether it was asked before, is left at 0.
+        """The whole molecule's conditions; the last number, whether a prediction is shown, is left at 0.
 
         Args:
             t: times.
@@ -234,8 +254,8 @@ class EDM(Pretrained, nn.Module):
         if s.again:
             if before is None:
                 before = {name: torch.zeros_like(value) for name, value in at.items()}
-                before["asked"] = x_t.new_zeros(len(x_t))
-            context = torch.cat([context[:, :-1], before["asked"][:, None].to(context.dtype)], 1)
+                before["seen"] = x_t.new_zeros(len(x_t))
+            context = torch.cat([context[:, :-1], before["seen"][:, None].to(context.dtype)], 1)
             h.append(before["kinds"])
             e.append(before.get("bonds", none))
             others = (before["xyz"],)
@@ -244,13 +264,13 @@ class EDM(Pretrained, nn.Module):
         )
         return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
-    def said(
+    def self_condition(
         self, noise: Product, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"], raw: Mapping[str, Tensor]
     ) -> dict[str, Float[Tensor, "b ..."]]:
-        """The net's word as what it is shown when asked again: coordinates of x_0, and probabilities."""
+        """The net's output as self-conditioning shows it at the next call: coordinates of x_0, and probabilities."""
         at = noise.split(x_t)["xyz"]
         signal, sigma = (v.to(at.dtype)[:, None, None] for v in _curve(noise, t))
-        found = {"xyz": signal * at + sigma * raw["xyz"], "asked": torch.ones_like(t)}
+        found = {"xyz": signal * at + sigma * raw["xyz"], "seen": torch.ones_like(t)}
         return found | {name: raw[name].softmax(-1) for name in raw if name != "xyz"}
 
     def predict(
@@ -263,14 +283,14 @@ class EDM(Pretrained, nn.Module):
         *,
         weak: bool = False,
     ) -> tuple[Prediction, dict[str, Float[Tensor, "b ..."]] | None]:
-        """What the model says of x_0 at x_t, and what it is to be shown when asked again.
+        """The prediction of x_0 at x_t, and what self-conditioning shows at the next call.
 
         Args:
             noise: of molecules of this size.
             x_t: noisy states.
             t: time of each.
             context: as ``context`` makes it.
-            before: what it said before, if it was asked.
+            before: its earlier prediction, where there is one.
             weak: without the products along triangles.
         """
         # On a CPU some products in bfloat16 round by their number of rows: a sample would depend on its batch.
@@ -280,29 +300,30 @@ class EDM(Pretrained, nn.Module):
         if self.settings.target == "eps":
             abar = _curve(noise, t)[0].square().to(x_t.dtype)[:, None]
             return Prediction(diffusion.x0_from_noise(x_t, noise.join(raw), abar)), None
-        said = self.said(noise, x_t, t, raw)
+        shown = self.self_condition(noise, x_t, t, raw)
         if self.settings.features == "categorical":
             rows = {name: raw[name] for name in raw if name != "xyz"}
         else:
             rows = {
-                name: self.settings.scale * (said[name] - 1 / said[name].shape[-1]) for name in raw if name != "xyz"
+                name: self.settings.scale * (shown[name] - 1 / shown[name].shape[-1]) for name in raw if name != "xyz"
             }
-        x0 = noise.join({"xyz": said["xyz"], **rows})
-        return Prediction(x0), {name: value.detach() for name, value in said.items()} if self.settings.again else None
+        x0 = noise.join({"xyz": shown["xyz"], **rows})
+        return Prediction(x0), {name: value.detach() for name, value in shown.items()} if self.settings.again else None
 
     # --- conditions
 
-    def _shown(self, x: Batch, rng: Streams) -> tuple[Float[Tensor, "b k"], Bool[Tensor, "b k"]]:
+    def _shown(self, x: Batch, rng: Streams) -> Shown:
         """Properties in standard deviations, and which of them the net is shown in training."""
         names = self.settings.properties
         if not names:
-            return torch.zeros(len(x), 0, device=x.device), torch.zeros(len(x), 0, dtype=torch.bool, device=x.device)
+            none = torch.zeros(len(x), 0, device=x.device)
+            return Shown(none, none.bool())
         values = self.standard(torch.stack([x[name] for name in names], 1))
         u = rng.uniform("shown", (2 + len(names),))
         one = one_hot((u[:, 1] * len(names)).long().clamp(max=len(names) - 1), len(names)).bool()
         some = torch.where((u[:, :1] < sum(SHOWN)), one, u[:, 2:] < 0.5)
         known = some & (u[:, :1] >= SHOWN[0]) & values.isfinite()
-        return torch.where(known, values, 0.0), known
+        return Shown(torch.where(known, values, 0.0), known)
 
     def standard(self, values: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Properties in standard deviations from the mean."""
@@ -310,7 +331,7 @@ class EDM(Pretrained, nn.Module):
         return (values - means) / stds
 
     def wanted(self, given: Mapping[str, object] | None, n: int) -> dict[int, Float[Tensor, " n"]]:
-        """Values that are asked for, by the number of their property, in standard deviations from the mean.
+        """Wanted values, by the number of their property, in standard deviations from the mean.
 
         Raises:
             InputError: if there is no such property, a value is no number, or their number is not ``n``.

@@ -51,7 +51,7 @@ class EDMSettings(Settings):
         default=0.0, ge=0, description="scale of the atomic number as a further feature (EDM has 0.1); 0 for none"
     )
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown; EDM's is polynomial"
+        default="cosine", description="noise schedule; EDM's is polynomial"
     )
     gap: float = Field(default=0.0, ge=0, lt=0.1, description="squared noise at t = 0; EDM has 1e-5")
     steps: int = Field(default=1000, ge=1, description="T of the discrete chain")
@@ -59,7 +59,7 @@ class EDMSettings(Settings):
     early: float = Field(
         default=2.0, gt=0, description="t = u^early in training: above 1, small noise is seen more often"
     )
-    again: bool = Field(default=True, description="self-conditioning: the net is shown what it said before")
+    again: bool = Field(default=True, description="self-conditioning: the net is shown its last prediction")
     properties: tuple[str, ...] = Field(default=(), description="properties that it can be conditioned on")
     means: tuple[float, ...] = Field(default=(), description="mean of each property in the training set")
     stds: tuple[float, ...] = Field(default=(), description="standard deviation of each property")
@@ -101,7 +101,7 @@ class EDMSettings(Settings):
 
 
 def context_of(settings: EDMSettings) -> int:
-    """Numbers that say what the whole molecule is asked to be: time, size, properties, whether it was asked before."""
+    """Numbers that say what is given of the whole molecule: time, size, properties, whether a prediction is shown."""
     return TIMES + 1 + len(settings.properties) * (VALUES + 1) + int(settings.again)
 
 

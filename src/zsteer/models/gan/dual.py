@@ -60,9 +60,6 @@ class Dual(nn.Module):
         slope = self.critic.slopes(x["x"], x["made"], rng)
         return {"loss": critic_loss(on_x, on_made), "penalty": self.penalty * gradient_penalty(slope, one_sided=True)}
 
-    def after_step(self, player: str) -> None:
-        """Nothing to do."""
-
     def gap(self, x: Batch, rng: Streams) -> Gap:
         """Gap and slope on a batch with both fields."""
         return self.critic.gap(x["x"], x["made"], rng)

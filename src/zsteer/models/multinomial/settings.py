@@ -27,7 +27,7 @@ class MultinomialSettings(Settings):
         default="uniform", description="noise replaces by any category (the lecture), or by a mask"
     )
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown"
+        default="cosine", description="noise schedule"
     )
     steps: int = Field(default=100, ge=1, description="T of the discrete chain")
     times: Literal["importance", "even"] = Field(

@@ -31,7 +31,7 @@ class Machine(Protocol):
     def weights(self, item: Int[Tensor, " r"]) -> Float[Tensor, "r k f"]: ...
     def shared(self) -> Float[Tensor, "k u"]: ...
     def score(self) -> Float[Tensor, " k"]: ...
-    def asked(self, rated: Rated) -> Float[Tensor, "b f"]: ...
+    def implicit(self, rated: Rated) -> Float[Tensor, "b f"]: ...
     def hidden_field(self, rated: Rated) -> Float[Tensor, "b f"]: ...
 
 
@@ -81,7 +81,7 @@ class Filler:
         model = self.model
         loads = gaussian.Loads(model.shared(), model.score(), model.w[self.both.item])
         now = gaussian.posterior(
-            self.bias, loads, self.both, model.asked(self.known), point=self.point, v=self._states(level)
+            self.bias, loads, self.both, model.implicit(self.known), point=self.point, v=self._states(level)
         )
         root = now.root()
         noise = rng.normal("hidden", (root.shape[1],)).to(root.dtype)
@@ -126,11 +126,11 @@ def exact(model: Machine, x: Batch, blanks: Int[Tensor, " m"]) -> tuple[Int[Tens
     level = torch.cat([known.level.expand(n, -1), states], 1).flatten()
     rated = Rated(torch.arange(n, device=blanks.device).repeat_interleave(size), item, level, n)
     point = gaussian.user_point(model.biases(known.item), model.shared(), known).expand(n, -1)
-    c, asked = model.biases(item), model.asked(known).expand(n, -1)
+    c, implicit = model.biases(item), model.implicit(known).expand(n, -1)
     v = rated.chosen(k, c)
     if model.settings.hidden == "gaussian":
         loads = gaussian.Loads(model.shared(), model.score(), model.w[item])
-        believed = gaussian.posterior(c, loads, rated, asked, point=point, v=v)
+        believed = gaussian.posterior(c, loads, rated, implicit, point=point, v=v)
         return states, believed.minus_free_energy(normalised=False).log_softmax(0)
     c = (c + (point @ model.shared().T)[rated.user]).log_softmax(1)
     field = binary.field(model.weights(item), rated, v, model.hidden_field(known).expand(n, -1))

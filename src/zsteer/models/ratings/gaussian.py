@@ -102,7 +102,7 @@ def posterior(
     c: Float[Tensor, "r k"],
     loads: Loads,
     rated: Rated,
-    asked: Float[Tensor, "b f"],
+    implicit: Float[Tensor, "b f"],
     *,
     point: Float[Tensor, "b u"],
     v: Float[Tensor, "r k"],
@@ -113,7 +113,7 @@ def posterior(
         c: biases of the levels of each rated item.
         loads: features.
         rated: which pairs; the precision depends on these alone.
-        asked: prior mean of the item units (zero, or what the rated items say by being rated).
+        implicit: prior mean of the item units (zero, or what the rated items say by being rated).
         point: h0.
         v: indicator or probability of each level.
     """
@@ -126,8 +126,8 @@ def posterior(
     own = rated.total((square - mean.square())[:, None, None] * w[:, :, None] * w[:, None, :])
     both = torch.cat([torch.cat([u.T @ spread @ u, cross], 2), torch.cat([cross.transpose(1, 2), own], 2)], 1)
     precision = both + torch.eye(both.shape[1], dtype=c.dtype, device=c.device)
-    pull = torch.cat([rated.total(v - p) @ u - point, rated.total((v @ s - mean)[:, None] * w) + asked], 1)
-    constant = rated.total((v * log_p).sum(1)) - 0.5 * (point.square().sum(1) + asked.square().sum(1))
+    pull = torch.cat([rated.total(v - p) @ u - point, rated.total((v @ s - mean)[:, None] * w) + implicit], 1)
+    constant = rated.total((v * log_p).sum(1)) - 0.5 * (point.square().sum(1) + implicit.square().sum(1))
     return Posterior(point, log_p, precision, pull, constant)
 
 
@@ -140,9 +140,9 @@ def query(believed: Posterior, c: Float[Tensor, "q k"], loads: Loads, user: Tens
 
     Args:
         believed: the users.
-        c: biases of the levels of the asked items.
-        loads: features of the asked items.
-        user: whose rating is asked, ``(q,)``.
+        c: biases of the levels of the queried items.
+        loads: features of the queried items.
+        user: whose rating is queried, ``(q,)``.
     """
     u, s = loads.shared, loads.score
     log_p = (c + (believed.point @ u.T)[user]).log_softmax(1)

@@ -182,9 +182,9 @@ class RatingRBM(Pretrained, nn.Module):
 
     def hidden_field(self, rated: Rated) -> Float[Tensor, "b f"]:
         """What Bernoulli hidden units are given apart from levels: their bias, and which items are rated."""
-        return self.asked(rated) + self.hidden_bias
+        return self.implicit(rated) + self.hidden_bias
 
-    def asked(self, rated: Rated) -> Float[Tensor, "b f"]:
+    def implicit(self, rated: Rated) -> Float[Tensor, "b f"]:
         r"""What the rated items say by being rated: :math:`\sum_{i \in S} d_i / \sqrt{|S|}`, or zero."""
         zero = torch.zeros(rated.users, self.settings.factors, dtype=self.base.dtype, device=self.base.device)
         if not self.settings.conditional:
@@ -212,10 +212,10 @@ class RatingRBM(Pretrained, nn.Module):
         return rated.total(0.5 * each / self.count[item].clamp(min=1.0))
 
     def _gaussian_loss(self, rated: Rated) -> Float[Tensor, " b"]:
-        c, loads, asked = self.biases(rated.item), self._loads(rated.item), self.asked(rated)
+        c, loads, implicit = self.biases(rated.item), self._loads(rated.item), self.implicit(rated)
         point = gaussian.user_point(c.detach(), loads.shared.detach(), rated)
         v = rated.chosen(len(self.settings.levels), c)
-        here = gaussian.posterior(c, loads, rated, asked, point=point, v=v)
+        here = gaussian.posterior(c, loads, rated, implicit, point=point, v=v)
         if self.settings.negative == "closed":
             return -here.minus_free_energy(normalised=True)
         with torch.no_grad():
@@ -225,8 +225,8 @@ class RatingRBM(Pretrained, nn.Module):
                 shift, own = h.split([loads.shared.shape[1], self.settings.factors], 1)
                 tilt = (loads.w * own[rated.user]).sum(1)[:, None] * loads.score
                 end = (here.log_p + (shift @ loads.shared.T)[rated.user] + tilt).softmax(1)
-                then = gaussian.posterior(c, loads, rated, asked, point=point, v=end)
-        last = gaussian.posterior(c, loads, rated, asked, point=point, v=end)
+                then = gaussian.posterior(c, loads, rated, implicit, point=point, v=end)
+        last = gaussian.posterior(c, loads, rated, implicit, point=point, v=end)
         return contrast(-here.minus_free_energy(normalised=False), -last.minus_free_energy(normalised=False))
 
     def _binary_loss(self, rated: Rated) -> Float[Tensor, " b"]:
@@ -274,7 +274,7 @@ class RatingRBM(Pretrained, nn.Module):
             c, loads = self.biases(rated.item), self._loads(rated.item)
             point = gaussian.user_point(c, loads.shared, rated)
             v = rated.chosen(len(self.settings.levels), c)
-            known = gaussian.posterior(c, loads, rated, self.asked(rated), point=point, v=v)
+            known = gaussian.posterior(c, loads, rated, self.implicit(rated), point=point, v=v)
             parts = [
                 gaussian.query(known, self.biases(at), self._loads(at), who)
                 for who, at in zip(user.split(piece), item.split(piece), strict=True)

@@ -141,8 +141,8 @@ class RBM(Pretrained, nn.Module):
             still = (v.var(0, unbiased=False) < 1e-10).nonzero().flatten().tolist()
             if still:
                 names = self.settings.datum.space.get("columns", [])
-                told = f" ({names[still[0]]!r})" if len(names) == len(mean) else ""
-                raise InputError(f"column {still[0] + 1}{told} is constant; leave it out, it has nothing to learn")
+                name = f" ({names[still[0]]!r})" if len(names) == len(mean) else ""
+                raise InputError(f"column {still[0] + 1}{name} is constant; leave it out, it has nothing to learn")
             self.a.copy_(mean)
         elif self.settings.visible == "binary":
             self.a.copy_(torch.logit(mean.clamp(CLAMP, 1 - CLAMP)))
@@ -274,7 +274,7 @@ class RBM(Pretrained, nn.Module):
             exact: insist on enumeration (True) or on annealing (False).
 
         Raises:
-            InputError: if enumeration is asked for and no side is small enough.
+            InputError: if enumeration is wanted and no side is small enough.
         """
         s = self.settings
         small = (s.hidden == "bernoulli" and s.units <= MOST_UNITS) or (

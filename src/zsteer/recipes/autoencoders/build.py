@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.maths.importance import importance_bound
@@ -17,6 +16,7 @@ from zsteer.nets.precision import bfloat16_pays
 from zsteer.predictors.image_classifier import ImageClassifier, ImageClassifierSettings
 from zsteer.recipes.autoencoders import settings as recipes
 from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.plans import plan_for, warmup_for
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
@@ -40,25 +40,16 @@ HELD = 2000
 """Held-out samples behind the figures of a card."""
 
 
-def plan_of(
-    chosen: dict[str, Any], *, bf16: bool = False, clip: float = 1e6, optim: dict[str, Optim] | None = None
-) -> Plan:
-    """The plan of a size: cosine decay, an average over the last tenth, and no clipping that would change the game.
-
-    Args:
-        chosen: steps, batch and lr.
-        bf16: bfloat16 autocast.
-        clip: largest norm of the gradient; sums over hundreds of pixels have large ones.
-        optim: for each player, when they differ.
-    """
-    steps = chosen["steps"]
-    own = Optim(lr=chosen["lr"], clip=clip, warmup=min(100, steps // 10), decay="cosine")
-    every = max(1, min(1000, steps // 4))
-    average = 1 - 1 / max(10, steps // 20)
-    return Plan(steps=steps, optim=optim or own, ema=average, checkpoint_every=every, bf16=bf16)
+def _optim(chosen: dict[str, Any]) -> Optim:
+    # Sums over hundreds of pixels have large gradients; a clip that bites would change the game.
+    return Optim(lr=chosen["lr"], clip=1e6, warmup=warmup_for(chosen["steps"]), decay="cosine")
 
 
-def body(recipe: recipes.Autoencoder, sets: Sets, chosen: dict[str, Any]) -> dict[str, Any]:
+def _plan(chosen: dict[str, Any], optim: Optim | dict[str, Optim], *, bf16: bool) -> Plan:
+    return plan_for(chosen["steps"], optim, memory=20, bf16=bf16)
+
+
+def body(recipe: recipes.AutoencoderRecipe, sets: Sets, chosen: dict[str, Any]) -> dict[str, Any]:
     """Settings that every autoencoder takes from its recipe and data."""
     images = len(sets.datum.shape) == 3
     net = recipe.net if recipe.net != "auto" else ("conv" if images else "mlp")
@@ -67,7 +58,7 @@ def body(recipe: recipes.Autoencoder, sets: Sets, chosen: dict[str, Any]) -> dic
     return {"datum": sets.datum, "latent": latent, "net": net, "hidden": hidden, "width": chosen["width"]}
 
 
-def vae(recipe: recipes.VariationalAutoencoder, data: Path | None, device: torch.device) -> Experiment:
+def vae(recipe: recipes.VAERecipe, data: Path | None, device: torch.device) -> Experiment[VAE]:
     """The VAE or IWAE."""
     chosen = by_size(recipe, SIZES)
     sets = load_set(recipe.dataset, data, binary=recipe.binary, skip_invalid=recipe.skip_invalid)
@@ -82,9 +73,7 @@ def vae(recipe: recipes.VariationalAutoencoder, data: Path | None, device: torch
     with initialised(recipe.seed):
         model = VAE(settings).to(device)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, VAE):
-            raise SettingsError("the vae recipe trains a VAE")
+    def measure(trained: VAE) -> Origin:
         held = sets.test.take(slice(HELD)).to(device)
         log_w = trained.log_weights(held, Streams.of(recipe.seed, len(held), device=device), 50)
         bound, elbo = importance_bound(log_w).double(), log_w.mean(1).double()
@@ -97,30 +86,29 @@ def vae(recipe: recipes.VariationalAutoencoder, data: Path | None, device: torch
             "elbo": round(float(elbo.mean()), 3),
             "squared_error": round(float((back["x"] - held["x"]).square().flatten(1).sum(1).mean()), 3),
         }
-        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     # Importance weights compare log-likelihoods: rounded to bfloat16 they would differ by nats for no reason.
     bf16 = recipe.objective == "elbo" and bfloat16_pays(device)
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, bf16=bf16), finish)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, _optim(chosen), bf16=bf16), measure)
 
 
-def wae_mmd(recipe: recipes.WassersteinAutoencoder, data: Path | None, device: torch.device) -> Experiment:
+def wae_mmd(recipe: recipes.WAEMMDRecipe, data: Path | None, device: torch.device) -> Experiment[WAE]:
     """WAE-MMD."""
     return _wae(recipe, "mmd", data, device)
 
 
-def wae_gan(recipe: recipes.WassersteinGame, data: Path | None, device: torch.device) -> Experiment:
+def wae_gan(recipe: recipes.WAEGANRecipe, data: Path | None, device: torch.device) -> Experiment[WAE]:
     """WAE-GAN."""
     return _wae(recipe, "gan", data, device)
 
 
 def _wae(
-    recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame,
+    recipe: recipes.WAEMMDRecipe | recipes.WAEGANRecipe,
     penalty: str,
     data: Path | None,
     device: torch.device,
-) -> Experiment:
+) -> Experiment[WAE]:
     chosen = by_size(recipe, SIZES)
     if recipe.weight is not None and recipe.preset is not None:
         raise SettingsError("weight and preset both set lambda; give one of them")
@@ -128,18 +116,14 @@ def _wae(
     values = {**body(recipe, sets, chosen), "penalty": penalty, "weight": _weight(recipe, penalty, sets)}
     with initialised(recipe.seed):
         model = WAE(settings_from(WAESettings, values, where=recipe.name)).to(device)
-    bf16 = bfloat16_pays(device)
-    plan = plan_of(chosen, bf16=bf16)
+    optim: Optim | dict[str, Optim] = _optim(chosen)
     if penalty == "gan":
         # The opponent learns more slowly than it could: the official code runs it at half the autoencoder's rate too.
-        lr = chosen["lr"]
-        ours = Optim(lr=lr, clip=1e6, warmup=plan.of("autoencoder").warmup, decay="cosine")
-        theirs = Optim(lr=0.5 * lr, betas=(0.5, 0.999), clip=1e6, decay="cosine")
-        plan = plan_of(chosen, bf16=bf16, optim={"autoencoder": ours, "discriminator": theirs})
+        theirs = Optim(lr=0.5 * chosen["lr"], betas=(0.5, 0.999), clip=1e6, decay="cosine")
+        optim = {"autoencoder": _optim(chosen), "discriminator": theirs}
+    plan = _plan(chosen, optim, bf16=bfloat16_pays(device))
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, WAE):
-            raise SettingsError("a WAE recipe trains a WAE")
+    def measure(trained: WAE) -> Origin:
         held = sets.test.take(slice(HELD)).to(device)
         streams = Streams.of(recipe.seed, len(held), device=device)
         code = trained.encode(held, streams)
@@ -153,13 +137,12 @@ def _wae(
             "code_variance": round(float(centred.square().mean()), 3),
             "lambda": trained.settings.weight,
         }
-        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, finish)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, measure)
 
 
-def _weight(recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame, penalty: str, sets: Sets) -> float:
+def _weight(recipe: recipes.WAEMMDRecipe | recipes.WAEGANRecipe, penalty: str, sets: Sets) -> float:
     if recipe.preset is not None:
         return PRESETS[f"{recipe.preset}-{penalty}"]
     if recipe.weight is not None:
@@ -168,7 +151,7 @@ def _weight(recipe: recipes.WassersteinAutoencoder | recipes.WassersteinGame, pe
     return float(sets.datum.size) if penalty == "mmd" else 1.0
 
 
-def features(recipe: recipes.Features, data: Path | None, device: torch.device) -> Experiment:
+def features(recipe: recipes.FeaturesRecipe, data: Path | None, device: torch.device) -> Experiment[ImageClassifier]:
     """The feature net."""
     chosen = by_size(recipe, FEATURE_SIZES)
     sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
@@ -179,13 +162,10 @@ def features(recipe: recipes.Features, data: Path | None, device: torch.device) 
     with initialised(recipe.seed):
         model = ImageClassifier(settings_from(ImageClassifierSettings, values, where=recipe.name)).to(device)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, ImageClassifier):
-            raise SettingsError("the feature recipe trains a classifier")
+    def measure(trained: ImageClassifier) -> Origin:
         right = (trained.logits(sets.test.to(device)).argmax(1).cpu() == sets.test["y"]).double()
         metrics = {"test_samples": len(right), "accuracy": round(float(right.mean()), 4)}
-        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    plan = plan_of(chosen, bf16=bfloat16_pays(device))
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, finish)
+    plan = _plan(chosen, _optim(chosen), bf16=bfloat16_pays(device))
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, measure)

@@ -6,17 +6,17 @@ from pydantic import Field
 
 from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["Features", "VariationalAutoencoder", "WassersteinAutoencoder", "WassersteinGame"]
+__all__ = ["FeaturesRecipe", "VAERecipe", "WAEGANRecipe", "WAEMMDRecipe"]
 
 
-class Autoencoder(VectorRecipe):
+class AutoencoderRecipe(VectorRecipe):
     """Keys of every autoencoder."""
 
     latent: int | None = Field(default=None, ge=1, description="width of the code; 2 to 20 by the data when absent")
     net: Literal["auto", "mlp", "conv"] = Field(default="auto", description="auto: conv for images, mlp for tables")
 
 
-class VariationalAutoencoder(Autoencoder):
+class VAERecipe(AutoencoderRecipe):
     """The VAE; with objective iwae or dreg and samples 50 the importance-weighted autoencoder."""
 
     name: ClassVar[str] = "vae"
@@ -31,7 +31,7 @@ class VariationalAutoencoder(Autoencoder):
     samples: int = Field(default=1, ge=1, description="k, samples of the code in training")
 
 
-class Wasserstein(Autoencoder):
+class WAERecipe(AutoencoderRecipe):
     """Keys of both Wasserstein autoencoders."""
 
     weight: float | None = Field(
@@ -39,7 +39,7 @@ class Wasserstein(Autoencoder):
     )
 
 
-class WassersteinAutoencoder(Wasserstein):
+class WAEMMDRecipe(WAERecipe):
     """WAE-MMD, algorithm 2 of the lecture."""
 
     name: ClassVar[str] = "wae-mmd"
@@ -51,7 +51,7 @@ class WassersteinAutoencoder(Wasserstein):
     )
 
 
-class WassersteinGame(Wasserstein):
+class WAEGANRecipe(WAERecipe):
     """WAE-GAN, algorithm 1 of the lecture."""
 
     name: ClassVar[str] = "wae-gan"
@@ -63,7 +63,7 @@ class WassersteinGame(Wasserstein):
     )
 
 
-class Features(VectorRecipe):
+class FeaturesRecipe(VectorRecipe):
     """The feature net behind our Frechet distances."""
 
     name: ClassVar[str] = "image-features"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
@@ -20,6 +20,7 @@ from zsteer.nets.unet2d import UNet2DSettings
 from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.diffusion import settings as recipes
+from zsteer.recipes.plans import plan_for, warmup_for
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
@@ -53,16 +54,14 @@ BOUNDED = 128
 """Held-out samples whose likelihood is bounded: 32 calls of the net each."""
 
 
-def plan_of(chosen: dict[str, Any], tuned: Tuned) -> Plan:
-    """The plan of a size: cosine decay, and an average over the last tenth of the steps."""
+def _plan(chosen: dict[str, Any], tuned: Tuned) -> Plan:
     steps = chosen["steps"]
     # The loss sums over pixels; the norm of its gradient grows with their number, and clipping it would set the rate.
-    own = Optim(lr=chosen["lr"], clip=1e6, warmup=min(200, steps // 10), decay="cosine")
-    average = 1 - 1 / max(10, steps // 20)
-    return Plan(steps=steps, optim=own, ema=average, checkpoint_every=max(1, min(500, steps // 4)), bf16=tuned.half)
+    optim = Optim(lr=chosen["lr"], clip=1e6, warmup=warmup_for(steps, 200), decay="cosine")
+    return plan_for(steps, optim, memory=20, checkpoint=500, bf16=tuned.half)
 
 
-def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> Experiment:
+def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.device) -> Experiment[DDPM]:
     """The diffusion model."""
     sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     images = len(sets.datum.shape) == 3
@@ -89,20 +88,17 @@ def ddpm(recipe: recipes.Diffusion, data: Path | None, device: torch.device) -> 
         model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
     tuned = tuned_for(model, sets.train, device) if images else Tuned()
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, DDPM):
-            raise SettingsError("the ddpm recipe trains a DDPM")
+    def measure(trained: DDPM) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         held = sets.test.take(slice(HELD)).to(device)
         metrics = {"test_samples": len(held), "squared_error": round(_held_loss(trained, held, recipe.seed), 3)}
         metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
-        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, tuned), finish)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
 
 
-def _unet2d(recipe: recipes.Diffusion, datum: Datum, width: int, classes: int) -> UNet2DSettings:
+def _unet2d(recipe: recipes.DiffusionRecipe, datum: Datum, width: int, classes: int) -> UNet2DSettings:
     """A common U-Net of two levels, attention at the coarser, with one row of the classes for none."""
     channels, groups = datum.shape[0], math.gcd(32, width)
     return UNet2DSettings(
@@ -151,7 +147,9 @@ def _held_loss(model: DDPM | NoisyClassifier, held: Batch, seed: int) -> float:
     return float(torch.cat(found).double().mean())
 
 
-def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device: torch.device) -> Experiment:
+def classifier(
+    recipe: recipes.NoisyClassifierRecipe, data: Path | None, device: torch.device
+) -> Experiment[NoisyClassifier]:
     """The classifier of noisy samples."""
     chosen = by_size(recipe, CLASSIFIER_SIZES)
     sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
@@ -161,17 +159,14 @@ def classifier(recipe: recipes.NoisyClassifierRecipe, data: Path | None, device:
         model = NoisyClassifier(settings_from(NoisyClassifierSettings, values, where=recipe.name)).to(device)
     tuned = tuned_for(model, sets.train, device) if model.images else Tuned()
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, NoisyClassifier):
-            raise SettingsError("the classifier recipe trains a noisy classifier")
+    def measure(trained: NoisyClassifier) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         held = sets.test.take(slice(HELD)).to(device)
         metrics = {"test_samples": len(held), "cross_entropy": round(_held_loss(trained, held, recipe.seed), 3)}
         metrics |= _accuracies(trained, held, recipe.seed)
-        trained.origin = Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan_of(chosen, tuned), finish)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
 
 
 def _need_classes(sets: Sets, name: str) -> None:

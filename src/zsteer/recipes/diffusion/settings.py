@@ -6,10 +6,10 @@ from pydantic import Field
 
 from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["Diffusion", "NoisyClassifierRecipe"]
+__all__ = ["DiffusionRecipe", "NoisyClassifierRecipe"]
 
 
-class Diffusion(VectorRecipe):
+class DiffusionRecipe(VectorRecipe):
     """DDPM, conditioned on the classes where the data have any."""
 
     name: ClassVar[str] = "ddpm"
@@ -17,7 +17,7 @@ class Diffusion(VectorRecipe):
     builder: ClassVar[str] = "zsteer.recipes.diffusion.build:ddpm"
 
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown"
+        default="cosine", description="noise schedule"
     )
     target: Literal["auto", "eps", "x0", "v"] = Field(
         default="auto", description="what the net predicts: eps is the lecture's; auto: v for images, eps for rows"

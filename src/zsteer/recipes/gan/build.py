@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.rng import Streams
 from zsteer.domains.tables.space import TableSpace
 from zsteer.domains.tables.toys import MIXTURES
-from zsteer.errors import SettingsError
 from zsteer.evaluate.compared import compare
 from zsteer.evaluate.modes import Modes, modes
 from zsteer.evaluate.neighbours import neighbourhood
@@ -18,11 +16,12 @@ from zsteer.maths.distances import wasserstein
 from zsteer.models.gan.gan import COLLAPSE, Gan, GanSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.gan import settings as recipes
+from zsteer.recipes.plans import plan_for
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 
-__all__ = ["adversarial", "figures_of", "modes_of"]
+__all__ = ["adversarial", "metrics_of", "modes_of"]
 
 TABLE_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 300, "batch": 128, "lr": 1e-3, "width": 64, "depth": 3},
@@ -44,7 +43,9 @@ FINE = 8
 """Tables of at most this many numbers get sines and cosines in the critic and a sharp generator."""
 
 
-def _settings(recipe: "recipes.PlainGan | recipes.WassersteinGan", sets: Sets, chosen: dict[str, Any]) -> GanSettings:
+def _settings(
+    recipe: "recipes.GanRecipe | recipes.WassersteinGanRecipe", sets: Sets, chosen: dict[str, Any]
+) -> GanSettings:
     images = len(sets.datum.shape) == 3
     few = not images and sets.datum.size <= FINE and sets.datum.values == "real"
     values: dict[str, Any] = {
@@ -57,7 +58,7 @@ def _settings(recipe: "recipes.PlainGan | recipes.WassersteinGan", sets: Sets, c
         "sharpness": 5.0 if few else 1.0,
         "seed": recipe.seed,
     }
-    if isinstance(recipe, recipes.WassersteinGan):
+    if isinstance(recipe, recipes.WassersteinGanRecipe):
         values |= {"loss": "wasserstein", "penalty": recipe.penalty or (10.0 if images else 1.0)}
         values |= {"critic_steps": 5 if images or recipe.lipschitz == "clip" else 3}
     else:
@@ -71,26 +72,22 @@ def _plan(recipe: Any, chosen: dict[str, Any]) -> Plan:
     optim = Optim(lr=chosen["lr"], betas=betas, clip=1e9, decay="cosine")
     if recipe.lipschitz == "clip":
         optim = CLIPPED if recipe.lr is None else Optim(lr=recipe.lr, kind="rmsprop", clip=1e9)
-    every = max(1, min(1000, steps // 4))
-    return Plan(steps=steps, optim=optim, ema=1 - 1 / max(10, min(1000, steps // 12)), checkpoint_every=every)
+    return plan_for(steps, optim, memory=12, longest=1000)
 
 
 def adversarial(
-    recipe: "recipes.PlainGan | recipes.WassersteinGan", data: Path | None, device: torch.device
-) -> Experiment:
+    recipe: "recipes.GanRecipe | recipes.WassersteinGanRecipe", data: Path | None, device: torch.device
+) -> Experiment[Gan]:
     """GAN or WGAN on a set."""
     sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
     chosen = by_size(recipe, IMAGE_SIZES if len(sets.datum.shape) == 3 else TABLE_SIZES)
     model = Gan(_settings(recipe, sets, chosen)).to(device)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, Gan):
-            raise SettingsError("an adversarial recipe trains a Gan")
+    def measure(trained: Gan) -> Origin:
         trained.eval().to("cpu")
-        trained.origin = Origin(data=sets.origin, metrics=figures_of(trained, sets, recipe.dataset), limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics_of(trained, sets, recipe.dataset), limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(recipe, chosen), finish)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(recipe, chosen), measure)
 
 
 def modes_of(model: Gan, dataset: str, rng: Streams) -> Modes | None:
@@ -104,7 +101,7 @@ def modes_of(model: Gan, dataset: str, rng: Streams) -> Modes | None:
     return modes(mode, deviations <= 3, total=len(mixture.centres))
 
 
-def figures_of(model: Gan, sets: Sets, dataset: str) -> dict[str, Any]:
+def metrics_of(model: Gan, sets: Sets, dataset: str) -> dict[str, Any]:
     """What is measured on held-out samples at the end, with the names of faults.
 
     Args:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["AdversarialRecipe", "PlainGan", "WassersteinGan"]
+__all__ = ["AdversarialRecipe", "GanRecipe", "WassersteinGanRecipe"]
 
 
 class AdversarialRecipe(VectorRecipe):
@@ -15,7 +15,7 @@ class AdversarialRecipe(VectorRecipe):
     latent: int | None = Field(default=None, ge=1, description="width of the code; 2 to 64 by the data when absent")
 
 
-class WassersteinGan(AdversarialRecipe):
+class WassersteinGanRecipe(AdversarialRecipe):
     """WGAN: the critic estimates the Wasserstein distance, one switch holds its slope."""
 
     name: ClassVar[str] = "wgan"
@@ -31,7 +31,7 @@ class WassersteinGan(AdversarialRecipe):
     )
 
 
-class PlainGan(AdversarialRecipe):
+class GanRecipe(AdversarialRecipe):
     """The first GAN, with the non-saturating or the minimax loss."""
 
     name: ClassVar[str] = "gan"

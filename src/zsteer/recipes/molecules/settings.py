@@ -8,8 +8,8 @@ from zsteer.recipes.base import Recipe
 
 __all__ = [
     "BondedRecipe",
-    "EquivariantDiffusion",
-    "MoleculeDiffusion",
+    "EDMRecipe",
+    "MoleculeDiffusionRecipe",
     "MoleculeRecipe",
     "NoisyPropertyRecipe",
 ]
@@ -49,7 +49,7 @@ class BondedRecipe(MoleculeRecipe):
     )
 
 
-class MoleculeDiffusion(BondedRecipe):
+class MoleculeDiffusionRecipe(BondedRecipe):
     """Diffusion of molecules with their bonds; a net on pairs of atoms says what x_0 is."""
 
     name: ClassVar[str] = "molecules"
@@ -59,7 +59,7 @@ class MoleculeDiffusion(BondedRecipe):
     features: Literal["gaussian", "categorical"] = Field(
         default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
     )
-    again: bool = Field(default=False, description="self-conditioning: the net is shown what it said before")
+    again: bool = Field(default=False, description="self-conditioning: the net is shown its last prediction")
     start: str | None = Field(
         default=None, description="model to go on from, by name or folder (as qm9-edm): its net, atoms and properties"
     )
@@ -73,7 +73,7 @@ class NoisyPropertyRecipe(BondedRecipe):
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:properties"
 
 
-class EquivariantDiffusion(MoleculeRecipe):
+class EDMRecipe(MoleculeRecipe):
     """The lecture's EDM: coordinates and one-hot atoms with hydrogens, no bonds; the net predicts the noise."""
 
     name: ClassVar[str] = "edm"

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from zsteer.core.alphabet import PROTEIN
-from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.protocols import Source
@@ -18,12 +17,13 @@ from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.domains.sequences.panel import Panel
 from zsteer.domains.sequences.space import MAX_LENGTH, MIN_LENGTH
-from zsteer.errors import InputError, SettingsError
+from zsteer.errors import InputError
 from zsteer.models.multinomial.multinomial import CALLS, MultinomialDiffusion
 from zsteer.models.multinomial.settings import MultinomialSettings
 from zsteer.recipes.base import Experiment, Size, by_size
 from zsteer.recipes.diffusion.build import tuned_for
 from zsteer.recipes.multinomial import settings as recipes
+from zsteer.recipes.plans import plan_for, warmup_for
 from zsteer.recipes.sequences import tables
 from zsteer.recipes.sets import load_set
 from zsteer.train.loop import Optim, Plan
@@ -58,11 +58,8 @@ PICTURE_LIMITS = "Trained on one set of pictures cut into a few grey levels; it 
 def _plan(chosen: dict[str, Any], *, half: bool) -> Plan:
     steps = chosen["steps"]
     # The loss is a sum of nats over positions; the norm of its gradient grows with their number and is left as it is.
-    optim = Optim(lr=chosen["lr"], weight_decay=0.01, clip=1e6, warmup=min(100, steps // 10), decay="cosine")
-    every = max(1, min(250, steps // 4))
-    return Plan(
-        steps=steps, optim=optim, ema=1 - 1 / max(10, min(1000, steps // 10)), checkpoint_every=every, bf16=half
-    )
+    optim = Optim(lr=chosen["lr"], weight_decay=0.01, clip=1e6, warmup=warmup_for(steps), decay="cosine")
+    return plan_for(steps, optim, memory=10, longest=1000, checkpoint=250, bf16=half)
 
 
 def _model(recipe: recipes.MultinomialRecipe, chosen: dict[str, Any], values: dict[str, Any]) -> MultinomialDiffusion:
@@ -75,7 +72,9 @@ def _model(recipe: recipes.MultinomialRecipe, chosen: dict[str, Any], values: di
         )
 
 
-def receptors(recipe: recipes.ReceptorDiffusion, folder: Path | None, device: torch.device) -> Experiment:
+def receptors(
+    recipe: recipes.ReceptorDiffusionRecipe, folder: Path | None, device: torch.device
+) -> Experiment[MultinomialDiffusion]:
     """CDR3-beta sequences: the background, and with classes also the recorded binders of the core panel."""
     chosen = by_size(recipe, RECEPTOR_SIZES)
     data = tables.table(folder, recipe.subset)
@@ -95,15 +94,14 @@ def receptors(recipe: recipes.ReceptorDiffusion, folder: Path | None, device: to
     # Matrices this small are slower in bfloat16 on processors (measured: twice); on CUDA it pays.
     half = device.type == "cuda"
 
-    def finish(trained: nn.Module) -> Pretrained:
-        found = _checked(trained)
-        metrics = measured(found, chosen_rows(test, HELD), recipe.seed)
+    def measure(trained: MultinomialDiffusion) -> Origin:
+        trained.eval().to("cpu")
+        metrics = measured(trained, chosen_rows(test, HELD), recipe.seed)
         if recipe.conditional:
-            metrics |= _gain(found, data, panel, recipe.seed)
-        found.origin = Origin(data=tables.origin_of(data), metrics=metrics, limits=SEQUENCE_LIMITS)
-        return found
+            metrics |= _gain(trained, data, panel, recipe.seed)
+        return Origin(data=tables.origin_of(data), metrics=metrics, limits=SEQUENCE_LIMITS)
 
-    return Experiment(model.to(device), source, _plan(chosen, half=half), finish)
+    return Experiment(model.to(device), source, _plan(chosen, half=half), measure)
 
 
 def chosen_rows(x: Batch, n: int) -> Batch:
@@ -154,7 +152,9 @@ def _gain(model: MultinomialDiffusion, data: TcrData, panel: Panel, seed: int) -
     }
 
 
-def segments(recipe: recipes.SegmentDiffusion, data: Path | None, device: torch.device) -> Experiment:
+def segments(
+    recipe: recipes.SegmentDiffusionRecipe, data: Path | None, device: torch.device
+) -> Experiment[MultinomialDiffusion]:
     """Pictures cut into levels."""
     chosen = by_size(recipe, SEGMENT_SIZES)
     sets = load_set(recipe.dataset, data)
@@ -171,23 +171,15 @@ def segments(recipe: recipes.SegmentDiffusion, data: Path | None, device: torch.
     model = _model(recipe, chosen, values).to(device)
     half = tuned_for(model, train, device).half
 
-    def finish(trained: nn.Module) -> Pretrained:
+    def measure(trained: MultinomialDiffusion) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
-        found = _checked(trained)
+        trained.eval().to("cpu")
         held = chosen_rows(test, HELD // 4)
-        metrics = measured(found, Batch({"x": held["x"]}), recipe.seed)
+        metrics = measured(trained, Batch({"x": held["x"]}), recipe.seed)
         origin = {**sets.origin, "levels": " ".join(f"{grey:g}" for grey in cut.greys)}
-        found.origin = Origin(data=origin, metrics=metrics, limits=PICTURE_LIMITS)
-        return found
+        return Origin(data=origin, metrics=metrics, limits=PICTURE_LIMITS)
 
-    return Experiment(model, Shuffled(train, chosen["batch"]), _plan(chosen, half=half), finish)
-
-
-def _checked(trained: nn.Module) -> MultinomialDiffusion:
-    if not isinstance(trained, MultinomialDiffusion):
-        raise SettingsError("the multinomial recipes train a multinomial diffusion model")
-    trained.eval().to("cpu")
-    return trained
+    return Experiment(model, Shuffled(train, chosen["batch"]), _plan(chosen, half=half), measure)
 
 
 def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, Any]:
@@ -201,5 +193,5 @@ def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, A
     rng = Streams.of(seed, len(held)).child("measured")
     found = model.bound_of(held, rng, calls=min(CALLS, model.noise.steps))
     name = "residue" if model.settings.variable else "pixel"
-    told: dict[str, Any] = {"test_samples": len(held), "calls": found.terms.shape[1]}
-    return told | {f"bits_a_{name}": round(found.bits, 4), f"bits_a_{name}_se": round(found.se, 4)}
+    facts: dict[str, Any] = {"test_samples": len(held), "calls": found.terms.shape[1]}
+    return facts | {f"bits_a_{name}": round(found.bits, 4), f"bits_a_{name}_se": round(found.se, 4)}

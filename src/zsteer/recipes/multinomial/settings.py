@@ -7,7 +7,7 @@ from pydantic import Field
 from zsteer.recipes.base import Recipe
 from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["MultinomialRecipe", "ReceptorDiffusion", "SegmentDiffusion"]
+__all__ = ["MultinomialRecipe", "ReceptorDiffusionRecipe", "SegmentDiffusionRecipe"]
 
 
 class MultinomialRecipe(Recipe):
@@ -17,7 +17,7 @@ class MultinomialRecipe(Recipe):
         default="absorbing", description="noise replaces by any category (uniform, the lecture's) or by a mask"
     )
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
-        default="cosine", description="how fast the data drown"
+        default="cosine", description="noise schedule"
     )
     chain: int = Field(default=100, ge=1, description="T, steps of the discrete chain")
     times: Literal["importance", "even"] = Field(
@@ -29,7 +29,7 @@ class MultinomialRecipe(Recipe):
     drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples shown without their class")
 
 
-class ReceptorDiffusion(MultinomialRecipe):
+class ReceptorDiffusionRecipe(MultinomialRecipe):
     """Multinomial diffusion of CDR3-beta sequences; with ``conditional`` the peptides of the core panel are classes."""
 
     name: ClassVar[str] = "tcr-diffusion"
@@ -39,7 +39,7 @@ class ReceptorDiffusion(MultinomialRecipe):
     subset: Literal["permissive", "all"] = Field(default="permissive", description="which receptor tables are read")
 
 
-class SegmentDiffusion(MultinomialRecipe, VectorRecipe):
+class SegmentDiffusionRecipe(MultinomialRecipe, VectorRecipe):
     """Multinomial diffusion of pictures cut into a few grey levels."""
 
     name: ClassVar[str] = "segments-diffusion"

@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.domains.ratings.data import Split, core, find, split
 from zsteer.domains.ratings.files import read
 from zsteer.domains.ratings.space import Ratings
-from zsteer.errors import SettingsError
 from zsteer.kits.ratings.tables import Judged, judge
 from zsteer.models.ratings.baselines import fit_baselines
 from zsteer.models.ratings.rating_rbm import RatingRBM, RatingSettings
 from zsteer.recipes.base import Experiment, Size, by_size
-from zsteer.recipes.ratings.settings import RatingMachine
-from zsteer.train.loop import Optim, Plan
+from zsteer.recipes.plans import plan_for
+from zsteer.recipes.ratings.settings import RatingRecipe
+from zsteer.train.loop import Optim
 from zsteer.train.source import Shuffled
 
 __all__ = ["SIZES", "UserSource", "experiment", "load_ratings", "machine"]
@@ -75,37 +75,35 @@ class UserSource:
         return self.ratings.batch(self._users.batch(update, rng)["user"])
 
 
-def load_ratings(recipe: RatingMachine, data: Path | None) -> tuple[Ratings, dict[str, Any]]:
+def load_ratings(recipe: RatingRecipe, data: Path | None) -> tuple[Ratings, dict[str, Any]]:
     """The table that a recipe names, and where it comes from."""
     path, origin = find(recipe.dataset, data)
     levels = None if recipe.levels is None else recipe.levels.split(",")
     ratings = read(path, levels=levels)
     if recipe.core:
         ratings = core(ratings, recipe.core)
-    told: dict[str, Any] = {**origin, "ratings": len(ratings), "users": len(ratings.users), "items": len(ratings.items)}
+    facts: dict[str, Any] = {
+        **origin,
+        "ratings": len(ratings),
+        "users": len(ratings.users),
+        "items": len(ratings.items),
+    }
     if recipe.core:
-        told["core"] = recipe.core
+        facts["core"] = recipe.core
     if ratings.notes:
-        told["notes"] = "; ".join(ratings.notes)
-    return ratings, told
+        facts["notes"] = "; ".join(ratings.notes)
+    return ratings, facts
 
 
-def machine(recipe: RatingMachine, data: Path | None, device: torch.device) -> Experiment:
+def machine(recipe: RatingRecipe, data: Path | None, device: torch.device) -> Experiment[RatingRBM]:
     """The machine for ratings, measured on the ratings that were set aside, with the baselines beside it."""
     ratings, origin = load_ratings(recipe, data)
     parts = split(ratings, recipe.seed, test=recipe.test, valid=0.0)
     made = experiment(recipe, parts, device)
-    given = made.finish
-
-    def finish(trained: nn.Module) -> Pretrained:
-        done = given(trained)
-        done.origin = replace(done.origin, data=origin)
-        return done
-
-    return replace(made, finish=finish)
+    return replace(made, measure=lambda trained: replace(made.measure(trained), data=origin))
 
 
-def experiment(recipe: RatingMachine, parts: Split, device: torch.device) -> Experiment:
+def experiment(recipe: RatingRecipe, parts: Split, device: torch.device) -> Experiment[RatingRBM]:
     """An experiment on a split that is already made.
 
     Raises:
@@ -132,27 +130,20 @@ def experiment(recipe: RatingMachine, parts: Split, device: torch.device) -> Exp
     model.prepare(source.everyone())
     _remember(model, train, keep=recipe.keep)
     steps = chosen["steps"]
-    plan = Plan(
-        steps=steps,
-        optim=Optim(lr=chosen["lr"], betas=(0.9, 0.99), clip=100.0, decay="cosine"),
-        # All users at once have no noise to average away.
-        ema=None if source.whole else 1 - 1 / min(100, max(4, steps // 10)),
-        log_every=max(1, steps // 20),
-        checkpoint_every=max(1, steps // 2),
-        bf16=False,
-    )
+    optim = Optim(lr=chosen["lr"], betas=(0.9, 0.99), clip=100.0, decay="cosine")
+    # All users at once have no noise to average away.
+    memory = None if source.whole else 10
+    plan = plan_for(steps, optim, memory=memory, shortest=4, longest=100, bf16=False)
+    plan = replace(plan, log_every=max(1, steps // 20))
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, RatingRBM):
-            raise SettingsError("the recipe of ratings trains a RatingRBM")
+    def measure(trained: RatingRBM) -> Origin:
         trained.eval().to("cpu")
         metrics: dict[str, Any] = {"train_ratings": len(train), "test_ratings": len(parts.test)}
         if len(parts.test):
             metrics |= _figures(judge(trained, fit_baselines(train), train, parts.test, seed=recipe.seed))
-        trained.origin = Origin(metrics=metrics, limits=LIMITS)
-        return trained
+        return Origin(metrics=metrics, limits=LIMITS)
 
-    return Experiment(model.to(device), source, plan, finish)
+    return Experiment(model.to(device), source, plan, measure)
 
 
 def _remember(model: RatingRBM, train: Ratings, *, keep: bool) -> None:

@@ -6,10 +6,10 @@ from pydantic import Field
 
 from zsteer.recipes.base import Recipe
 
-__all__ = ["RatingMachine"]
+__all__ = ["RatingRecipe"]
 
 
-class RatingMachine(Recipe):
+class RatingRecipe(Recipe):
     """One RBM for each user with shared parameters; distributions over rating levels."""
 
     name: ClassVar[str] = "rbm-ratings"

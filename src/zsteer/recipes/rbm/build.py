@@ -1,34 +1,35 @@
 """The Boltzmann recipes made ready: data, machine, plan, and what is measured at the end.
 
 At the end log Z is annealed from both sides, and the test log-likelihood stands beside independent units. An estimate
-that rests on too few chains is told as such (``ess``) and never printed as a likelihood.
+that rests on too few chains is named as such (``ess``) and never printed as a likelihood.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from zsteer.core.artifact import Origin, Pretrained, settings_from
+from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.residues import LENGTH, LEVELS, residues
-from zsteer.errors import InputError, SettingsError
+from zsteer.errors import InputError
 from zsteer.kits.images.likelihood import independent
 from zsteer.maths.boltzmann import free_energy
 from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.plans import plan_for
 from zsteer.recipes.rbm import settings as recipes
 from zsteer.recipes.sequences import tables
 from zsteer.recipes.sets import Sets, load_set
 from zsteer.sample.annealed import LEAST_ESS
-from zsteer.train.loop import Optim, Plan
+from zsteer.train.loop import Optim
 from zsteer.train.source import Shuffled
 
-__all__ = ["SIZES", "figures", "machine", "made", "receptors"]
+__all__ = ["SIZES", "machine", "made", "metrics_of", "receptors"]
 
 SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 600, "batch": 100, "lr": 0.1, "units": 64, "chains": 100, "k": 1, "decay": 3e-4},
@@ -54,7 +55,7 @@ SLICE = 2000
 LIMITS = "Trained on one set of data; it knows nothing outside that set. Samples come from chains, not exact draws."
 
 
-def machine(recipe: "recipes.Machine", data: Path | None, device: torch.device) -> Experiment:
+def machine(recipe: "recipes.RBMRecipe", data: Path | None, device: torch.device) -> Experiment[RBM]:
     """The machine on images (cut into 0 and 1) or on a table."""
     chosen = _chosen(recipe, SIZES)
     sets = load_set(recipe.dataset, data, binary=True, skip_invalid=recipe.skip_invalid)
@@ -66,7 +67,7 @@ def machine(recipe: "recipes.Machine", data: Path | None, device: torch.device) 
     return made(recipe, sets, chosen, device)
 
 
-def receptors(recipe: "recipes.ReceptorMachine", folder: Path | None, device: torch.device) -> Experiment:
+def receptors(recipe: "recipes.ReceptorRBMRecipe", folder: Path | None, device: torch.device) -> Experiment[RBM]:
     """The softmax machine on background CDR3-beta, with a gap in the middle of short ones."""
     chosen = _chosen(recipe, RECEPTORS)
     data = tables.table(folder, recipe.subset)
@@ -77,7 +78,7 @@ def receptors(recipe: "recipes.ReceptorMachine", folder: Path | None, device: to
     return made(recipe, sets, chosen, device)
 
 
-def _chosen(recipe: "recipes.MachineRecipe", sizes: dict[Size, dict[str, Any]]) -> dict[str, Any]:
+def _chosen(recipe: "recipes.BoltzmannRecipe", sizes: dict[Size, dict[str, Any]]) -> dict[str, Any]:
     """Settings of the size dial with the recipe's own in front."""
     chosen = by_size(recipe, sizes)
     own = {name: getattr(recipe, name) for name in ("units", "k", "chains", "decay")}
@@ -86,8 +87,10 @@ def _chosen(recipe: "recipes.MachineRecipe", sizes: dict[Size, dict[str, Any]]) 
     return {**chosen, "temperatures": recipe.temperatures or steps, "runs": recipe.runs or runs}
 
 
-def made(recipe: "recipes.MachineRecipe", sets: Sets, chosen: dict[str, Any], device: torch.device) -> Experiment:
-    """Machine, plan and finish for a set."""
+def made(
+    recipe: "recipes.BoltzmannRecipe", sets: Sets, chosen: dict[str, Any], device: torch.device
+) -> Experiment[RBM]:
+    """Machine, plan and measurement for a set."""
     own = {name: chosen[name] for name in ("units", "k", "chains", "decay", "noise") if name in chosen}
     fixed = {"hidden": recipe.hidden, "method": recipe.method, "centre": recipe.centre, "seed": recipe.seed}
     model = RBM(settings_from(RbmSettings, {"datum": sets.datum, **own, **fixed}, where=recipe.name))
@@ -96,44 +99,40 @@ def made(recipe: "recipes.MachineRecipe", sets: Sets, chosen: dict[str, Any], de
     steps = chosen["steps"]
     # The contrast is a difference of sums over units: its gradient has no natural size, so nothing is clipped.
     optim = Optim(lr=chosen["lr"], kind="sgd", decay="linear", clip=math.inf)
-    every = max(1, min(1000, steps // 4))
-    average = 1 - 1 / max(10, steps // 16)
-    plan = Plan(steps=steps, optim=optim, ema=average, checkpoint_every=every, guard_every=every)
+    plan = plan_for(steps, optim, memory=16)
+    plan = replace(plan, guard_every=plan.checkpoint_every)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, RBM):
-            raise SettingsError("the rbm recipes train a restricted Boltzmann machine")
+    def measure(trained: RBM) -> Origin:
         trained.eval().to("cpu")
         rng = Streams.of(recipe.seed, 1).child("finish")
         trained.measure(rng, chains=chosen["runs"], temperatures=chosen["temperatures"])
-        trained.origin = Origin(data=sets.origin, metrics=figures(trained, sets), limits=LIMITS)
-        return trained
+        return Origin(data=sets.origin, metrics=metrics_of(trained, sets), limits=LIMITS)
 
-    return Experiment(model.to(device), Shuffled(sets.train, chosen["batch"]), plan, finish)
+    return Experiment(model.to(device), Shuffled(sets.train, chosen["batch"]), plan, measure)
 
 
-def figures(model: RBM, sets: Sets) -> dict[str, Any]:
+def metrics_of(model: RBM, sets: Sets) -> dict[str, Any]:
     """Sandwich, test log-likelihood with its error beside independent units, and the free-energy gap. [nats]"""
     test = sets.test
     known = model.log_z
-    told: dict[str, Any] = {"test_samples": len(test)}
+    metrics: dict[str, Any] = {"test_samples": len(test)}
     if known is not None:
-        told |= {key: round(value, 3) for key, value in known.figures().items() if math.isfinite(value)}
+        metrics |= {key: round(value, 3) for key, value in known.figures().items() if math.isfinite(value)}
         if known.ess >= LEAST_ESS:
             log_p = model.log_prob(test, Streams.of(0, len(test))).double()
-            told["log_prob"] = round(float(log_p.mean()), 3)
-            told["log_prob_se"] = round(float(log_p.std()) / math.sqrt(len(test)), 3)
+            metrics["log_prob"] = round(float(log_p.mean()), 3)
+            metrics["log_prob_se"] = round(float(log_p.std()) / math.sqrt(len(test)), 3)
             if sets.datum.values == "levels":
-                told["nats_a_residue"] = round(-float(log_p.mean()) / _mean_residues(test), 4)
+                metrics["nats_a_residue"] = round(-float(log_p.mean()) / _mean_residues(test), 4)
         else:
-            told["refused"] = f"no likelihood: log Z rests on an effective {known.ess:.1f} chains"
+            metrics["refused"] = f"no likelihood: log Z rests on an effective {known.ess:.1f} chains"
     datum = sets.datum
     floor = independent(datum, datum.flat(sets.train), datum.flat(test)).double()
-    told["independent"] = round(float(floor.mean()), 3)
+    metrics["independent"] = round(float(floor.mean()), 3)
     if datum.values == "levels":
-        told["independent_nats_a_residue"] = round(-float(floor.mean()) / _mean_residues(test), 4)
-    told["free_energy_gap"] = round(_gap(model, sets), 3)
-    return told
+        metrics["independent_nats_a_residue"] = round(-float(floor.mean()) / _mean_residues(test), 4)
+    metrics["free_energy_gap"] = round(_gap(model, sets), 3)
+    return metrics
 
 
 def _mean_residues(x: Batch) -> float:

@@ -7,10 +7,10 @@ from pydantic import Field
 from zsteer.recipes.base import Recipe
 from zsteer.recipes.settings import VectorRecipe
 
-__all__ = ["Machine", "MachineRecipe", "ReceptorMachine"]
+__all__ = ["BoltzmannRecipe", "RBMRecipe", "ReceptorRBMRecipe"]
 
 
-class MachineRecipe(Recipe):
+class BoltzmannRecipe(Recipe):
     """Keys of every restricted Boltzmann machine."""
 
     units: int | None = Field(default=None, ge=1, description="hidden units; by the size dial when absent")
@@ -28,7 +28,7 @@ class MachineRecipe(Recipe):
     runs: int | None = Field(default=None, ge=10, description="annealed chains; by the size dial when absent")
 
 
-class Machine(MachineRecipe, VectorRecipe):
+class RBMRecipe(BoltzmannRecipe, VectorRecipe):
     """The restricted Boltzmann machine on images or a table."""
 
     name: ClassVar[str] = "rbm"
@@ -40,7 +40,7 @@ class Machine(MachineRecipe, VectorRecipe):
     )
 
 
-class ReceptorMachine(MachineRecipe):
+class ReceptorRBMRecipe(BoltzmannRecipe):
     """The machine with softmax units on CDR3-beta sequences."""
 
     name: ClassVar[str] = "rbm-tcr"

@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from zsteer.core.alphabet import PROTEIN
-from zsteer.core.artifact import Origin, Pretrained
+from zsteer.core.artifact import Origin
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.data import TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.domains.sequences.panel import rates_of
-from zsteer.errors import SettingsError
 from zsteer.models.autoregressive import Autoregressive, AutoregressiveSettings
 from zsteer.models.dwae.dwae import DisentangledWAE
 from zsteer.models.dwae.settings import DisentangledSettings
@@ -21,6 +19,7 @@ from zsteer.predictors.binding_classifier import Classifier, ClassifierSettings
 from zsteer.predictors.binding_judge import SequenceJudge
 from zsteer.predictors.sequence_validity import SequenceValidity
 from zsteer.recipes.base import Experiment, Size, by_size
+from zsteer.recipes.plans import plan_for, warmup_for
 from zsteer.recipes.sequences import settings as recipes
 from zsteer.recipes.sequences import tables
 from zsteer.recipes.sequences.guidance import choose_scales
@@ -70,10 +69,8 @@ VALIDITY_SIZES: dict[Size, dict[str, Any]] = {
 
 def _plan(chosen: dict[str, Any], *, weight_decay: float = 0.01) -> Plan:
     steps = chosen["steps"]
-    optim = Optim(lr=chosen["lr"], weight_decay=weight_decay, warmup=min(100, steps // 10), decay="cosine")
-    every = max(1, min(250, steps // 4))
-    # A short run must not average in its first weights: the memory of the average is a tenth of the run.
-    return Plan(steps=steps, optim=optim, ema=1 - 1 / min(1000, max(10, steps // 10)), checkpoint_every=every)
+    optim = Optim(lr=chosen["lr"], weight_decay=weight_decay, warmup=warmup_for(steps), decay="cosine")
+    return plan_for(steps, optim, memory=10, longest=1000, checkpoint=250)
 
 
 def _origin(data: TcrData, metrics: dict[str, Any]) -> Origin:
@@ -86,28 +83,26 @@ def _mixed(own: Batch, others: Batch, size: int, *, group: int = 4) -> Joined:
     return Joined([Balanced(own, "peptide", half, power=0.5, group=group), Shuffled(others, half)])
 
 
-def language_model(recipe: "recipes.LanguageModel", folder: Path | None, device: torch.device) -> Experiment:
+def language_model(
+    recipe: "recipes.LanguageModelRecipe", folder: Path | None, device: torch.device
+) -> Experiment[Autoregressive]:
     """Language model on the background; measured in nats and bits a residue on held-out background."""
     chosen = by_size(recipe, LM_SIZES)
     data = tables.table(folder, recipe.subset)
     model = Autoregressive(AutoregressiveSettings(hidden=chosen["hidden"], dropout=0.0, forget=0.0, seed=recipe.seed))
     source = Shuffled(tables.background(data, "train"), chosen["batch"])
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, Autoregressive):
-            raise SettingsError("expected the language model that was trained")
+    def measure(trained: Autoregressive) -> Origin:
         trained.eval().to("cpu")
-        log_p, residues = _log_prob(trained, tables.background(data, "valid"))
+        log_p, _ = _log_prob(trained, tables.background(data, "valid"))
         held, held_residues = _log_prob(trained, tables.background(data, "test"))
         trained.floor.fill_(float(torch.quantile(log_p.double(), 0.05)))
         bits = float(-held.sum() / (held_residues.sum() + len(held)) / torch.log(torch.tensor(2.0)))
         passed = float((held >= trained.floor).float().mean())
         metrics = {"bits_a_residue": bits, "floor_nats": float(trained.floor), "test_above_floor": passed}
-        del residues
-        trained.origin = _origin(data, metrics)
-        return trained
+        return _origin(data, metrics)
 
-    return Experiment(model.to(device), source, _plan(chosen), finish)
+    return Experiment(model.to(device), source, _plan(chosen), measure)
 
 
 def _log_prob(model: Autoregressive, x: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +112,9 @@ def _log_prob(model: Autoregressive, x: Batch) -> tuple[torch.Tensor, torch.Tens
     return log_p, PROTEIN.lengths(x["tokens"])
 
 
-def design_oracle(recipe: "recipes.DesignOracle", folder: Path | None, device: torch.device) -> Experiment:
+def design_oracle(
+    recipe: "recipes.DesignOracleRecipe", folder: Path | None, device: torch.device
+) -> Experiment[Classifier]:
     """Design oracle on train + valid; cards from the test split."""
     chosen = by_size(recipe, ORACLE_SIZES)
     data = tables.table(folder, recipe.subset)
@@ -132,18 +129,15 @@ def design_oracle(recipe: "recipes.DesignOracle", folder: Path | None, device: t
     )
     model = Classifier(settings)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, Classifier):
-            raise SettingsError("expected the classifier that was trained")
+    def measure(trained: Classifier) -> Origin:
         trained.eval().to("cpu")
         scores, _ = trained.beliefs(tables.test_rows(data))
         trained.cards = tables.calibrate(data, panel, scores)
         trained.remember(own)
-        trained.origin = _origin(data, {**_areas(trained.cards), "peptides": len(panel.peptides)})
-        return trained
+        return _origin(data, {**_areas(trained.cards), "peptides": len(panel.peptides)})
 
     source = _mixed(own, tables.background(data, "design"), chosen["batch"])
-    return Experiment(model.to(device), source, _plan(chosen), finish)
+    return Experiment(model.to(device), source, _plan(chosen), measure)
 
 
 def _areas(cards: dict[str, Any]) -> dict[str, float]:
@@ -157,7 +151,7 @@ def _areas(cards: dict[str, Any]) -> dict[str, float]:
     return figures
 
 
-def judge(recipe: "recipes.Judge", folder: Path | None, device: torch.device) -> Experiment:
+def judge(recipe: "recipes.JudgeRecipe", folder: Path | None, device: torch.device) -> Experiment[SequenceJudge]:
     """Evaluation oracle for the panels, as far as the rows allow; fitted in one call, on the CPU."""
     del device
     data = tables.table(folder, recipe.subset)
@@ -168,16 +162,14 @@ def judge(recipe: "recipes.Judge", folder: Path | None, device: torch.device) ->
     trees = {"xs": 40, "s": 150, "m": 300, "l": 600}[recipe.size]
     settings = SequenceJudge.Settings(peptides=tuple(wanted), trees=trees)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        del trained
-        model = SequenceJudge.fitted(settings, data, Streams.of(recipe.seed, 1).child("judge"))
-        model.origin = _origin(data, {**_areas(model.cards), "peptides": len(wanted)})
-        return model
+    def measure(model: SequenceJudge) -> Origin:
+        model.fit(data, Streams.of(recipe.seed, 1).child("judge"))
+        return _origin(data, {**_areas(model.cards), "peptides": len(wanted)})
 
-    return Experiment(nn.Module(), None, None, finish)
+    return Experiment(SequenceJudge(settings), None, None, measure)
 
 
-def editor(recipe: "recipes.Editor", folder: Path | None, device: torch.device) -> Experiment:
+def editor(recipe: "recipes.EditorRecipe", folder: Path | None, device: torch.device) -> Experiment[Autoregressive]:
     """Peptide-conditional decoder on train + valid binders and background, the null class trained along."""
     chosen = by_size(recipe, EDITOR_SIZES)
     data = tables.table(folder, recipe.subset)
@@ -185,26 +177,25 @@ def editor(recipe: "recipes.Editor", folder: Path | None, device: torch.device) 
     model = Autoregressive(AutoregressiveSettings(panel=panel, hidden=chosen["hidden"], seed=recipe.seed))
     source = _mixed(tables.binders(data, panel), tables.background(data, "train"), chosen["batch"], group=1)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, Autoregressive):
-            raise SettingsError("expected the editor that was trained")
+    def measure(trained: Autoregressive) -> Origin:
         trained.eval().to("cpu")
         held = tables.binders(data, panel, ("test",))
         gain = trained.log_prob(held, Streams.of(0, len(held))).mean()
         none = held.with_fields(peptide=torch.full((len(held),), -1))
         gain = float((gain - trained.log_prob(none, Streams.of(0, len(held))).mean()).detach())
-        told: dict[str, Any] = {"nats_gained_by_the_peptide": gain, "peptides": len(panel.peptides)}
+        metrics: dict[str, Any] = {"nats_gained_by_the_peptide": gain, "peptides": len(panel.peptides)}
         if recipe.oracle is not None:
             scales = choose_scales(trained, recipe.oracle, tables.background(data, "valid"))
             trained.settings = trained.settings.model_copy(update={"scales": scales})
-            told["guidance"] = {name: scales[panel.index(name)] for name in PANELS["core"] if name in panel.peptides}
-        trained.origin = _origin(data, told)
-        return trained
+            metrics["guidance"] = {name: scales[panel.index(name)] for name in PANELS["core"] if name in panel.peptides}
+        return _origin(data, metrics)
 
-    return Experiment(model.to(device), source, _plan(chosen), finish)
+    return Experiment(model.to(device), source, _plan(chosen), measure)
 
 
-def validity(recipe: "recipes.Validity", folder: Path | None, device: torch.device) -> Experiment:
+def validity(
+    recipe: "recipes.ValidityRecipe", folder: Path | None, device: torch.device
+) -> Experiment[SequenceValidity]:
     """Autoencoder on the background, then the mixture of its codes and the threshold on held-out background."""
     chosen = by_size(recipe, VALIDITY_SIZES)
     data = tables.table(folder, recipe.subset)
@@ -213,20 +204,19 @@ def validity(recipe: "recipes.Validity", folder: Path | None, device: torch.devi
     known = tables.background(data, "train")
     source = Shuffled(Batch({"tokens": known["tokens"]}, mask=known.mask), chosen["batch"])
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, SequenceValidity):
-            raise SettingsError("expected the autoencoder that was trained")
+    def measure(trained: SequenceValidity) -> Origin:
         trained.eval().to("cpu")
         trained.fit_density(known.take(slice(0, 30000)), Streams.of(recipe.seed, 1).child("density"))
         threshold = trained.calibrate(tables.background(data, "valid"))
         passed = float(trained.valid(tables.background(data, "test")).float().mean())
-        trained.origin = _origin(data, {"threshold": threshold, "test_background_valid": passed})
-        return trained
+        return _origin(data, {"threshold": threshold, "test_background_valid": passed})
 
-    return Experiment(model.to(device), source, _plan(chosen, weight_decay=0.0), finish)
+    return Experiment(model.to(device), source, _plan(chosen, weight_decay=0.0), measure)
 
 
-def disentangled(recipe: "recipes.DisentangledWAE", folder: Path | None, device: torch.device) -> Experiment:
+def disentangled(
+    recipe: "recipes.DisentangledWAERecipe", folder: Path | None, device: torch.device
+) -> Experiment[DisentangledWAE]:
     """TCR-dWAE, or TCR-dVAE; what its codes know is measured by fresh probes on the test split."""
     chosen = by_size(recipe, DWAE_SIZES)
     data = tables.table(folder, recipe.subset)
@@ -248,12 +238,9 @@ def disentangled(recipe: "recipes.DisentangledWAE", folder: Path | None, device:
     )
     model = DisentangledWAE(settings)
 
-    def finish(trained: nn.Module) -> Pretrained:
-        if not isinstance(trained, DisentangledWAE):
-            raise SettingsError("expected the autoencoder that was trained")
+    def measure(trained: DisentangledWAE) -> Origin:
         trained.eval().to("cpu")
         trained.remember(own, others.take(slice(0, 5000)))
-        trained.origin = _origin(data, {**probes(trained, data), "peptides": len(panel.peptides)})
-        return trained
+        return _origin(data, {**probes(trained, data), "peptides": len(panel.peptides)})
 
-    return Experiment(model.to(device), _mixed(own, others, chosen["batch"]), _plan(chosen), finish)
+    return Experiment(model.to(device), _mixed(own, others, chosen["batch"]), _plan(chosen), measure)

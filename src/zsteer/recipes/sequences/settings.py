@@ -11,14 +11,14 @@ from pydantic import Field
 from zsteer.recipes.base import Recipe
 
 __all__ = [
-    "DesignOracle",
-    "DisentangledVAE",
-    "DisentangledWAE",
-    "Editor",
-    "Judge",
-    "LanguageModel",
+    "DesignOracleRecipe",
+    "DisentangledVAERecipe",
+    "DisentangledWAERecipe",
+    "EditorRecipe",
+    "JudgeRecipe",
+    "LanguageModelRecipe",
     "ReceptorRecipe",
-    "Validity",
+    "ValidityRecipe",
 ]
 
 
@@ -30,7 +30,7 @@ class ReceptorRecipe(Recipe):
     )
 
 
-class LanguageModel(ReceptorRecipe):
+class LanguageModelRecipe(ReceptorRecipe):
     """A language model of CDR3b on the background: what looks like a receptor."""
 
     name: ClassVar[str] = "tcr-lm"
@@ -38,7 +38,7 @@ class LanguageModel(ReceptorRecipe):
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:language_model"
 
 
-class DesignOracle(ReceptorRecipe):
+class DesignOracleRecipe(ReceptorRecipe):
     """The neural design oracle: which peptides a receptor binds."""
 
     name: ClassVar[str] = "tcr-oracle"
@@ -46,7 +46,7 @@ class DesignOracle(ReceptorRecipe):
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:design_oracle"
 
 
-class Judge(ReceptorRecipe):
+class JudgeRecipe(ReceptorRecipe):
     """The evaluation oracle, of other model classes and other receptors than the design oracle."""
 
     name: ClassVar[str] = "tcr-judge"
@@ -54,7 +54,7 @@ class Judge(ReceptorRecipe):
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:judge"
 
 
-class Validity(ReceptorRecipe):
+class ValidityRecipe(ReceptorRecipe):
     """The published validity score: autoencoder reconstruction and a Gaussian mixture of its codes."""
 
     name: ClassVar[str] = "tcr-validity"
@@ -62,7 +62,7 @@ class Validity(ReceptorRecipe):
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:validity"
 
 
-class Editor(ReceptorRecipe):
+class EditorRecipe(ReceptorRecipe):
     """The z-free editor: a peptide-conditional decoder for the budgeted beam."""
 
     name: ClassVar[str] = "tcr-editor"
@@ -74,7 +74,7 @@ class Editor(ReceptorRecipe):
     )
 
 
-class DisentangledWAE(ReceptorRecipe):
+class DisentangledWAERecipe(ReceptorRecipe):
     """TCR-dWAE: functional and structural codes, classifier, autoregressive decoder, Wasserstein regulariser."""
 
     name: ClassVar[str] = "tcr-dwae"
@@ -94,7 +94,7 @@ class DisentangledWAE(ReceptorRecipe):
     )
 
 
-class DisentangledVAE(DisentangledWAE):
+class DisentangledVAERecipe(DisentangledWAERecipe):
     """TCR-dVAE: the same with sampled codes and the KL divergence."""
 
     name: ClassVar[str] = "tcr-dvae"

@@ -65,7 +65,7 @@ def busted(molecules: Molecules, *, fast: bool = False) -> Busted:
         raise MissingExtraError("posebusters", "eval", "the protocol posebusters") from None
     name = "mol_fast" if fast else "mol"
     judge = package.PoseBusters(config=name)
-    told = hashlib.sha256(repr(judge.config).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(repr(judge.config).encode()).hexdigest()[:12]
     with _quiet():
         table = judge.bust(_handed(molecules))
     found = table.to_numpy()
@@ -73,12 +73,12 @@ def busted(molecules: Molecules, *, fast: bool = False) -> Busted:
     finite = np.array([np.isfinite(one).all() for one in np.split(molecules.xyz, molecules.offsets[1:-1])], bool)
     checks = tuple(str(column).replace("_", " ") for column in table.columns)
     passed = passed.reshape(len(molecules), len(checks)) & finite[:, None]
-    return Busted(checks, passed, f"posebusters {version('posebusters')}, {name}, sha256 {told}")
+    return Busted(checks, passed, f"posebusters {version('posebusters')}, {name}, sha256 {digest}")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep RDKit silent, although the package turns its log on; reasons are told in checks."""
+    """Keep RDKit silent, although the package turns its log on; reasons stand in the checks."""
     logger = logging.getLogger("rdkit")
     before = logger.disabled
     logger.disabled = True

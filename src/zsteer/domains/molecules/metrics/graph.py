@@ -172,12 +172,12 @@ def agreement(found: Verdicts) -> Agreement:
         whole = with_hydrogens(mol)
         z = np.array([atom.GetAtomicNum() for atom in whole.GetAtoms()], np.uint8)
         xyz = whole.GetConformer().GetPositions().astype(np.float32)
-        told: Outcome = "failed"
+        result: Outcome = "failed"
         for charge in (0, -1, 1):
             other = perceive(z, xyz, charge)
             if other is not None and smiles_of(folded(other)) == found.smiles[i]:
-                told, charges[i] = "recovered", charge
+                result, charges[i] = "recovered", charge
                 break
-            told = "failed" if other is None and told == "failed" else "different"
-        outcome.append(told)
+            result = "failed" if other is None and result == "failed" else "different"
+        outcome.append(result)
     return Agreement(np.array(outcome, "U9"), charges)

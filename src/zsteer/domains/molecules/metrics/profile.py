@@ -79,9 +79,9 @@ def values(found: Verdicts) -> dict[str, NDArray[np.float64]]:
     good = found.valid
     for i, mol in enumerate(found.mols):
         if mol is not None and good[i] and mol.GetNumHeavyAtoms() > 1:
-            said = graph_values(folded(mol)) | shape_values(mol)
+            values = graph_values(folded(mol)) | shape_values(mol)
             for name in VALUES:
-                table[name][i] = said[name]
+                table[name][i] = values[name]
     return table
 
 

@@ -97,10 +97,10 @@ def dipoles(found: Verdicts) -> NDArray[np.float64]:
         try:
             calculator, start = _started(tblite, whole, np.arange(len(whole.z)) >= mol.GetNumAtoms())
             calculator.update(start)
-            said = calculator.singlepoint().get("dipole")
+            dipole = calculator.singlepoint().get("dipole")
         except (RuntimeError, ValueError, ArithmeticError):  # no self-consistent field, or no minimum
             continue
-        values[i] = float(np.linalg.norm(said)) * DEBYE
+        values[i] = float(np.linalg.norm(dipole)) * DEBYE
     return values
 
 
@@ -166,8 +166,8 @@ def _at(molecule: Molecules, xyz: NDArray[np.float64]) -> Molecules:
 def _energy(calculator: Any, x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     """Energy [hartree] and its gradient [hartree/bohr]."""
     calculator.update(x)
-    said = calculator.singlepoint()
-    return float(said.get("energy")), np.asarray(said.get("gradient"), np.float64)
+    results = calculator.singlepoint()
+    return float(results.get("energy")), np.asarray(results.get("gradient"), np.float64)
 
 
 def _relaxed(calculator: Any, start: NDArray[np.float64], free: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
