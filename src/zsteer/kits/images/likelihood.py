@@ -5,7 +5,7 @@ The floor is a model that knows each number's distribution alone and no dependen
 
 import math
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,6 @@ from torch import Tensor
 from zsteer.core import catalog
 from zsteer.core.batch import Batch
 from zsteer.core.datum import Datum
-from zsteer.core.protocols import Likelihood
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.curves import chart
@@ -53,13 +52,6 @@ def independent(datum: Datum, train: Float[Tensor, "n d"], x: Float[Tensor, "b d
     return (x * log_p[:, 1] + (1 - x) * log_p[:, 0]).sum(-1).to(x.dtype)
 
 
-@runtime_checkable
-class HasBound(Protocol):
-    """A diffusion model whose variational bound comes term by term."""
-
-    def bound_of(self, x: Batch, rng: Streams, *, calls: int | None = None) -> Bound: ...
-
-
 class LikelihoodProtocol:
     """How probable a model finds samples.
 
@@ -92,8 +84,8 @@ class LikelihoodProtocol:
         terms: list[Table] = []
         blocks: list[Block] = []
         with torch.no_grad():
-            if isinstance(model, HasBound):
-                found = model.bound_of(samples, streams, calls=min(CALLS, model.settings.steps))
+            if hasattr(model, "bound_of"):
+                found: Bound = model.bound_of(samples, streams, calls=min(CALLS, model.settings.steps))
                 log_p = -found.total
                 terms.append(_terms(found))
                 blocks.append(_curve(found))
@@ -130,7 +122,7 @@ def likelihood(models: Path | None) -> LikelihoodProtocol:
         raise InputError("the likelihood protocol needs --models MODEL: a run folder or an artifact")
     folder = catalog.resolve(models)
     model: Any = catalog.load_model(folder)
-    if not (isinstance(model, Likelihood) and hasattr(model.settings, "datum")):
+    if "Likelihood" not in catalog.MODELS[model.kind].protocols or not hasattr(model.settings, "datum"):
         able = ", ".join(kind for kind, row in catalog.MODELS.items() if "Likelihood" in row.protocols)
         raise CapabilityError(
             f"a model of kind {model.kind!r} has no likelihood of images or rows; kinds that have one: {able}; "

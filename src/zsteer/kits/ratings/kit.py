@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from zsteer.core.batch import Batch
@@ -37,8 +37,8 @@ class RatingModel(Protocol):
     def count(self) -> Tensor: ...
     @property
     def settings(self) -> Any: ...
-    def known(self, user: str) -> Batch: ...
-    def predict(self, x: Batch, user: Tensor, item: Tensor) -> Float[Tensor, "q k"]: ...
+    def known(self, name: str) -> Batch: ...
+    def predict(self, x: Batch, user: Int[Tensor, " q"], item: Int[Tensor, " q"]) -> Float[Tensor, "q k"]: ...
 
 
 def scale_of(model: RatingModel) -> Scale:

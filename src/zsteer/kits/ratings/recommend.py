@@ -21,11 +21,12 @@ __all__ = ["PredictsRatings", "Recommend"]
 class PredictsRatings(Protocol):
     """A model that predicts a user's ratings of items."""
 
-    count: Tensor
-    values: Tensor
-
+    @property
+    def count(self) -> Tensor: ...
+    @property
+    def values(self) -> Tensor: ...
     def predict(self, x: Batch, user: Int[Tensor, " q"], item: Int[Tensor, " q"]) -> Float[Tensor, "q k"]: ...
-    def known(self, user: str) -> Batch: ...
+    def known(self, name: str) -> Batch: ...
 
 
 @dataclass(frozen=True)
