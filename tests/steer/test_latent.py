@@ -215,6 +215,16 @@ def test_facts_tell_what_the_heads_rest_on():
     assert "100 examples" in given.facts[0]
 
 
+def test_a_second_run_gives_what_a_first_would():
+    target, start = goal(Target(GROWTH, 2.0, 2.0)), samples()
+    used, fresh = (LatentEdit(LatentOptions(examples=400, draws=20)) for _ in range(2))
+    edit(target, method=used)
+    edit(goal(Target(SUM, 1.0, 1.0)), method=used)
+    rng = Streams.of(7, 40)
+    again, first = (each.run(Rotated(), start, target, Constraint(), Budget(), rng) for each in (used, fresh))
+    assert torch.equal(again.batch["x"], first.batch["x"])
+
+
 def test_what_the_code_does_not_tell_is_refused_unless_forced():
     target = goal(Target(NOISE, 0.5, 0.5))
     with pytest.raises(RefusedError, match="noise"):

@@ -60,7 +60,7 @@ class LatentEdit:
         self.options = options or LatentOptions()
         self.examples, self.positives, self.heads, self.properties = examples, positives or {}, heads, properties
         self.facts: tuple[str, ...] = ()
-        self._fitted: tuple[object, frozenset[str], Heads] | None = None
+        self._fitted: tuple[object, dict[str, Property], Heads] | None = None
 
     def fits(self, model: object, objective: Objective, constraint: Constraint) -> str:
         """Empty if the edit can do this with this model, else the reason why not."""
@@ -126,7 +126,8 @@ class LatentEdit:
     def heads_for(self, model: Codec, objective: Objective, constraint: Constraint, rng: Streams) -> Heads:
         """The heads of a goal: those given, or fitted on examples, once for a model and its properties.
 
-        ``facts`` says afterwards, in lines for a report, what they were fitted on and how well they read.
+        ``facts`` says afterwards, in lines for a report, what they were fitted on and how well they read. The streams
+        only tell the device.
 
         Raises:
             CapabilityError: if there are no examples, and the model makes no samples.
@@ -136,8 +137,10 @@ class LatentEdit:
             self.facts = ("heads: as given", *(head.text for head in self.heads.heads))
             return self.heads
         wanted = {each.name: each for each in (*_steered(objective, constraint), *self.properties)}
-        if self._fitted is not None and self._fitted[0] is model and self._fitted[1] == frozenset(wanted):
+        if self._fitted is not None and self._fitted[0] is model and self._fitted[1] == wanted:
             return self._fitted[2]
+        # Heads are facts about a model: they depend on no seed of a run, so that a second run may use them again.
+        rng = replace(rng, seed=0)
         x, source = self._examples(model, rng)
         parts = self.options.parts or tuple(model.parts)
         z = join(model.encode(x, _streams(rng, x, "examples")), parts)
@@ -151,7 +154,7 @@ class LatentEdit:
                 heads.append(fit_head(torch.cat([own, z]), positive, wanted[name], "+".join(parts), self.options))
         fitted = gather(z, heads, parts, self.options)
         self.facts = (f"heads: fitted on {source}", *(head.text for head in heads))
-        self._fitted = (model, frozenset(wanted), fitted)
+        self._fitted = (model, wanted, fitted)
         return fitted
 
     def fitted_heads(self, model: object) -> Heads:
