@@ -50,7 +50,7 @@ def small(**values):
 CONDITIONS = {"properties": NAMES, "means": (2.0, 0.0), "stds": (1.0, 1.0), "ranges": ((0.0, 5.0), (-3.0, 3.0))}
 VARIANTS = {
     "bonds": CONDITIONS,
-    "no properties, not asked again": {"again": False},
+    "no properties, not asked again": {"self_conditioning": False},
     "triangles": {"triangles": 4, **CONDITIONS},
     "aromatic": {"bonds": ("none", "single", "double", "triple", "aromatic")},
     "categorical": {"features": "categorical", **CONDITIONS},
@@ -65,7 +65,7 @@ VARIANTS = {
         "gap": 1e-5,
         "target": "eps",
         "early": 1.0,
-        "again": False,
+        "self_conditioning": False,
         "net": "egnn",
         **CONDITIONS,
     },

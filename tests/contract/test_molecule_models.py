@@ -154,7 +154,7 @@ def test_a_molecule_that_the_model_does_not_know_is_refused():
 
 def regressor():
     with initialised(0):
-        model = NoisyProperty(small(again=False, **CONDITIONS).settings)
+        model = NoisyProperty(small(self_conditioning=False, **CONDITIONS).settings)
     for weight in model.parameters():
         weight.data.add_(0.05 * Streams.of(0, 1).normal("stir", tuple(weight.shape))[0])
     return model.eval()
@@ -164,7 +164,7 @@ def test_properties_of_noisy_molecules_keep_the_contracts():
     verdicts = {v.name: v.state for v in zsteer.check(regressor(), chains())}
     assert "failed" not in verdicts.values()
     with pytest.raises(SettingsError, match="property"):
-        NoisyProperty(small(again=False).settings)
+        NoisyProperty(small(self_conditioning=False).settings)
 
 
 def test_a_noisy_property_guides_and_measures(seed):
@@ -204,7 +204,7 @@ def test_an_epoch_shows_every_molecule_once():
 
 
 def test_a_guide_pulls_as_if_it_were_no_surer_than_a_tenth_of_the_data(monkeypatch):
-    model = NoisyProperty(small(again=False, **CONDITIONS).settings)
+    model = NoisyProperty(small(self_conditioning=False, **CONDITIONS).settings)
     x, t = torch.zeros(2, 1), torch.full((2,), 0.1)
     for log_var, counted in ((-9.0, math.log(0.01)), (0.0, 0.0)):
         monkeypatch.setattr(model, "believed", lambda *_, v=log_var: (torch.zeros(2, 2), torch.full((2, 2), v)))

@@ -96,7 +96,7 @@ def test_distances_are_those_of_definitions_and_of_the_guide():
     with pytest.raises(InputError, match="add guide=MODEL"):
         by_definition(model, {"mu_debye": torch.tensor([1.0])})
 
-    settings = model.settings.model_copy(update={"again": False, "largest": MOST})
+    settings = model.settings.model_copy(update={"self_conditioning": False, "largest": MOST})
     judge = NoisyProperty(settings).eval()
     told = by_guide(judge, model, {"mu_debye": torch.full((6,), 2.5, dtype=torch.float64)})
     found = told(batch, made, torch.arange(6))

@@ -63,7 +63,7 @@ def test_a_model_is_gone_on_from_with_a_set_of_ones_own(prepared, tmp_path):
     path = tmp_path / "ethers.npz"
     save_prepared(path, replace(ethers, properties={"logp": ethers.properties["logp"]}))
     first = zsteer.load("qm9-edm").model
-    keys = {"dataset": str(path), "size": "xs", "start": "qm9-edm", "lr": 1e-7, "batch": 4, "steps": 2}
+    keys = {"dataset": str(path), "size": "xs", "init_from": "qm9-edm", "lr": 1e-7, "batch": 4, "steps": 2}
     model = zsteer.fit("molecules", out=tmp_path / "run", **keys).model
     # Settings and weights are those of the start (two steps at a rate of nothing), sizes those of the set.
     assert model.settings == first.settings
@@ -74,7 +74,7 @@ def test_a_model_is_gone_on_from_with_a_set_of_ones_own(prepared, tmp_path):
     with pytest.raises(SettingsError, match="width"):
         zsteer.fit("molecules", out=tmp_path / "b", **{**keys, "width": 64})
     with pytest.raises(InputError, match="fashion-ddpm"):
-        zsteer.fit("molecules", out=tmp_path / "c", **{**keys, "start": "fashion-ddpm"})
+        zsteer.fit("molecules", out=tmp_path / "c", **{**keys, "init_from": "fashion-ddpm"})
     salty = tmp_path / "charged.npz"
     mols = [Chem.AddHs(Chem.MolFromSmiles(word)) for word in ("C[N+](C)(C)C", "CC", "CCC", "CCCC")]
     assert all(rdDistGeom.EmbedMolecule(mol, randomSeed=1) == 0 for mol in mols)

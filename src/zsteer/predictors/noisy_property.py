@@ -56,8 +56,8 @@ class NoisyProperty(Pretrained, nn.Module):
 
     def __init__(self, settings: EDMSettings) -> None:
         super().__init__()
-        if not settings.properties or settings.again or settings.net != "pairs":
-            raise SettingsError("expected at least one property, net=pairs and again=false")
+        if not settings.properties or settings.self_conditioning or settings.net != "pairs":
+            raise SettingsError("expected at least one property, net=pairs and self_conditioning=false")
         self.settings = settings
         s, wide = settings, settings.width
         self.net = PairNet(

@@ -306,7 +306,7 @@ def edm_model() -> EDM:
         schedule="polynomial",
         gap=1e-5,
         target="eps",
-        again=False,
+        self_conditioning=False,
         net="egnn",
         width=WIDTH,
         layers=LAYERS,

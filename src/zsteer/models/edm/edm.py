@@ -124,18 +124,20 @@ class EDM(Pretrained, nn.Module):
         """
         count = len(self.settings.properties)
         none = Shown(torch.zeros(len(x), count), torch.zeros(len(x), count, dtype=torch.bool))
-        return self._by_size(x, torch.full((len(x),), t, dtype=torch.float64), rng, none, again=False)
+        return self._by_size(x, torch.full((len(x),), t, dtype=torch.float64), rng, none, self_conditioning=False)
 
     def _by_size(
-        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: Shown, *, again: bool = True
+        self, x: Batch, t: Float[Tensor, " b"], rng: Streams, shown: Shown, *, self_conditioning: bool = True
     ) -> Mapping[str, Float[Tensor, " b"]]:
         groups = sizes_of(x)
         if len(groups) == 1:
-            return self._losses(x, groups[0][0], t, rng, shown, again=again)
+            return self._losses(x, groups[0][0], t, rng, shown, self_conditioning=self_conditioning)
         found: dict[str, Tensor] = {}
         for size, rows in groups:
             own = Shown(shown.values[rows], shown.known[rows])
-            for name, value in self._losses(x.take(rows), size, t[rows], rng.take(rows), own, again=again).items():
+            for name, value in self._losses(
+                x.take(rows), size, t[rows], rng.take(rows), own, self_conditioning=self_conditioning
+            ).items():
                 found.setdefault(name, value.new_zeros(len(x)))
                 found[name] = found[name].index_add(0, rows, value)
         return found
@@ -148,14 +150,14 @@ class EDM(Pretrained, nn.Module):
         rng: Streams,
         shown: Shown,
         *,
-        again: bool,
+        self_conditioning: bool,
     ) -> dict[str, Float[Tensor, " b"]]:
         s, noise = self.settings, self.noise_of(size)
         x0 = states_of(s, noise, x, size, like=next(self.parameters()))
         t = t.to(x0)
         x_t = noise.corrupt(x0, t, rng)
         context = self.context(t, size, shown.values.to(x0.device), shown.known.to(x0.device))
-        before = self._before(noise, x_t, t, context, rng) if s.again and again else None
+        before = self._before(noise, x_t, t, context, rng) if s.self_conditioning and self_conditioning else None
         raw = self._raw(noise, x_t, context, before)
         if s.target == "x0":
             return self._errors(noise, x0, x_t, t, raw)
@@ -226,7 +228,7 @@ class EDM(Pretrained, nn.Module):
             spread = torch.exp(-0.5 * ((values[..., None].to(t) - centres) / 0.85).square())
             seen = torch.cat([spread, values[..., None].to(t)], -1) * known[..., None]
             parts.append(seen.flatten(1))
-        if self.settings.again:
+        if self.settings.self_conditioning:
             parts.append(torch.zeros_like(t)[:, None])
         return torch.cat(parts, 1)
 
@@ -251,7 +253,7 @@ class EDM(Pretrained, nn.Module):
         # One atom has no pairs, and its state no part for them.
         none = x_t.new_zeros(len(x_t), pairs(size), len(s.bonds))
         h, e, others = [at["kinds"]], [at.get("bonds", none)], ()
-        if s.again:
+        if s.self_conditioning:
             if before is None:
                 before = {name: torch.zeros_like(value) for name, value in at.items()}
                 before["seen"] = x_t.new_zeros(len(x_t))
@@ -308,7 +310,9 @@ class EDM(Pretrained, nn.Module):
                 name: self.settings.scale * (shown[name] - 1 / shown[name].shape[-1]) for name in raw if name != "xyz"
             }
         x0 = noise.join({"xyz": shown["xyz"], **rows})
-        return Prediction(x0), {name: value.detach() for name, value in shown.items()} if self.settings.again else None
+        return Prediction(x0), {
+            name: value.detach() for name, value in shown.items()
+        } if self.settings.self_conditioning else None
 
     # --- conditions
 

@@ -59,7 +59,7 @@ class EDMSettings(Settings):
     early: float = Field(
         default=2.0, gt=0, description="t = u^early in training: above 1, small noise is seen more often"
     )
-    again: bool = Field(default=True, description="self-conditioning: the net is shown its last prediction")
+    self_conditioning: bool = Field(default=True, description="self-conditioning: the net is shown its last prediction")
     properties: tuple[str, ...] = Field(default=(), description="properties that it can be conditioned on")
     means: tuple[float, ...] = Field(default=(), description="mean of each property in the training set")
     stds: tuple[float, ...] = Field(default=(), description="standard deviation of each property")
@@ -82,11 +82,13 @@ class EDMSettings(Settings):
             raise ValueError("expected a mean and a standard deviation for each property")
         if any(not std > 0 for std in self.stds):
             raise ValueError("a property without spread is no condition")
-        if self.net == "egnn" and (self.bonds or self.again):
-            raise ValueError("net=egnn has neither bonds nor self-conditioning; set bonds=() and again=false")
+        if self.net == "egnn" and (self.bonds or self.self_conditioning):
+            raise ValueError(
+                "net=egnn has neither bonds nor self-conditioning; set bonds=() and self_conditioning=false"
+            )
         if self.net == "egnn" and self.triangles:
             raise ValueError("net=egnn has no pairs, and so no triangles; set triangles=0")
-        if self.target == "eps" and (self.bonds or self.again or self.features == "categorical"):
+        if self.target == "eps" and (self.bonds or self.self_conditioning or self.features == "categorical"):
             raise ValueError("target=eps is EDM's: without bonds, self-conditioning or categorical features")
         if self.numbers and (self.features == "categorical" or self.net == "pairs"):
             raise ValueError("numbers is EDM's: with features=gaussian and net=egnn")
@@ -102,7 +104,7 @@ class EDMSettings(Settings):
 
 def context_of(settings: EDMSettings) -> int:
     """Numbers that say what is given of the whole molecule: time, size, properties, whether a prediction is shown."""
-    return TIMES + 1 + len(settings.properties) * (VALUES + 1) + int(settings.again)
+    return TIMES + 1 + len(settings.properties) * (VALUES + 1) + int(settings.self_conditioning)
 
 
 def noise_of(settings: EDMSettings, size: int) -> Product:
@@ -126,7 +128,7 @@ def noise_of(settings: EDMSettings, size: int) -> Product:
 def net_of(settings: EDMSettings) -> nn.Module:
     """The net that the settings name."""
     s, kinds, bonds = settings, len(settings.kinds), len(settings.bonds)
-    seen = 2 if s.again else 1
+    seen = 2 if s.self_conditioning else 1
     if s.net == "egnn":
         out = kinds + int(s.numbers > 0)
         return EGNN(EGNNSettings(features=out + context_of(s), out=out, width=s.width, layers=s.layers))

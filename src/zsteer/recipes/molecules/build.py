@@ -106,14 +106,16 @@ def _bonded(recipe: recipes.BondedRecipe, folder: Path | None) -> tuple[Molecule
 
 def molecules(recipe: recipes.MoleculeDiffusionRecipe, folder: Path | None, device: torch.device) -> Experiment[EDM]:
     """Molecules with their bonds."""
-    if recipe.start is not None:
+    if recipe.init_from is not None:
         data, model = initial_model(recipe, folder)
         chosen = _by_size(recipe)
         # What was learned is kept: a tenth of the steps, and a fifth of the rate.
         chosen |= {"steps": recipe.steps or chosen["steps"] // 10, "lr": recipe.lr or chosen["lr"] / 5}
         return _experiment(recipe, data, model, chosen, device, losses)
     data, chosen, values = _bonded(recipe, folder)
-    model = new_model(recipe, data, {**values, "features": recipe.features, "again": recipe.again})
+    model = new_model(
+        recipe, data, {**values, "features": recipe.features, "self_conditioning": recipe.self_conditioning}
+    )
     return _experiment(recipe, data, model, chosen, device, losses)
 
 
@@ -124,7 +126,7 @@ def properties(
     data, chosen, values = _bonded(recipe, folder)
     # A quarter of the steps will do: there is one answer to learn and no spread of them.
     chosen = {**chosen, "steps": recipe.steps or max(1, chosen["steps"] // 4)}
-    settings = settings_of(recipe, data, {**values, "again": False, "early": 2.0})
+    settings = settings_of(recipe, data, {**values, "self_conditioning": False, "early": 2.0})
     with initialised(recipe.seed):
         model = NoisyProperty(settings)
     return _experiment(recipe, data, model, chosen, device, correlations)
@@ -150,7 +152,7 @@ def edm(recipe: recipes.EDMRecipe, folder: Path | None, device: torch.device) ->
         "gap": 1e-5,
         "target": "eps",
         "early": 1.0,
-        "again": False,
+        "self_conditioning": False,
         "net": "egnn",
         **{name: getattr(recipe, name) or chosen[name] for name in ("width", "layers")},
     }

@@ -17,7 +17,17 @@ from zsteer.recipes.molecules.learnt import kinds_of
 
 __all__ = ["initial_model"]
 
-NET_KEYS = ("hydrogens", "bonds", "width", "pair_width", "layers", "triangles", "features", "again", "properties")
+NET_KEYS = (
+    "hydrogens",
+    "bonds",
+    "width",
+    "pair_width",
+    "layers",
+    "triangles",
+    "features",
+    "self_conditioning",
+    "properties",
+)
 """Keys that belong to a new model, not to one that is gone on from."""
 
 
@@ -30,26 +40,31 @@ def initial_model(recipe: recipes.MoleculeDiffusionRecipe, folder: Path | None) 
     """
     own = [name for name in NET_KEYS if getattr(recipe, name) != type(recipe).model_fields[name].default]
     if own:
-        raise SettingsError(f"{', '.join(own)} are those of the model that start={recipe.start} names; leave them away")
-    model: EDM = load_model(str(recipe.start), kind=EDM.kind, hint="start takes a model of molecules with bonds")
+        raise SettingsError(
+            f"{', '.join(own)} are those of the model that init_from={recipe.init_from} names; leave them away"
+        )
+    model: EDM = load_model(
+        str(recipe.init_from), kind=EDM.kind, hint="init_from takes a model of molecules with bonds"
+    )
     s = model.settings
     if not s.bonds:
-        raise InputError(f"start={recipe.start} is a model of molecules without bonds; it takes one with bonds")
+        raise InputError(f"init_from={recipe.init_from} is a model of molecules without bonds; it takes one with bonds")
     data = load_molecules(recipe.dataset, folder, largest=recipe.largest, skip_invalid=recipe.skip_invalid)
     if data.train.bond_offsets is None:
-        raise InputError(f"{recipe.dataset} has no bonds, and start={recipe.start} makes them")
+        raise InputError(f"{recipe.dataset} has no bonds, and init_from={recipe.init_from} makes them")
     if s.hydrogens == "implicit":
         data = data.heavy()
     new = set(kinds_of(data.train, aromatic=s.aromatic and s.hydrogens == "implicit")) - set(s.kinds)
     if new:
         z, charge, _ = min(new)
         raise InputError(
-            f"{recipe.dataset} has atoms that start={recipe.start} does not know: {SYMBOLS[z]} with charge {charge:+d}"
+            f"{recipe.dataset} has atoms that init_from={recipe.init_from} lacks: {SYMBOLS[z]} with charge {charge:+d}"
         )
-    if int(data.train.sizes.max()) > s.largest:
+    most = int(data.train.sizes.max())
+    if most > s.largest:
         raise InputError(
-            f"{recipe.dataset} has molecules of {int(data.train.sizes.max())} atoms, and start={recipe.start} makes at "
-            f"most {s.largest}; pass --largest {s.largest} to leave them out"
+            f"{recipe.dataset} has molecules of {most} atoms, and init_from={recipe.init_from} makes at most {s.largest}; "
+            f"pass --largest {s.largest} to leave them out"
         )
     data = replace(data, train=_filled(data.train, s.properties), held=_filled(data.held, s.properties))
     table = np.stack([data.train.properties[name] for name in s.properties], 1) if s.properties else None

@@ -59,9 +59,11 @@ class MoleculeDiffusionRecipe(BondedRecipe):
     features: Literal["gaussian", "categorical"] = Field(
         default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
     )
-    again: bool = Field(default=False, description="self-conditioning: the net is shown its last prediction")
-    start: str | None = Field(
-        default=None, description="model to go on from, by name or folder (as qm9-edm): its net, atoms and properties"
+    self_conditioning: bool = Field(
+        default=False, description="self-conditioning: each call of the net is shown its last prediction"
+    )
+    init_from: str | None = Field(
+        default=None, description="fine-tune this model, a name or folder (as qm9-edm): its net, atoms and properties"
     )
 
 
