@@ -22,8 +22,8 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, loop (the training loop), molecules,
-    segments (the lecture's two segments), tcr (receptor engineering).
+    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, edit (codes moved), loop (the training
+    loop), matrix (every method on every model), molecules, segments (the lecture's two), tcr (receptor engineering).
     """
 
     quick: bool = False
