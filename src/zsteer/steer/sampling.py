@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Conditional, Denoiser, Weakenable
+from zsteer.core.protocols import Conditional, Denoiser, SupportsAutoguidance
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.sample.auto import auto
@@ -36,10 +36,11 @@ class Sampling(BaseModel):
 
     steps: int | Literal["auto"] = Field(default=20, description="steps of the walk, or auto")
     solver: str = Field(
-        default="multistep2", description="ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
+        default="multistep2",
+        description="ancestral, ddim, multistep2, multistep3, corrected, heun, sde2 (dpm++2m_sde)",
     )
     spacing: str | None = Field(
-        default=None, description="of the times: time, early, log_snr or karras; the solver's own when absent"
+        default=None, description="of the times: time, power, log_snr or karras; the solver's own when absent"
     )
     eta: float | None = Field(default=None, ge=0, le=1, description="chance in the steps of ddim")
     scale: float = Field(default=1.0, description="classifier-free guidance: 1 none, more exaggerates the class")
@@ -100,9 +101,9 @@ def denoiser_of(model: Conditional, sampling: Sampling, given: Mapping[str, obje
             raise SettingsError(f"scale={sampling.scale:g} strengthens a condition, and none is given; add class=NAME")
         found = ClassifierFree(found, model.denoiser(None, n), sampling.scale, sampling.interval)
     if sampling.autoguidance != 1:
-        if not isinstance(model, Weakenable):
+        if not isinstance(model, SupportsAutoguidance):
             raise SettingsError("autoguidance needs a model that can leave a part of itself out: one of molecules")
-        found = ClassifierFree(found, model.weak(given or None, n), sampling.autoguidance)
+        found = ClassifierFree(found, model.degraded(given or None, n), sampling.autoguidance)
     return found
 
 

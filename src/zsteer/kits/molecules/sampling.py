@@ -21,7 +21,7 @@ from zsteer.steer.sampling import Guide, Sampling, walked
 
 __all__ = ["WALK", "Guides", "generated", "taken", "unguided", "walked_by_size"]
 
-WALK: Mapping[str, object] = {"solver": "sde2", "steps": 50, "spacing": "early"}
+WALK: Mapping[str, object] = {"solver": "sde2", "steps": 50, "spacing": "power"}
 """The walk where none is asked for: it draws at every step, which mends what it did wrong before."""
 
 Guides = Callable[[OfSize, Tensor], list[Guide]]
