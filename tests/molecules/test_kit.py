@@ -81,7 +81,7 @@ def test_shapes_are_those_of_the_descriptors():
     model = small(kinds=kinds, largest=20, unit=2.0, properties=())
     for group in groups_of(molecules):
         size = group["z"].shape[1]
-        sized = model.of_size(size)
+        sized = model.for_size(size)
         state = states_of(model.settings, sized.noise, group, size, like=torch.zeros(1, dtype=torch.float64))
         row = int(np.flatnonzero(molecules.sizes == size)[0])
         mass = masses_of(sized, parts_of(model.settings, sized.noise, state))[0]
@@ -92,7 +92,7 @@ def test_shapes_are_those_of_the_descriptors():
         assert abs(found - rdMolDescriptors.CalcAsphericity(mols[row])) < 0.06
         assert abs(float(measure_of(sized, "rg")(state)[0]) - rdMolDescriptors.CalcRadiusOfGyration(mols[row])) < 0.35
     with pytest.raises(InputError, match="shape"):
-        measure_of(model.of_size(5), "roundness")
+        measure_of(model.for_size(5), "roundness")
 
 
 def test_a_kept_fragment_is_in_every_prediction(seed):
@@ -101,7 +101,7 @@ def test_a_kept_fragment_is_in_every_prediction(seed):
     atoms = kept_atoms(molecules, 0, {"scaffold": "murcko"})
     assert len(atoms) == 6
     known = known_of(model, molecules, 0, atoms)
-    sized, rng = model.of_size(10), Streams.of(seed, 3)
+    sized, rng = model.for_size(10), Streams.of(seed, 3)
     inner = sized.denoiser(None, 3)
     keep = KeepAtoms(inner, known)
     x = sized.noise.prior(sized.like(3, rng), rng)
@@ -116,7 +116,7 @@ def test_a_kept_fragment_is_in_every_prediction(seed):
     i, j = torch.triu_indices(10, 10, 1)
     assert torch.equal(parts["bonds"][:, (i < 6) & (j < 6)], known["bonds"].expand(3, -1, -1))
     with pytest.raises(SettingsError, match="keep"):
-        KeepAtoms(model.of_size(6).denoiser(None, 3), known)
+        KeepAtoms(model.for_size(6).denoiser(None, 3), known)
 
 
 def test_molecules_are_made_around_what_is_kept():

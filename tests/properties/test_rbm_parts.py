@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.sequences.residues import LEVELS, residues, tokens
 from zsteer.domains.sequences.space import PAD, SequenceSpace
 from zsteer.errors import CapabilityError, InputError
@@ -81,7 +81,7 @@ def sets(values="binary", d=8):
     half = Streams.of(1, 400).integers("x", 2, (d // 2,)).float()
     x = Batch({"x": torch.cat([half, half], 1)})
     parts = (x.take(slice(0, 300)), x.take(slice(300, 350)), x.take(slice(350, 400)))
-    return Sets(*parts, Datum(shape=(d,), values=values), {"name": "copies"})
+    return Sets(*parts, SampleSpec(shape=(d,), values=values), {"name": "copies"})
 
 
 def test_what_the_finish_tells(monkeypatch):
@@ -109,7 +109,7 @@ def test_reals_learn_with_a_noise_of_their_own(seed):
     """Two peaks at -1 and 1 with deviation 0.3: one normal has log-density -1.42, the truth about -0.9."""
     rng = Streams.of(seed, 2000)
     x = torch.where(rng.uniform("side", (1,)) < 0.5, -1.0, 1.0) + 0.3 * rng.normal("x", (1,))
-    datum = Datum(shape=(1,), values="real")
+    datum = SampleSpec(shape=(1,), values="real")
     model = RBM(RbmSettings(datum=datum, units=4, noise=0.3, chains=200, k=2, seed=seed))
     model.begin(Batch({"x": x}), Streams.of(seed, 1))
     plan = Plan(steps=600, optim=Optim(lr=0.03, kind="sgd", decay="linear", clip=math.inf), ema=None)
@@ -129,7 +129,7 @@ def test_numbers_between_0_and_1_are_refused(monkeypatch):
 
 
 def test_the_kit_is_that_of_the_data(tmp_path):
-    datum = Datum(shape=(20,), values="levels", levels=LEVELS, space={"name": "residues"})
+    datum = SampleSpec(shape=(20,), values="levels", levels=LEVELS, space={"name": "residues"})
     model = RBM(RbmSettings(datum=datum, units=5, chains=4))
     space = SequenceSpace()
     model.begin(residues(space.encode(["CASSLGQAYEQYF"] * 10 + ["CASSPGTGGNQPQHF"] * 10)), Streams.of(0, 1))
@@ -148,5 +148,5 @@ def test_the_kit_is_that_of_the_data(tmp_path):
     with pytest.raises(CapabilityError, match="--protocol tcr"):
         own.evaluate(designs.batch, Ask())
     columns = [{"name": name, "kind": "binary"} for name in ("a", "b")]
-    table = Datum(shape=(2,), values="binary", space={"name": "tables", "columns": columns})
+    table = SampleSpec(shape=(2,), values="binary", space={"name": "tables", "columns": columns})
     assert isinstance(kit(RBM(RbmSettings(datum=table, units=2)), None, CPU), VectorKit)

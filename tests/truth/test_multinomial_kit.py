@@ -10,9 +10,9 @@ from tests.contract.test_multinomial_models import model
 
 from zsteer.bench.multinomial.markov import markov_chain
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.segments import Cut
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.properties import charge, hydropathy
@@ -101,7 +101,7 @@ def test_a_markov_chain_is_a_distribution_over_sequences_of_all_lengths():
 
 def sequence_kit(**extra):
     made = model(
-        "sequences, classes", datum=Datum(shape=(30,), values="levels", levels=20, space={"name": "sequences"})
+        "sequences, classes", datum=SampleSpec(shape=(30,), values="levels", levels=20, space={"name": "sequences"})
     )
     kit = kit_of("multinomial")(made.eval(), None, CPU)
     assert isinstance(kit, SequenceKit)
@@ -181,7 +181,9 @@ def test_bad_requests_are_one_line_each(tmp_path):
 
 def test_cut_pictures_are_sampled_steered_written_and_read_back(tmp_path):
     cut = Cut((0.0, 0.5, 1.0), 8, 8)
-    made = model("pictures, uniform", datum=Datum(shape=(1, 8, 8), values="levels", levels=3, space=cut.settings()))
+    made = model(
+        "pictures, uniform", datum=SampleSpec(shape=(1, 8, 8), values="levels", levels=3, space=cut.settings())
+    )
     kit = kit_of("multinomial")(made.eval(), None, CPU)
     assert isinstance(kit, SegmentKit)
     found = kit.sample(4, {"class": "b", "steps": 3}, Streams.of(0, 4))

@@ -63,7 +63,7 @@ def initial_model(recipe: recipes.MoleculeDiffusionRecipe, folder: Path | None) 
     most = int(data.train.sizes.max())
     if most > s.largest:
         raise InputError(
-            f"{recipe.dataset} has molecules of {most} atoms, and init_from={recipe.init_from} makes at most {s.largest}; "
+            f"{recipe.dataset} has molecules of {most} atoms, init_from={recipe.init_from} makes at most {s.largest}; "
             f"pass --largest {s.largest} to leave them out"
         )
     data = replace(data, train=_filled(data.train, s.properties), held=_filled(data.held, s.properties))
