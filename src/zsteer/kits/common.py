@@ -146,14 +146,14 @@ def reached(
             found[name] = f"no value (wanted {target.text})"
             continue
         spread = float(own.std()) if len(own) > 1 else 0.0
-        told = f"wanted {target.text}"
+        text = f"wanted {target.text}"
         before = None if start is None else start.get(name)
         if not target.sign and not (target.relative and before is None):
             met = _share(target.gap(values[name], before) <= target.quantity.tolerance)
-            told += f"; {met} within {target.quantity.tolerance:g}"
+            text += f"; {met} within {target.quantity.tolerance:g}"
         if before is not None:
-            told += f"; from {float(before.nanmean()):.4g}"
-        found[name] = f"{float(own.mean()):.4g} +- {spread:.2g} ({told})"
+            text += f"; from {float(before.nanmean()):.4g}"
+        found[name] = f"{float(own.mean()):.4g} +- {spread:.2g} ({text})"
     return found
 
 
