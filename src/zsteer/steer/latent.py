@@ -113,6 +113,8 @@ class LatentEdit:
             raise InputError("an edit changes given samples, and there are none; give --input FILE")
         if len(rng) != len(start):
             raise InputError(f"expected one stream for each of {len(start)} starts, got {len(rng)}")
+        if budget.top != 1:
+            raise InputError("an edit of the code has one result for each start; omit --top, or take --by search")
         if budget.edits is not None:
             raise InputError("an edit of the code counts no changes; give no budget of edits, or steer by search")
         if budget.calls is not None and budget.calls < 1:

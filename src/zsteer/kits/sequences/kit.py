@@ -87,6 +87,10 @@ class SequenceKit:
         """Sequences as texts."""
         return self.space(subject.model.space).decode(Batch(x.fields, x.mask).to("cpu"))
 
+    def things_of(self, samples: Samples) -> list[str]:
+        """Sequences of a file as texts."""
+        return list(samples.items)
+
     def adapt(self, things: list[str]) -> Any:
         """What a property of one's own takes: texts."""
         return list(things)
