@@ -155,9 +155,7 @@ def test_every_solver_walks_over_categories():
 
 def test_steering_moves_the_property_and_needs_no_training(seed):
     of = receptors()
-    up, down = (
-        steered(of, {"charge": wanted}, number=60, steps=6, tolerance=1.0, seed=seed) for wanted in (6, -6)
-    )
+    up, down = (steered(of, {"charge": wanted}, number=60, steps=6, tolerance=1.0, seed=seed) for wanted in (6, -6))
     a, b = (charge(one_hot(found.items)) for found in (up, down))
     # An untrained model's residues are about even: the charge of 17 has a deviation of 1.8, the mean of 60 of 0.24.
     assert float(a.mean()) > 1.5 and float(b.mean()) < -1.5
