@@ -82,7 +82,10 @@ def test_a_copy_is_not_its_own_neighbour():
 @pytest.mark.slow
 def test_p_of_the_classifier_is_uniform_under_the_null():
     """24 draws: their mean is 0.5 within 4 standard errors, and a Kolmogorov test does not object."""
-    values = [classifier_two_sample_test(normal(s, 80, 2), normal(s, 80, 2, "b"), Streams.of(s, 1), hidden=0).p for s in range(24)]
+    values = [
+        classifier_two_sample_test(normal(s, 80, 2), normal(s, 80, 2, "b"), Streams.of(s, 1), hidden=0).p
+        for s in range(24)
+    ]
     assert abs(np.mean(values) - 0.5) < 4 * math.sqrt(1 / 12 / 24)
     assert stats.kstest(values, "uniform").pvalue > 1e-3
 
