@@ -92,7 +92,7 @@ class PropertyProtocol:
             rows.append(_row(each, mine, real, request.seed))
         columns = ["property", "unit", "mean", "low", "high", "sd", "n", "reference", "distance", "null"]
         notes = [
-            "interval: bootstrap over samples, 95 %; things without a value (NaN) are left out, and n counts the others",
+            "interval: bootstrap over samples, 95 %; things without a value are left out; n counts the others",
             "distance: Wasserstein-1 to the reference in the property's unit; null: between halves of the reference",
         ]
         line = f"{len(samples)} {samples.noun}, {len(measured)} properties."

@@ -1,4 +1,7 @@
-"""Options of sampling and of the methods, as data: flags of the command line, keywords in Python. Imports no torch."""
+"""Options of sampling and of the methods, as data: flags of the command line, keywords in Python. Imports no torch.
+
+An option that means something in some domains only names them under ``domains``; other help pages leave it out.
+"""
 
 from typing import Literal
 
@@ -33,7 +36,10 @@ class SamplingOptions(SteerOptions):
         default=(0.0, 1.0), description="times at which scale holds: two numbers, or 0.2,0.8"
     )
     autoguidance: float = Field(
-        default=1.0, ge=1, description="away from the model without a part of itself: 1 none; molecules"
+        default=1.0,
+        ge=1,
+        description="away from the model without a part of itself: 1 none",
+        json_schema_extra={"domains": ["molecules"]},
     )
 
     @field_validator("interval", mode="before")
@@ -53,7 +59,12 @@ class DrawOptions(SteerOptions):
     """How often a sample is drawn again."""
 
     best_of: int = Field(default=1, ge=1, description="draw so many for each sample and keep the nearest valid one")
-    max_retries: int = Field(default=4, ge=0, description="draw a sample that is not valid again, so often at most")
+    max_retries: int = Field(
+        default=4,
+        ge=0,
+        description="draw a sample that is not valid again, so often at most",
+        json_schema_extra={"domains": ["molecules", "sequences"]},
+    )
 
 
 class GuideOptions(SteerOptions):
