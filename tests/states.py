@@ -62,7 +62,7 @@ def transition(denoiser, t, s, *, eta=1.0, tilt=None):
     x = states(denoiser.noise.states)
     prediction = denoiser.predict(x, at(t, len(x)))
     if tilt is not None:
-        prediction = Prediction(prediction.x0, tilt=tilt(x, t))
+        prediction = Prediction(prediction.x0, mean_shift_gradient=tilt(x, t))
     log_p = denoiser.noise.kernel_between(x, prediction, t, s, eta=eta)
     return torch.einsum("bnk,snk->bs", log_p, x).exp()
 

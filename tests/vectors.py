@@ -3,14 +3,14 @@
 import torch
 
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 
 IMAGE = (1, 8, 8)
 
 
 def datum(values, shape=IMAGE, levels=0):
-    return Datum(shape=shape, values=values, levels=levels)
+    return SampleSpec(shape=shape, values=values, levels=levels)
 
 
 def samples(values, n=12, shape=IMAGE, levels=0):

@@ -16,10 +16,10 @@ from zsteer.core import version
 __version__ = version.VERSION
 
 if TYPE_CHECKING:
-    from zsteer.api import Loaded, evaluate, fit, load, sample, steer
+    from zsteer.api import Loaded, evaluate, fit, load, property, sample, steer  # noqa: A004 - a public name
     from zsteer.contract import check
 
-__all__ = ["Loaded", "__version__", "check", "evaluate", "fit", "load", "sample", "steer"]
+__all__ = ["Loaded", "__version__", "check", "evaluate", "fit", "load", "property", "sample", "steer"]
 
 _HOMES = {
     "Loaded": "zsteer.api",
@@ -27,6 +27,7 @@ _HOMES = {
     "evaluate": "zsteer.api",
     "fit": "zsteer.api",
     "load": "zsteer.api",
+    "property": "zsteer.api",
     "sample": "zsteer.api",
     "steer": "zsteer.api",
 }

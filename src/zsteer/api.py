@@ -17,7 +17,7 @@ import torch
 from zsteer.core import catalog
 from zsteer.core.artifact import Pretrained, read_artifact, settings_from, write_artifact
 from zsteer.core.goal import Budget, Goal
-from zsteer.core.property import Function
+from zsteer.core.property import Function, Property
 from zsteer.errors import InputError, SettingsError
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
@@ -31,7 +31,10 @@ from zsteer.train.loop import fit as train_loop
 from zsteer.train.run import Run
 from zsteer.train.threads import free_threads, threads_of
 
-__all__ = ["Loaded", "device_of", "evaluate", "fit", "load", "resume", "sample", "steer"]
+__all__ = ["Loaded", "device_of", "evaluate", "fit", "load", "property", "resume", "sample", "steer"]
+
+Own = Mapping[str, str | Function | Property]
+"""Properties of one's own by name: ``module:function``, a function, or what ``zsteer.property`` gave."""
 
 
 def device_of(name: str) -> torch.device:
@@ -79,7 +82,7 @@ class Loaded:
         """What the model's domain offers."""
         return front.kit_of(self.about.domain)
 
-    def _subject(self, properties: Mapping[str, str | Function] | None = None, *, force: bool = False) -> Subject:
+    def _subject(self, properties: Own | None = None, *, force: bool = False) -> Subject:
         own = {name: own_property(name, function, self.kit.adapt) for name, function in (properties or {}).items()}
         return Subject(self.model, self.folder, self.device, own, force)
 
@@ -128,13 +131,13 @@ class Loaded:
         keep: Mapping[str, object] | None = None,
         free: Sequence[str] = (),
         by: str | None = None,
-        number: int = 16,
+        number: int | None = None,
         top: int = 1,
         max_edits: int | None = None,
         max_calls: int | None = None,
         seed: int = 0,
         examples: str | Path | None = None,
-        properties: Mapping[str, str | Function] | None = None,
+        properties: Own | None = None,
         force: bool = False,
         **options: object,
     ) -> Samples:
@@ -148,13 +151,13 @@ class Loaded:
             keep: what must stay, for example ``{"ends": 3}``, ``{"qed": True}`` or ``{"rest": True}``.
             free: properties that ``rest`` does not hold.
             by: method; the first that fits when None.
-            number: new samples, where there is no start.
+            number: new samples, where there is no start; 16 when None.
             top: results for each start.
             max_edits: changes of each start, or None for the method's own limit.
             max_calls: distinct calls of a property for each start, or None for no limit.
             seed: of every random choice.
             examples: file of labelled examples that heads are fitted on.
-            properties: your own: name -> ``module:function`` or a function.
+            properties: your own: name -> ``module:function``, a function, or ``zsteer.property(...)``.
             force: go on where a judge or a head is too weak.
             **options: flags of the method; ``zsteer steer MODEL --help`` lists them.
 
@@ -373,6 +376,7 @@ def evaluate(
     skip_invalid: bool = False,
     pgen: bool = False,
     seed: int = 0,
+    properties: Own | None = None,
 ) -> Report:
     """Say how good samples are.
 
@@ -385,6 +389,7 @@ def evaluate(
         skip_invalid: leave out rows of a file that cannot be read; the report counts them.
         pgen: add the share above a generation probability, by the separate program OLGA.
         seed: of every random choice.
+        properties: your own, for the protocol ``properties``: name -> ``module:function`` or a function.
 
     Returns:
         A report.
@@ -394,8 +399,34 @@ def evaluate(
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
     request = EvaluationRequest(
-        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen=pgen, seed=seed
+        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen, seed, properties or {}
     )
+    if properties and protocol != "properties":
+        raise InputError(f"the protocol {protocol} takes no property of your own; --protocol properties does")
     judge = protocol_of(protocol)(None if models is None else Path(models))
     found = samples if not isinstance(samples, str | Path) else judge.read(Path(samples), skip_invalid=skip_invalid)
     return judge.evaluate(found, request)
+
+
+def property(  # noqa: A001 - the public name is zsteer.property; nothing below uses the decorator
+    name: str,
+    function: Function,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    spread: float = 1.0,
+    tolerance: float = 0.1,
+) -> Property:
+    """A property of your own, for ``steer(..., properties={name: ...})`` and ``evaluate``.
+
+    Args:
+        name: as goals name it.
+        function: things as other packages know them (RDKit molecules, texts, pixels, columns) -> a number each.
+        unit: of the numbers.
+        low: least value that a thing can have.
+        high: greatest value that a thing can have.
+        spread: typical standard deviation; several gaps add up in this unit.
+        tolerance: how near a value counts as reached.
+    """
+    return Property(name, function, unit=unit, low=low, high=high, spread=spread, tolerance=tolerance)

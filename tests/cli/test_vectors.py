@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images import files
 from zsteer.kits.images.likelihood import independent
 
@@ -137,12 +137,12 @@ def test_what_does_not_fit_is_one_line(zsteer, words, hint):
 
 def test_independent_numbers_are_counted_by_hand():
     train = torch.tensor([[1.0, 0], [1, 1], [1, 0]])
-    found = independent(Datum(shape=(2,), values="binary"), train, torch.tensor([[1.0, 1]]))
+    found = independent(SampleSpec(shape=(2,), values="binary"), train, torch.tensor([[1.0, 1]]))
     assert float(found.exp()) == pytest.approx(4 / 5 * 2 / 5)
-    levels = Datum(shape=(1,), values="levels", levels=3)
+    levels = SampleSpec(shape=(1,), values="levels", levels=3)
     found = independent(levels, torch.tensor([[0.0], [2], [2]]), torch.tensor([[2.0]]))
     assert float(found.exp()) == pytest.approx(3 / 6)
-    real = independent(Datum(shape=(1,), values="real"), torch.tensor([[-1.0], [1]]), torch.tensor([[0.0]]))
+    real = independent(SampleSpec(shape=(1,), values="real"), torch.tensor([[-1.0], [1]]), torch.tensor([[0.0]]))
     assert float(real.exp()) == pytest.approx((2 * torch.pi) ** -0.5)
 
 

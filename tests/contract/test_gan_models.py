@@ -6,8 +6,8 @@ from torch import nn
 
 import zsteer
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.models.gan.critic import Critic
 from zsteer.models.gan.gan import COLLAPSE, WRONG_SIGN, Gan, GanSettings
@@ -16,8 +16,8 @@ from zsteer.nets.spectral import SpectralConv, SpectralLinear, iterate
 from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
 
-TABLE = Datum(shape=(3,), values="real")
-IMAGE = Datum(shape=(1, 8, 8), values="unit")
+TABLE = SampleSpec(shape=(3,), values="real")
+IMAGE = SampleSpec(shape=(1, 8, 8), values="unit")
 DECLARED = {
     "losses_are_per_sample",
     "every_weight_learns",
@@ -58,7 +58,7 @@ def test_every_variant_keeps_the_contracts(variant, datum):
 
 
 def test_binary_samples_are_zero_or_one():
-    datum = Datum(shape=(6,), values="binary")
+    datum = SampleSpec(shape=(6,), values="binary")
     x = gan(datum).sample(5, rng=Streams.of(0, 5))["x"]
     assert set(x.unique().tolist()) <= {0.0, 1.0}
     datum.check(x)
@@ -154,7 +154,7 @@ def test_training_resumes_bit_for_bit():
     ("settings", "words"),
     [
         ({"lipschitz": "none"}, "grows without end"),
-        ({"datum": Datum(shape=(3,), values="levels", levels=3)}, "gradients flow"),
+        ({"datum": SampleSpec(shape=(3,), values="levels", levels=3)}, "gradients flow"),
         ({"frequencies": 2, "datum": IMAGE}, "for tables"),
     ],
 )

@@ -31,7 +31,7 @@ def test_every_variant_keeps_the_contracts(variant):
         "save_and_load",
         "float64",
     }
-    sized = model.of_size(4)
+    sized = model.for_size(4)
     assert isinstance(sized, Conditional)
     assert isinstance(sized.denoiser(None, 2), Denoiser)
     assert isinstance(sized.noise, Noise)
@@ -42,7 +42,7 @@ def test_a_state_is_the_molecule(variant):
     model, x = small(**VARIANTS[variant]), chains((5, 5, 5), aromatic=variant == "aromatic")
     noise = model.noise_of(5)
     state = states_of(model.settings, noise, x, 5, like=torch.zeros(1, dtype=torch.float64))
-    back = model.of_size(5).finish(state)
+    back = model.for_size(5).finish(state)
     centred = x["xyz"] - x["xyz"].mean(1, keepdim=True)
     # One rounding to float32 at the end.
     assert float((back["xyz"] - centred).abs().max()) < 1e-5
@@ -59,7 +59,7 @@ def test_a_state_is_the_molecule(variant):
 
 def test_the_denoiser_remembers_on_a_walk_and_only_there():
     model = small(**CONDITIONS)
-    sized, rng = model.of_size(4), Streams.of(0, 3)
+    sized, rng = model.for_size(4), Streams.of(0, 3)
     x = sized.noise.prior(sized.like(3, rng), rng)
     late, early = torch.full((3,), 0.8), torch.full((3,), 0.4)
     with torch.no_grad():
@@ -74,14 +74,14 @@ def test_the_denoiser_remembers_on_a_walk_and_only_there():
 
 def test_autoguidance_leads_away_from_the_net_without_its_triangles():
     model = small(**VARIANTS["triangles"])
-    sized, rng, t = model.of_size(4), Streams.of(0, 3), torch.full((3,), 0.5)
+    sized, rng, t = model.for_size(4), Streams.of(0, 3), torch.full((3,), 0.5)
     x = sized.noise.prior(sized.like(3, rng), rng)
 
     def said(**words):
         return denoiser_of(sized, Sampling.of(words)[0], {"mu": 1.0}, 3).predict(x, t).x0
 
     with torch.no_grad():
-        plain, weak = said(), sized.weak({"mu": 1.0}, 3).predict(x, t).x0
+        plain, weak = said(), sized.degraded({"mu": 1.0}, 3).predict(x, t).x0
         assert not torch.allclose(plain, weak)
         assert torch.equal(said(autoguidance=1.0), plain)
         assert torch.allclose(said(autoguidance=1.5), plain + 0.5 * (plain - weak), atol=1e-6)
@@ -97,7 +97,7 @@ def test_autoguidance_leads_away_from_the_net_without_its_triangles():
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_every_net_is_asked_in_single_precision_on_a_processor(monkeypatch, variant):
     model = small(**VARIANTS[variant])
-    sized, rng, t = model.of_size(4), Streams.of(0, 2), torch.full((2,), 0.5)
+    sized, rng, t = model.for_size(4), Streams.of(0, 2), torch.full((2,), 0.5)
     x = sized.noise.prior(sized.like(2, rng), rng)
     said = []
     for pays in (False, True):
@@ -138,7 +138,7 @@ def test_conditions_are_named_and_checked():
     with pytest.raises(InputError, match="without properties"):
         small().wanted({"mu": 1}, 2)
     with pytest.raises(InputError, match="size"):
-        model.of_size(7)
+        model.for_size(7)
     assert property_named("rg", ["rg_A", "logp"]) == "rg_A"
 
 
@@ -172,7 +172,7 @@ def test_a_noisy_property_guides_and_measures(seed):
     judge.fits(model.settings)
     with pytest.raises(InputError, match="scale"):
         judge.fits(small(scale=0.5).settings)
-    sized = model.of_size(4)
+    sized = model.for_size(4)
     x, t = sized.noise.prior(sized.like(3, rng), rng), torch.full((3,), 0.3)
     measure = judge.measure(4, "mu")
     mean, log_var = judge.believed(x, t, 4)

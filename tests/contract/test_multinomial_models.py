@@ -8,16 +8,16 @@ from tests.vectors import datum, samples
 import zsteer
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Conditional, Denoiser
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.models.multinomial.multinomial import MultinomialDiffusion, MultinomialSettings
 from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
 
 SEQUENCES = {
-    "datum": Datum(shape=(30,), values="levels", levels=20),
+    "datum": SampleSpec(shape=(30,), values="levels", levels=20),
     "variable": True,
     "shortest": 5,
     "width": 8,

@@ -5,8 +5,8 @@ import torch
 
 import zsteer
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, RefusedError, SettingsError
 from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.models.rbm.settings import to_numbers
@@ -30,7 +30,7 @@ def numbers(values, levels=0, n=24, d=9, seed=3):
 
 def machine(values="binary", levels=0, data=None, **changes):
     x = numbers(values, levels) if data is None else data
-    datum = Datum(shape=(x["x"].shape[1],), values=values, levels=levels)
+    datum = SampleSpec(shape=(x["x"].shape[1],), values=values, levels=levels)
     model = RBM(RbmSettings(datum=datum, units=6, spread=0.3, **{"chains": 5, "k": 2} | changes))
     model.begin(x, Streams.of(0, 1))
     return model
@@ -151,7 +151,7 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match="not cd"):
         machine(method="cd").sample(2, given={"start": "chains"}, rng=Streams.of(0, 2))
     with pytest.raises(ValueError, match="binary=true"):
-        RbmSettings(datum=Datum(shape=(3,), values="unit"))
+        RbmSettings(datum=SampleSpec(shape=(3,), values="unit"))
 
 
 def test_constant_binary_columns_are_allowed():

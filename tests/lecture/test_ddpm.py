@@ -166,7 +166,7 @@ def test_reverse_kernel_has_the_mean_and_the_three_variances(measured):
     for name, variance in wanted.items():
         noise = Gaussian(schedule, steps, "forward" if name == "forward" else "posterior")
         found = noise.kernel(
-            x_t, Prediction(x0, spread=share if name == "learnt" else None), t / steps, (t - 1) / steps
+            x_t, Prediction(x0, variance_fraction=share if name == "learnt" else None), t / steps, (t - 1) / steps
         )
         errors += [float((found[0] - mean).abs().max()), float((found[1] - variance).abs().max())]
     measured(max(errors), "mean and variances against the betas of the chain")
@@ -175,7 +175,7 @@ def test_reverse_kernel_has_the_mean_and_the_three_variances(measured):
     # At t = 1 beta-tilde is 0; the variance of L_0 is beta, and the lower end of a learnt one that of the step before.
     noise = Gaussian(schedule, steps)
     two = (1 - float(left[0])) / (1 - float(left[1])) * float(chain[1])
-    for prediction, variance in ((Prediction(x0), float(chain[0])), (Prediction(x0, spread=0 * share), two)):
+    for prediction, variance in ((Prediction(x0), float(chain[0])), (Prediction(x0, variance_fraction=0 * share), two)):
         last = noise.kernel(x_t, prediction, 1 / steps, 0.0)
         assert float((last[1] - variance).abs().max()) < 1e-12
         assert float((last[0] - x0).abs().max()) < 1e-12

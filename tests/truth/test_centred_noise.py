@@ -33,7 +33,7 @@ def test_all_draws_stay_in_the_subspace(seed):
     x0 = data(8, 5, seed) + 3.0
     t = torch.full((8,), 0.4, dtype=torch.float64)
     x_t = NOISE.corrupt(x0, t, rng)
-    prediction = Prediction(x0 + 1.0, tilt=torch.ones_like(x0))
+    prediction = Prediction(x0 + 1.0, mean_shift_gradient=torch.ones_like(x0))
     mean, variance = NOISE.kernel(x_t, prediction, 0.4, 0.2)
     found = [
         NOISE.prior(x0, rng),
@@ -149,4 +149,4 @@ def test_errors_name_what_is_wrong():
         Centred(Schedule(), 10, dims=0)
     x = torch.zeros(2, 3, 3)
     with pytest.raises(CapabilityError, match="learnt variance"):
-        NOISE.step(x, Prediction(x, spread=x), 0.5, 0.2, rng=Streams.of(0, 2), eta=1.0)
+        NOISE.step(x, Prediction(x, variance_fraction=x), 0.5, 0.2, rng=Streams.of(0, 2), eta=1.0)

@@ -124,7 +124,7 @@ def test_a_learnt_variance_enters_the_bound():
             self.share = share
 
         def predict(self, x, t):
-            return Prediction(toy.denoiser(None, n).predict(x, t).x0, spread=torch.full_like(x, self.share))
+            return Prediction(toy.denoiser(None, n).predict(x, t).x0, variance_fraction=torch.full_like(x, self.share))
 
     found = {share: bound(Learnt(share), x0, Streams.of(0, n)).bits for share in (0.0, 0.8, 1.0)}
     forward = model(toy.mixture, steps=10, variance="forward")

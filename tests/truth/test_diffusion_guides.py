@@ -182,7 +182,7 @@ def test_guides_compose_in_any_order():
     tilted = partial(by_class, mode="mean")
     free = ClassifierFree(tilted(toy.denoiser({"class": 1}, n)), plain, 2.0).predict(x, t)
     alone = tilted(plain).predict(x, t)
-    assert float((free.tilt - 2.0 * alone.tilt).abs().max()) < 1e-12
+    assert float((free.mean_shift_gradient - 2.0 * alone.mean_shift_gradient).abs().max()) < 1e-12
 
 
 def test_guides_work_where_the_caller_has_switched_gradients_off_and_leave_no_graph():
@@ -228,7 +228,7 @@ def test_learnt_variance_passes_through_every_guide():
         noise = toy.noise
 
         def predict(self, x, t):
-            return Prediction(toy.denoiser(None, len(x)).predict(x, t).x0, spread=spread)
+            return Prediction(toy.denoiser(None, len(x)).predict(x, t).x0, variance_fraction=spread)
 
     x, t = draws(4, 0), torch.full((4,), 0.5, dtype=torch.float64)
     log_prob = partial(toy.log_prob_of, 1)
@@ -238,6 +238,6 @@ def test_learnt_variance_passes_through_every_guide():
         ByClassifier(Learnt(), log_prob, mode="score"),
         ByProperty(Learnt(), linear),
     ):
-        assert torch.equal(guide.predict(x, t).spread, spread)
+        assert torch.equal(guide.predict(x, t).variance_fraction, spread)
     found = ancestral(ByClassifier(Learnt(), log_prob), x, times(toy.noise, 5), Streams.of(0, 4))
     assert bool(torch.isfinite(found).all())

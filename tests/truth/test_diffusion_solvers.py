@@ -75,7 +75,7 @@ def test_the_exact_walk_of_a_normal_keeps_quantiles():
         assert float((found - wanted).abs().max()) < (0.2 if name == "ddim" else 0.02), name
 
 
-@pytest.mark.parametrize("spacing", ["time", "early", "log_snr", "karras"])
+@pytest.mark.parametrize("spacing", ["time", "power", "log_snr", "karras"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_times_fall_from_one_to_zero(spacing, schedule):
     noise = model(schedule=Schedule(schedule)).noise
@@ -83,13 +83,13 @@ def test_times_fall_from_one_to_zero(spacing, schedule):
         found = times(noise, steps, spacing)
         assert len(found) == steps + 1 and found[0] == 1 and found[-1] == 0
         assert all(later < earlier for earlier, later in pairwise(found))
-    if spacing not in {"time", "early"}:
+    if spacing not in {"time", "power"}:
         assert times(noise, 8, spacing)[-2] == pytest.approx(0.025, rel=1e-9)
         assert times(noise, 800, spacing)[-2] == pytest.approx(1 / noise.steps, rel=1e-9)
         assert times(noise, 7, spacing, first=0.02)[-2] == pytest.approx(0.02, rel=1e-9)
     ratio = noise.log_snr(torch.tensor(times(noise, 9, spacing)[:-1], dtype=torch.float64))
     steps = ratio.diff() if spacing == "log_snr" else (-ratio / 14).exp().diff()
-    if spacing not in {"time", "early"}:
+    if spacing not in {"time", "power"}:
         assert float((steps - steps[0]).abs().max() / steps[0].abs()) < 1e-8
 
 

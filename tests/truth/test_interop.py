@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import zsteer
 from zsteer.bench.peers import run_peer
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Conditional
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import ArtifactError, CapabilityError, InputError, OutputError, SettingsError
 from zsteer.interop import diffusers
 from zsteer.maths.schedules import Listed
@@ -65,7 +65,7 @@ PLAIN = {"sample_size": 28, "layers_per_block": 1, "norm_num_groups": 8}
 def model(**changed):
     """A small DDPM that the format can express, with weights that hide nothing."""
     settings = {
-        "datum": Datum(shape=(1, 8, 8), values="unit"),
+        "datum": SampleSpec(shape=(1, 8, 8), values="unit"),
         "schedule": "cosine",
         "steps": 50,
         "classes": ("bag", "boot"),
@@ -251,7 +251,7 @@ def test_damaged_folders_are_named(folder):
 
 
 def test_what_the_format_cannot_express_is_refused(tmp_path):
-    lean = DDPM(DDPMSettings(datum=Datum(shape=(1, 8, 8), values="unit"), width=8))
+    lean = DDPM(DDPMSettings(datum=SampleSpec(shape=(1, 8, 8), values="unit"), width=8))
     with pytest.raises(CapabilityError, match="folds pixels"):
         diffusers.write(lean, tmp_path / "a")
     learned = model(variance="learned", unet2d=UNet2DSettings(**SMALL | {"out_channels": 2}, num_class_embeds=3))
@@ -331,5 +331,5 @@ def test_steps_are_the_packages_steps(tmp_path, folder, schedule, target):
     for k, to, wanted in ((told["first"], told["second"] + 1, given["moved"]), (0, 0, given["last"])):
         t, s = (k + 1) / 1000, to / 1000
         said = read.predict(given["x"], torch.full((2,), t), None)
-        found = read.noise.step(given["x"], replace(said, spread=None), t, s, rng=Streams.of(0, 2), eta=0.0)
+        found = read.noise.step(given["x"], replace(said, variance_fraction=None), t, s, rng=Streams.of(0, 2), eta=0.0)
         assert torch.allclose(found, wanted, atol=2e-5)  # its float32 product of 501 steps

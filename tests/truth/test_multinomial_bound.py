@@ -11,8 +11,8 @@ import torch
 from tests.states import K
 
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.models.multinomial.multinomial import MultinomialDiffusion, MultinomialSettings
 
 P = torch.tensor([0.6, 0.1, 0.3])
@@ -33,7 +33,7 @@ class Frequencies(torch.nn.Module):
 
 
 def exact(kernel, *, variable=False, schedule="cosine", steps=20):
-    datum = Datum(shape=(N,), values="levels", levels=K)
+    datum = SampleSpec(shape=(N,), values="levels", levels=K)
     values = {"datum": datum, "variable": variable, "kernel": kernel, "schedule": schedule, "steps": steps}
     model = MultinomialDiffusion(MultinomialSettings.model_validate(values))
     model.net = Frequencies(model.noise.states)

@@ -7,8 +7,8 @@ import torch
 from tests.contract.test_rbm_models import machine, numbers
 
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, RefusedError
 from zsteer.maths.boltzmann import Couplings, binary_states, free_energy, log_partition
 from zsteer.models.rbm.rbm import RBM, RbmSettings
@@ -224,7 +224,7 @@ def test_learning_reaches_the_likelihood_that_the_pairs_allow(seed, method, k):
     """Copied bits: an independent model has 8 ln 2 nats, the truth 4 ln 2; the machine comes within 0.35 of it."""
     half = Streams.of(seed, 2000).integers("x", 2, (4,)).float()
     x = Batch({"x": torch.cat([half, half], 1)})
-    datum = Datum(shape=(8,), values="binary")
+    datum = SampleSpec(shape=(8,), values="binary")
     model = RBM(RbmSettings(datum=datum, units=8, method=method, k=k, chains=64, temperatures=4, seed=seed))
     model.begin(x, Streams.of(seed, 1))
     plan = Plan(steps=1500, optim=Optim(lr=0.3, kind="sgd", decay="linear", clip=100.0), ema=None)

@@ -30,6 +30,7 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "edits of a code: the share that arrives in one step and in a loop, leaks and nulls, images and a table",
         ),
         "loop": ("zsteer.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
+        "matrix": ("zsteer.bench.matrix:bench", "every method on every model and property, run, or why it cannot"),
         "molecules": (
             "zsteer.bench.molecules:bench",
             "molecules: the network beside its peer, cost, evaluator, quality of small and drug-like ones, conditions",

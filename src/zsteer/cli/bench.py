@@ -22,8 +22,8 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, loop (the training loop), molecules,
-    segments (the lecture's two segments), tcr (receptor engineering).
+    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, edit (codes moved), loop (the training
+    loop), matrix (every method on every model), molecules, segments (the lecture's two), tcr (receptor engineering).
     """
 
     quick: bool = False
@@ -80,8 +80,8 @@ def run(arguments: Sequence[str]) -> int:
             raise SettingsError(f"the topic {name} has no parts; leave --part away")
         report = function(**options)
     # Folders of this machine are nobody's business: a path is kept by its last part.
-    told = " ".join(Path(word).name if "/" in word else word for word in words)
-    kept = report.to_dict() | {"command": f"zsteer bench {name} {told}".strip(), "made": _circumstances()}
+    plain = " ".join(Path(word).name if "/" in word else word for word in words)
+    kept = report.to_dict() | {"command": f"zsteer bench {name} {plain}".strip(), "made": _circumstances()}
     from zsteer.core.files import new_file
 
     file = name if command.part is None else f"{name}-{command.part}"

@@ -41,9 +41,9 @@ __all__ = [
     "Space",
     "Stateful",
     "Steer",
+    "SupportsAutoguidance",
     "Trainable",
     "Turn",
-    "Weakenable",
 ]
 
 Code = Mapping[str, Tensor]
@@ -83,15 +83,15 @@ class Prediction:
     Args:
         x0: the prediction of x_0, shape ``(b, *shape)``: values, or unnormalised log-probabilities over the categories
             in the last axis.
-        spread: share of a learnt variance, from the posterior's (0) to the forward step's (1) on a log scale; None
-            where the variance is fixed.
-        tilt: gradient g by which the reverse kernel is tilted, p(x_s | x_t) exp(g . x_s); for a normal distribution
-            that moves the mean by Sigma g, which is the lecture's classifier guidance. None for none.
+        variance_fraction: share of a learnt variance, from the posterior's (0) to the forward step's (1) on a log
+            scale; None where the variance is fixed.
+        mean_shift_gradient: gradient g by which the reverse kernel is tilted, p(x_s | x_t) exp(g . x_s); for a normal
+            distribution that moves the mean by Sigma g, which is the lecture's classifier guidance. None for none.
     """
 
     x0: Float[Tensor, "b ..."]
-    spread: Float[Tensor, "b ..."] | None = None
-    tilt: Float[Tensor, "b ..."] | None = None
+    variance_fraction: Float[Tensor, "b ..."] | None = None
+    mean_shift_gradient: Float[Tensor, "b ..."] | None = None
 
 
 @runtime_checkable
@@ -315,10 +315,10 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
-class Weakenable(Protocol):
+class SupportsAutoguidance(Protocol):
     """A diffusion model that can leave a part of itself out: what autoguidance leads away from."""
 
-    def weak(self, given: Mapping[str, object] | None, n: int) -> Denoiser: ...
+    def degraded(self, given: Mapping[str, object] | None, n: int) -> Denoiser: ...
 
 
 @runtime_checkable

@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zsteer.core.artifact import Origin, settings_from
-from zsteer.core.datum import Datum
 from zsteer.core.files import new_folder
 from zsteer.core.rng import initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import ArtifactError, CapabilityError, InputError
 from zsteer.models.diffusion.ddpm import DDPM
@@ -235,15 +235,15 @@ def _classes(net: UNet2DSettings, given: Sequence[str], folder: Path) -> tuple[s
     return names or tuple(str(row) for row in range(rows))
 
 
-def _datum(channels: int, size: Any, folder: Path) -> Datum:
+def _datum(channels: int, size: Any, folder: Path) -> SampleSpec:
     if size is None:
         raise InputError(f"{folder}: the net's config has no sample_size; pass size=..., the extent of an image")
     height, width = (size, size) if isinstance(size, int) else (int(extent) for extent in size)
     if channels in {1, 3}:
-        return Datum(
+        return SampleSpec(
             shape=(channels, height, width), values="unit", space=ImageSpace(channels, height, width).settings()
         )
-    return Datum(shape=(channels, height, width), values="real")
+    return SampleSpec(shape=(channels, height, width), values="real")
 
 
 def _fill(model: DDPM, path: Path) -> None:

@@ -154,6 +154,10 @@ class Kit(Protocol):
         """What a model made, as things."""
         ...
 
+    def things_of(self, samples: Samples) -> Any:
+        """What properties read of the samples of a file, without a model."""
+        ...
+
     def adapt(self, things: Any) -> Any:
         """Things as a property of one's own takes them."""
         ...

@@ -35,6 +35,10 @@ from zsteer.steer.sampling import sample_guided, trajectory_of
 __all__ = ["Request", "about_subject", "kit_of", "reasons", "sample", "steer"]
 
 
+NEW = 16
+"""New samples of a steer, where neither a number nor a start is given."""
+
+
 def about_subject(subject: Subject) -> About:
     """What a user may say about a model in memory.
 
@@ -118,7 +122,7 @@ class Request:
     Args:
         goal: as it was written.
         by: name of the method; the first that fits when None.
-        number: new samples, where there is no start.
+        number: new samples, where there is no start; 16 when None.
         budget: calls, edits, results for each start.
         seed: of every random choice.
         options: flags by name.
@@ -127,7 +131,7 @@ class Request:
 
     goal: Goal
     by: str | None = None
-    number: int = 16
+    number: int | None = None
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
@@ -170,9 +174,13 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         wanted = f"--by {request.by}" if request.by else f"no method steers this {subject.model.kind} towards that"
         raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
     row, method = chosen
-    _check_belong(row, request.options)
+    _check_belong(known, row, request.options)
+    if start is not None and request.number is not None:
+        raise SettingsError("--number counts new samples, and --input gives the starts; omit one of them")
+    if request.examples is not None and "latent" not in row.make:
+        raise SettingsError(f"--examples are for heads of an edit, and this goal is steered by {row.name}; omit them")
     batch = None if start is None else kit.encode(start, subject).to(subject.device)
-    n = request.number if batch is None else len(batch)
+    n = (request.number or NEW) if batch is None else len(batch)
     rng, began = Streams.of(request.seed, n, device=subject.device), time.perf_counter()
     trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
     facts = {"method": row.name, "seconds": round(time.perf_counter() - began, 2), **_facts(method, trail)}
@@ -224,7 +232,7 @@ def _make(
     own = {name for cls in classes for name in cls.model_fields}
     values = {name: value for name, value in request.options.items() if name in own}
     parsed = _parse(values, classes, where=f"--by {row.name}")
-    context = Context(kit, subject, request.goal, given, start, request.number, request.examples, parsed)
+    context = Context(kit, subject, request.goal, given, start, request.number or NEW, request.examples, parsed)
     return load_name(row.make)(context)
 
 
@@ -256,15 +264,15 @@ def _need_options(known: About, options: Mapping[str, object]) -> None:
             raise SettingsError(f"steer {known.options.noun}: " + nearest(name, sorted(names), what="option"))
 
 
-def _check_belong(row: MethodRow, options: Mapping[str, object]) -> None:
+def _check_belong(known: About, row: MethodRow, options: Mapping[str, object]) -> None:
     """Refuse an option of another method."""
     own = {name for cls in row.option_classes() for name in cls.model_fields}
     strange = [name for name, value in options.items() if value is not None and name.replace("-", "_") not in own]
     if strange:
         flag = "--" + strange[0].replace("_", "-")
-        owner = next(
-            (r.name for r in METHODS if any(strange[0] in cls.model_fields for cls in r.option_classes())), "another"
-        )
+        plain = strange[0].replace("-", "_")
+        able = [each for each in known.methods if any(plain in cls.model_fields for cls in each.option_classes())]
+        owner = able[0].name if able else "another method"
         raise SettingsError(f"{flag} belongs to --by {owner}, and this goal is steered by {row.name}; omit it")
 
 

@@ -151,8 +151,8 @@ class Categorical:
             found = lazy if found is None else categorical.log_of(eta * found.exp() + (1 - eta) * lazy.exp())
         if found is None:
             raise CapabilityError(f"expected eta in [0, 1], got {eta:g}")
-        if prediction.tilt is not None:
-            found = found + prediction.tilt
+        if prediction.mean_shift_gradient is not None:
+            found = found + prediction.mean_shift_gradient
         return found.log_softmax(-1)
 
     def step(

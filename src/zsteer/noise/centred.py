@@ -135,7 +135,7 @@ class Centred(Gaussian):
         return super().shift(x0, self.project(gradient), t)
 
     def _checked(self, prediction: Prediction) -> Prediction:
-        if prediction.spread is not None:
+        if prediction.variance_fraction is not None:
             raise CapabilityError(
                 "a learnt variance has one value for each number, and a normal of the subspace of zero centre has one "
                 "for all; use a prediction without a spread"

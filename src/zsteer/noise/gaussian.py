@@ -133,8 +133,11 @@ class Gaussian:
         Lecture: ddpm.reverse
         """
         mean, _ = self.posterior(prediction.x0, x_t, t, s)
-        variance = self.variance_between(prediction.spread, t, s, x_t)
-        return mean if prediction.tilt is None else mean + variance * prediction.tilt, variance
+        variance = self.variance_between(prediction.variance_fraction, t, s, x_t)
+        return (
+            mean if prediction.mean_shift_gradient is None else mean + variance * prediction.mean_shift_gradient,
+            variance,
+        )
 
     def kl(
         self,
@@ -184,13 +187,13 @@ class Gaussian:
             raise SettingsError(f"at t={t:g} there is no noise, so a walk cannot start there; sample.invert does")
         eps = diffusion.noise_of(x_t, prediction.x0, now)
         if eta == 0:
-            if prediction.tilt is not None:
+            if prediction.mean_shift_gradient is not None:
                 raise CapabilityError("mode=mean moves the mean of a draw, and here is none; take mode=score")
             return diffusion.marginal(prediction.x0, there, eps)
         variance = eta**2 * diffusion.posterior_variance(now, there)
         mean = there**0.5 * prediction.x0 + torch.as_tensor(1 - there - variance).clamp(min=0) ** 0.5 * eps
-        if prediction.tilt is not None:
-            mean = mean + variance * prediction.tilt
+        if prediction.mean_shift_gradient is not None:
+            mean = mean + variance * prediction.mean_shift_gradient
         return mean + variance**0.5 * self.drawn("step", x_t, rng)
 
     def shift(

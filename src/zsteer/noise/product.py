@@ -113,7 +113,8 @@ class Product:
     def split_prediction(self, prediction: Prediction) -> dict[str, Prediction]:
         """What a prediction says of each part."""
         x0, spread, tilt = (
-            None if one is None else self.split(one) for one in (prediction.x0, prediction.spread, prediction.tilt)
+            None if one is None else self.split(one)
+            for one in (prediction.x0, prediction.variance_fraction, prediction.mean_shift_gradient)
         )
         return {
             name: Prediction(value, None if spread is None else spread[name], None if tilt is None else tilt[name])

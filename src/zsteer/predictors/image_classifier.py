@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError
 from zsteer.nets.codec import ConvEncoder
 from zsteer.nets.mlp import dropout
@@ -28,7 +28,7 @@ __all__ = ["ImageClassifier", "ImageClassifierSettings"]
 class ImageClassifierSettings(Settings):
     """What the classifier is built from."""
 
-    datum: Datum
+    datum: SampleSpec
     classes: tuple[str, ...] = Field(description="names of the classes", min_length=2)
     width: int = Field(default=24, ge=1, description="channels of the first layer")
     features: int = Field(default=64, ge=2, description="width of the last hidden layer")

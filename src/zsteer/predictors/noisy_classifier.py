@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Conditional, Turn
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError
 from zsteer.maths.schedules import Schedule
 from zsteer.models.diffusion.conditioned import class_indices
@@ -32,7 +32,7 @@ __all__ = ["NoisyClassifier", "NoisyClassifierSettings"]
 class NoisyClassifierSettings(Settings):
     """What the classifier is built from."""
 
-    datum: Datum
+    datum: SampleSpec
     classes: tuple[str, ...] = Field(description="names of the classes", min_length=2)
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
         default="cosine", description="that of the diffusion model that it guides"

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images import data as images
 from zsteer.domains.images import files as image_files
 from zsteer.domains.images.space import ImageSpace
@@ -52,7 +52,7 @@ class Sets:
     train: Batch
     valid: Batch
     test: Batch
-    datum: Datum
+    datum: SampleSpec
     origin: Mapping[str, Any]
     classes: tuple[str, ...] = ()
 
@@ -162,5 +162,5 @@ def _split(n: int, path: Path) -> tuple[Any, Any, Any]:
     return np.sort(order[n // 5 :]), np.sort(order[: n // 10]), np.sort(order[n // 10 : n // 5])
 
 
-def _datum(space: ImageSpace | TableSpace) -> Datum:
-    return Datum(shape=space.shape, values=space.values, space=space.settings())
+def _datum(space: ImageSpace | TableSpace) -> SampleSpec:
+    return SampleSpec(shape=space.shape, values=space.values, space=space.settings())

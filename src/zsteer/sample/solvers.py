@@ -1,4 +1,4 @@
-"""The solvers by name, and one entry that walks from noise to data with any of them."""
+"""The solvers by name, ours or the field's, and one entry that walks from noise to data with any of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from zsteer.sample.heun import heun
 from zsteer.sample.multistep import multistep
 from zsteer.sample.times import Spacing, times
 
-__all__ = ["SOLVERS", "Solver", "solver_named", "walk"]
+__all__ = ["KNOWN_AS", "SOLVERS", "Solver", "solver_named", "walk"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,17 @@ SOLVERS: dict[str, Solver] = {
 }
 
 
+KNOWN_AS: dict[str, str] = {"dpm++2m": "multistep2", "dpm++2m_sde": "sde2"}
+"""Names that other packages have for a solver -> ours."""
+
+
 def solver_named(name: str) -> Solver:
-    """Look a solver up.
+    """Look a solver up, by a name of ``SOLVERS`` or of ``KNOWN_AS``.
 
     Raises:
         SettingsError: if there is none of that name; the message has the nearest.
     """
+    name = KNOWN_AS.get(name, name)
     if name not in SOLVERS:
         raise SettingsError(nearest(name, SOLVERS, what="solver"))
     return SOLVERS[name]
@@ -82,7 +87,7 @@ def walk(
         denoiser: what predicts x_0, with its conditions and guides.
         x: a draw from the noise's prior.
         rng: one stream for each sample.
-        solver: a name of ``SOLVERS``.
+        solver: a name of ``SOLVERS`` or ``KNOWN_AS``.
         steps: number of steps.
         spacing: of the times; the solver's own when None.
         eta: chance in the steps of ``ddim``, from 0 to 1.

@@ -1,6 +1,6 @@
 r"""Where a walk stops on its way: times between noise (1) and data (0), and what a denoiser says at one of them.
 
-Four spacings. ``time`` is even in t, as the chain itself, and ``early`` in t^{2/3}, half-way from there to the next:
+Four spacings. ``time`` is even in t, as the chain itself, and ``power`` in t^{2/3}, half-way from there to the next:
 denser near the data. ``log_snr`` is even in the log signal-to-noise ratio, in
 which the solvers are polynomials. ``karras`` is even in sigma^{1/7} of x_t / signal, dense near the data. The last two
 cannot reach t = 0, where the ratio is infinite: they end at ``first`` and then step to 0.
@@ -18,11 +18,11 @@ from zsteer.errors import SettingsError, nearest
 
 __all__ = ["SPACINGS", "Spacing", "ask", "half_log_snr", "times"]
 
-Spacing = Literal["time", "early", "log_snr", "karras"]
+Spacing = Literal["time", "power", "log_snr", "karras"]
 SPACINGS: tuple[str, ...] = get_args(Spacing)
 RHO = 7.0
 POWER = 1.5
-"""Of ``early``: t = u^1.5 for even u."""
+"""Of ``power``: t = u^1.5 for even u."""
 
 
 def ask(denoiser: Denoiser, x: Float[Tensor, "b ..."], t: float) -> Prediction:
@@ -51,7 +51,7 @@ def times(noise: Noise, steps: int, spacing: Spacing = "time", *, first: float |
     Args:
         noise: whose log signal-to-noise ratio is asked.
         steps: number of steps.
-        spacing: ``time``, ``early``, ``log_snr`` or ``karras``.
+        spacing: ``time``, ``power``, ``log_snr`` or ``karras``.
         first: the last time before 0 of ``log_snr`` and ``karras``; when None a fifth of an even step, for what the
             last step leaves out is of the order of its length, but no earlier than 1 / T, the earliest time that a
             model of a chain of T steps was trained at.
@@ -69,7 +69,7 @@ def times(noise: Noise, steps: int, spacing: Spacing = "time", *, first: float |
         raise SettingsError(f"expected at least 1 step, got {steps}")
     if spacing not in SPACINGS:
         raise SettingsError(nearest(spacing, SPACINGS, what="spacing"))
-    if spacing in {"time", "early"}:
+    if spacing in {"time", "power"}:
         power = 1.0 if spacing == "time" else POWER
         return [(1 - i / steps) ** power for i in range(steps)] + [0.0]
     near = min(max(1 / noise.steps, 0.2 / steps), 0.5) if first is None else first

@@ -102,11 +102,13 @@ class ClassifierFree:
         null = self.null.predict(x_t, t)
         scale = _rows(torch.where(inside, self.scale, 1.0).to(x_t.dtype), x_t)
         tilt = None
-        if prediction.tilt is not None or null.tilt is not None:
+        if prediction.mean_shift_gradient is not None or null.mean_shift_gradient is not None:
             still = torch.zeros_like(x_t)
-            without, given = (still if one.tilt is None else one.tilt for one in (null, prediction))
+            without, given = (
+                still if one.mean_shift_gradient is None else one.mean_shift_gradient for one in (null, prediction)
+            )
             tilt = classifier_free(without, given, scale)
-        return replace(prediction, x0=classifier_free(null.x0, prediction.x0, scale), tilt=tilt)
+        return replace(prediction, x0=classifier_free(null.x0, prediction.x0, scale), mean_shift_gradient=tilt)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,12 @@ class ByClassifier:
         slope = self.scale * _slope(lambda x: self.log_prob(x, t), x_t, "the classifier's log-probability")
         if self.mode == "score":
             return replace(prediction, x0=self.noise.shift(prediction.x0, slope, t))
-        return replace(prediction, tilt=slope if prediction.tilt is None else prediction.tilt + slope)
+        return replace(
+            prediction,
+            mean_shift_gradient=slope
+            if prediction.mean_shift_gradient is None
+            else prediction.mean_shift_gradient + slope,
+        )
 
 
 @dataclass(frozen=True)
@@ -265,7 +272,7 @@ class ToValue:
 
 def _detached(prediction: Prediction) -> Prediction:
     """Without the graph that led to it."""
-    spread, tilt = prediction.spread, prediction.tilt
+    spread, tilt = prediction.variance_fraction, prediction.mean_shift_gradient
     return Prediction(
         prediction.x0.detach(),
         None if spread is None else spread.detach(),

@@ -26,7 +26,7 @@ class SamplingOptions(SteerOptions):
     )
     solver: str | None = Field(default=None, description=f"{SOLVERS}; the model's own when absent")
     spacing: str | None = Field(
-        default=None, description="of the times: time, early, log_snr or karras; the solver's own when absent"
+        default=None, description="of the times: time, power, log_snr or karras; the solver's own when absent"
     )
     eta: float | None = Field(default=None, ge=0, le=1, description="share of noise in the steps of ddim")
     scale: float | None = Field(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Conditional, Denoiser, Group, Grouped, SamplingDefaults, Weakenable
+from zsteer.core.protocols import Conditional, Denoiser, Group, Grouped, SamplingDefaults, SupportsAutoguidance
 from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError, nearest
 from zsteer.sample.auto import auto
@@ -227,9 +227,9 @@ def _denoiser(group: Group, trajectory: Trajectory, guides: GroupGuides) -> Deno
             raise SettingsError(f"--scale {scale:g} strengthens a condition, and none is given; add --given NAME=VALUE")
         found = ClassifierFree(found, model.denoiser(None, n), scale, options.interval)
     if options.autoguidance != 1:
-        if not isinstance(model, Weakenable):
+        if not isinstance(model, SupportsAutoguidance):
             raise SettingsError("--autoguidance needs a model that can leave a part of itself out: one of molecules")
-        found = ClassifierFree(found, model.weak(given, n), options.autoguidance)
+        found = ClassifierFree(found, model.degraded(given, n), options.autoguidance)
     for guide in guides(group):
         found = guide(found)
     return found

@@ -16,8 +16,8 @@ import torch
 
 from zsteer.bench.peers import run_peer
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.evaluate.report import Cell, Table, Value
 from zsteer.maths.boltzmann import Couplings, log_partition
 from zsteer.models.rbm.rbm import RBM, RbmSettings
@@ -58,7 +58,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
 
 def _state(x: Batch, batch: int, precision: str) -> Fit:
     """A run of the training loop with the peer's algorithm: as many chains as rows in a batch, one sweep, plain SGD."""
-    datum = Datum(shape=x["x"].shape[1:], values="binary")
+    datum = SampleSpec(shape=x["x"].shape[1:], values="binary")
     values = {"datum": datum, "units": UNITS, "chains": batch, "k": 1, "precision": precision}
     model = RBM(RbmSettings.model_validate(values))
     model.begin(x, Streams.of(0, 1))

@@ -12,9 +12,9 @@ from torch import Tensor
 from zsteer.bench.edit.reach import Bench, Edited, interval, quantity
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.property import Property
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.properties import PROPERTIES
 from zsteer.errors import SettingsError
 from zsteer.evaluate.report import Cell, Interval, Table
@@ -189,7 +189,7 @@ def _retrieved(bench: Bench, aim: Property, wanted: NDArray[np.float64], train: 
 
 
 def _trained(train: Batch, *, quick: bool) -> WAE:
-    datum = Datum(shape=(1, EDGE, EDGE), values="unit")
+    datum = SampleSpec(shape=(1, EDGE, EDGE), values="unit")
     width, steps = (16, 1100) if quick else (32, 4000)
     values = {"datum": datum, "latent": 16, "net": "conv", "width": width, "weight": float(datum.size)}
     with initialised(0):

@@ -11,8 +11,8 @@ from zsteer.bench.edit.images import COLUMNS, reach_row
 from zsteer.bench.edit.reach import Bench, quantity
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.autoencoder.vae import VAE, VAESettings
@@ -44,7 +44,12 @@ def tables(*, quick: bool, watch: Callable[[dict[str, Any]], None]) -> Sequence[
     whole = generated(Streams.of(4, ROWS + HELD))
     space = TableSpace.learn({name: x[:ROWS] for name, x in whole.items()}, where="bench edit")
     x = space.encode(whole)
-    values = {"datum": Datum(shape=space.shape, values="real"), "latent": 4, "hidden": (64, 64), "decoder": "gaussian"}
+    values = {
+        "datum": SampleSpec(shape=space.shape, values="real"),
+        "latent": 4,
+        "hidden": (64, 64),
+        "decoder": "gaussian",
+    }
     with initialised(0):
         model = VAE(settings_from(VAESettings, values, where="bench edit"))
     steps = 1500 if quick else 6000

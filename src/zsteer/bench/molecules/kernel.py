@@ -270,15 +270,15 @@ def _rate(padded: float, *, quick: bool, watch: Watch) -> Table:
     n = 8 if quick else 32
     rows: list[list[Cell]] = []
     model = edm_model()
-    of_size = model.of_size(MEAN_SIZE)
+    for_size = model.for_size(MEAN_SIZE)
     rng = Streams.of(0, n)
     for threads in (1, 2):
         watch({"doing": f"sampling {n} molecules, {threads} threads"})
         with threads_of(threads):
-            x = of_size.noise.prior(of_size.like(n, rng), rng)
-            walk(of_size.denoiser(None, n), x, rng, solver="multistep2", steps=2)
+            x = for_size.noise.prior(for_size.like(n, rng), rng)
+            walk(for_size.denoiser(None, n), x, rng, solver="multistep2", steps=2)
             start, used = time.perf_counter(), time.process_time()
-            walk(of_size.denoiser(None, n), x, rng, solver="multistep2", steps=WALK)
+            walk(for_size.denoiser(None, n), x, rng, solver="multistep2", steps=WALK)
             wall, cpu = time.perf_counter() - start, time.process_time() - used
         rows.append([f"ours, {WALK} steps", threads, n / wall, cpu / n])
     rows.append(["peer, 1000 steps, computed from its call", 1, f"{1 / (1000 * padded):.4f}", 1000 * padded])

@@ -58,18 +58,18 @@ class Walk:
 
 
 WALKS: Sequence[Walk] = (
-    Walk("sde2", 4, "early"),
-    Walk("sde2", 10, "early"),
-    Walk("sde2", 20, "early"),
-    Walk("sde2", 20, "early", GUIDED),
-    Walk("sde2", 50, "early"),
-    Walk("sde2", 50, "early", GUIDED),
-    Walk("sde2", 250, "early"),
-    Walk("sde2", 1000, "early"),
-    Walk("ancestral", 20, "early"),
-    Walk("ancestral", 50, "early"),
+    Walk("sde2", 4, "power"),
+    Walk("sde2", 10, "power"),
+    Walk("sde2", 20, "power"),
+    Walk("sde2", 20, "power", GUIDED),
+    Walk("sde2", 50, "power"),
+    Walk("sde2", 50, "power", GUIDED),
+    Walk("sde2", 250, "power"),
+    Walk("sde2", 1000, "power"),
+    Walk("ancestral", 20, "power"),
+    Walk("ancestral", 50, "power"),
     Walk("ancestral", 50, "time"),
-    Walk("multistep2", 20, "early"),
+    Walk("multistep2", 20, "power"),
 )
 STRAINED, BUSTED = 50, 100
 """Molecules that are relaxed, and that are busted."""

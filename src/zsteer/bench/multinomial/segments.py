@@ -17,8 +17,8 @@ from zsteer.bench.multinomial.pixels import context_bits, independent_bits
 from zsteer.bench.multinomial.trained import Trained, Watch, fine, trained
 from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.segments import Cut
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.multinomial.multinomial import CALLS
@@ -113,7 +113,7 @@ class _Field:
 
     def _judge(self) -> ImageClassifier:
         self.watch({"doing": "the judge of the classes"})
-        datum = Datum(shape=self.cut.shape, values="unit")
+        datum = SampleSpec(shape=self.cut.shape, values="unit")
         values = {"datum": datum, "classes": self.sets.classes, "width": 16}
         with initialised(JUDGE):
             model = ImageClassifier(settings_from(ImageClassifierSettings, values, where="the judge"))

@@ -90,6 +90,11 @@ class ImageKit:
         space = self.space(subject.model.space)
         return (space.paint(x) if isinstance(space, Cut) else x)["x"].detach().cpu().double().clamp(0, 1)
 
+    def things_of(self, samples: Samples) -> Float[Tensor, "b c h w"]:
+        """Pixels of a file in [0, 1]."""
+        pixels = torch.from_numpy(np.ascontiguousarray(samples.items)).double() / 255
+        return pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+
     def adapt(self, things: Float[Tensor, "b c h w"]) -> Any:
         """What a property of one's own takes: pixels 0 ... 255."""
         pixels = (things * 255).round().to(torch.uint8).numpy()

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from zsteer.core import catalog
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.curves import chart
 from zsteer.evaluate.report import Block, Report, Table
@@ -34,7 +34,7 @@ BOUNDS = {
 }
 
 
-def independent(datum: Datum, train: Float[Tensor, "n d"], x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+def independent(datum: SampleSpec, train: Float[Tensor, "n d"], x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
     """Log-probability under independent numbers with the training frequencies (one more of each value) or moments.
 
     Args:
@@ -78,7 +78,7 @@ class LikelihoodProtocol:
         if len(samples) < 2:
             raise InputError(f"expected at least 2 samples for a standard error, got {len(samples)}")
         model: Any = self.subject.model
-        datum: Datum = model.settings.datum
+        datum: SampleSpec = model.settings.datum
         varying = bool(getattr(model.settings, "variable", False))
         streams = Streams.of(request.seed, len(samples))
         terms: list[Table] = []
@@ -102,9 +102,9 @@ class LikelihoodProtocol:
             floor = independent(datum, datum.flat(source), datum.flat(samples))
             rows.append(["independent numbers", *_figures(floor, numbers)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
-        told = getattr(model, "likelihood_notes", list)()
+        remarks = getattr(model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
-        table = Table("Likelihood", columns, rows, [*notes, *told])
+        table = Table("Likelihood", columns, rows, [*notes, *remarks])
         line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
         folder = self.subject.folder or Path(model.kind)
         name = folder.parent.name if folder.name == "artifact" else folder.name

@@ -146,6 +146,11 @@ class MoleculeKit:
             molecules, _ = perceived(replace(molecules, bond_offsets=None))
         return verdicts(molecules)
 
+    def things_of(self, samples: Samples) -> Verdicts:
+        """Graphs of molecules of a file; bonds are perceived where it has none."""
+        found = samples.items.molecules if isinstance(samples.items, GeneratedMolecules) else samples.items
+        return verdicts(perceived(found)[0] if found.bond_offsets is None else found)
+
     def adapt(self, things: Verdicts) -> Any:
         """What a property of one's own takes: RDKit molecules without hydrogen atoms; None where one is not valid."""
         return [

@@ -122,6 +122,15 @@ class RatingKit:
         del subject
         return x
 
+    def things_of(self, samples: Samples) -> Any:
+        """Ratings of a file have no properties.
+
+        Raises:
+            InputError: always.
+        """
+        del samples
+        raise InputError("ratings take no property; evaluate them with --protocol ratings")
+
     def adapt(self, things: Batch) -> Any:
         """What a property of one's own would take.
 

@@ -80,6 +80,10 @@ class TableKit:
         """Columns by name."""
         return self.space(subject.model.space).decode(x.to("cpu"))
 
+    def things_of(self, samples: Samples) -> Columns:
+        """Columns of a file by name."""
+        return dict(samples.items)
+
     def adapt(self, things: Columns) -> Any:
         """What a property of one's own takes: columns by name."""
         return dict(things)

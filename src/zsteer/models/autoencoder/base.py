@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Code
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError
 from zsteer.maths.directions import mix
 from zsteer.nets.codec import decoder, encoder
@@ -25,7 +25,7 @@ __all__ = ["Autoencoder", "AutoencoderSettings"]
 class AutoencoderSettings(Settings):
     """What both halves are built from."""
 
-    datum: Datum
+    datum: SampleSpec
     latent: int = Field(default=16, ge=1, description="width of the code")
     net: Literal["mlp", "conv"] = Field(default="mlp", description="kind of encoder and decoder")
     hidden: tuple[int, ...] = Field(default=(400,), description="hidden layers of the mlp kind")

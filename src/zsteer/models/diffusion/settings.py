@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from zsteer.core.artifact import Settings
-from zsteer.core.datum import Datum
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.maths.schedules import Listed, Schedule
 from zsteer.nets.mlp import MLP
 from zsteer.nets.unet import UNet, time_features
@@ -21,7 +21,7 @@ __all__ = ["DDPMSettings", "TimedMLP", "net_of", "noise_of"]
 class DDPMSettings(Settings):
     """What the model is built from."""
 
-    datum: Datum
+    datum: SampleSpec
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial", "listed"] = Field(
         default="cosine", description="noise schedule; listed: by the betas given"
     )

@@ -30,7 +30,7 @@ from zsteer.errors import CapabilityError, InputError
 from zsteer.maths import categorical
 from zsteer.maths.diffusion import log_normal_mass
 from zsteer.models.diffusion.bound import Bound, between, far, strata
-from zsteer.models.edm.denoiser import OfSize
+from zsteer.models.edm.denoiser import FixedSizeModel
 from zsteer.models.edm.settings import EDMSettings
 from zsteer.models.edm.sizes import SizePrior
 from zsteer.models.edm.states import sizes_of, states_of
@@ -206,7 +206,7 @@ class Sized(Protocol):
     settings: EDMSettings
     sizes: SizePrior
 
-    def of_size(self, size: int) -> OfSize: ...
+    def for_size(self, size: int) -> FixedSizeModel: ...
 
 
 @torch.no_grad()
@@ -235,7 +235,7 @@ def bound_by_size(model: Sized, x: Batch, rng: Streams, *, calls: int | None = N
     pieces: list[Bound] = []
     order: list[Tensor] = []
     for size, rows in sizes_of(x):
-        own = model.of_size(size)
+        own = model.for_size(size)
         states = states_of(settings, own.noise, x.take(rows), size, like=own.like(1, rng))
         streams = rng.take(rows.to(rng.ids.device))
         piece = bound(own.bound({}, len(rows)), states, streams, readings=readings, calls=calls)

@@ -19,7 +19,7 @@ from zsteer.models.edm.settings import EDMSettings
 from zsteer.models.edm.states import molecules_of
 from zsteer.noise.product import Product
 
-__all__ = ["OfSize", "Walker"]
+__all__ = ["FixedSizeModel", "SelfConditionedDenoiser"]
 
 Said = Mapping[str, Tensor]
 
@@ -38,12 +38,12 @@ class Predictor(Protocol):
     def wanted(self, given: Mapping[str, object] | None, n: int) -> dict[int, Float[Tensor, " n"]]: ...
     def context(self, t: Tensor, size: int, values: Tensor, known: Tensor) -> Float[Tensor, "b c"]: ...
     def predict(
-        self, noise: Product, x_t: Tensor, t: Tensor, context: Tensor, before: Said | None, *, weak: bool = False
+        self, noise: Product, x_t: Tensor, t: Tensor, context: Tensor, before: Said | None, *, degraded: bool = False
     ) -> tuple[Prediction, Said | None]: ...
 
 
 @dataclass(eq=False)
-class Walker:
+class SelfConditionedDenoiser:
     """A denoiser of one batch, which is shown its own last prediction (self-conditioning).
 
     The memory holds on a walk whose times fall, down to ``FORGETS``; it begins anew where they do not, so that a walk
@@ -55,7 +55,7 @@ class Walker:
         noise: of that size.
         values: properties, in standard deviations from the mean, ``(b, k)``.
         known: which are given, ``(b, k)``.
-        weak: whether the net does without its products along triangles.
+        degraded: whether the net does without its products along triangles.
     """
 
     model: Predictor
@@ -63,7 +63,7 @@ class Walker:
     noise: Product
     values: Float[Tensor, "b k"]
     known: Tensor
-    weak: bool = False
+    degraded: bool = False
     _last: tuple[float, Said | None, Said | None] = field(default=(-1.0, None, None), repr=False)
 
     def predict(self, x_t: Float[Tensor, "b d"], t: Float[Tensor, " b"]) -> Prediction:
@@ -75,13 +75,13 @@ class Walker:
         if now < FORGETS or (before is not None and len(before["xyz"]) != len(x_t)):
             before = None
         context = self.model.context(t, self.size, self.values, self.known)
-        prediction, after = self.model.predict(self.noise, x_t, t, context, before, weak=self.weak)
+        prediction, after = self.model.predict(self.noise, x_t, t, context, before, degraded=self.degraded)
         self._last = (now, before, after)
         return prediction
 
 
 @dataclass(frozen=True)
-class OfSize:
+class FixedSizeModel:
     """A diffusion model of molecules of one size.
 
     Args:
@@ -99,7 +99,7 @@ class OfSize:
         """None: conditions are values."""
         return ()
 
-    def denoiser(self, given: Mapping[str, object] | None, n: int) -> Walker:
+    def denoiser(self, given: Mapping[str, object] | None, n: int) -> SelfConditionedDenoiser:
         """The denoiser of ``n`` molecules.
 
         Args:
@@ -111,7 +111,7 @@ class OfSize:
         """
         return self.bound(self.model.wanted(given, n), n)
 
-    def weak(self, given: Mapping[str, object] | None, n: int) -> Walker:
+    def degraded(self, given: Mapping[str, object] | None, n: int) -> SelfConditionedDenoiser:
         """The same without the products along triangles, for autoguidance to lead away from.
 
         Args:
@@ -123,16 +123,16 @@ class OfSize:
         """
         if not self.model.settings.triangles:
             raise InputError("autoguidance leads away from the net without its triangles, and this model has none")
-        return replace(self.denoiser(given, n), weak=True)
+        return replace(self.denoiser(given, n), degraded=True)
 
-    def bound(self, wanted: Mapping[int, Float[Tensor, " n"]], n: int) -> Walker:
+    def bound(self, wanted: Mapping[int, Float[Tensor, " n"]], n: int) -> SelfConditionedDenoiser:
         """The denoiser of ``n`` molecules with values in standard deviations, by the number of their property."""
         weight, count = next(self.model.parameters()), len(self.model.settings.properties)
         values = torch.zeros(n, count, dtype=weight.dtype, device=weight.device)
         known = torch.zeros(n, count, dtype=torch.bool, device=weight.device)
         for k, value in wanted.items():
             values[:, k], known[:, k] = value.to(values), True
-        return Walker(self.model, self.size, self.noise, values, known)
+        return SelfConditionedDenoiser(self.model, self.size, self.noise, values, known)
 
     def expectation(self, x0: Float[Tensor, "b d"]) -> ExpectedMolecules:
         """Expected molecules of predictions of x_0."""
@@ -148,3 +148,7 @@ class OfSize:
     def finish(self, x: Float[Tensor, "n d"]) -> Batch:
         """What a walk ended at, as molecules."""
         return molecules_of(self.model.settings, self.noise, x)
+
+
+OfSize = FixedSizeModel
+"""The former name, until the kits have the new one."""

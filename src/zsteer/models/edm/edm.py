@@ -33,7 +33,7 @@ from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.maths import diffusion
 from zsteer.models.diffusion.bound import Bound
 from zsteer.models.edm.bound import CALLS, bound_by_size
-from zsteer.models.edm.denoiser import OfSize
+from zsteer.models.edm.denoiser import FixedSizeModel
 from zsteer.models.edm.settings import TIMES, VALUES, EDMSettings, net_of, noise_of
 from zsteer.models.edm.sizes import SizePrior
 from zsteer.models.edm.states import atoms_of, sizes_of, states_of
@@ -77,7 +77,7 @@ class EDM(Pretrained, nn.Module):
     Settings: ClassVar[type[EDMSettings]] = EDMSettings
     turns: Sequence[Turn] = (Turn("denoiser"),)
     bound: Literal["lower"] = "lower"
-    sampling: ClassVar[SamplingDefaults] = SamplingDefaults("sde2", 50, "early")
+    sampling: ClassVar[SamplingDefaults] = SamplingDefaults("sde2", 50, "power")
 
     def __init__(self, settings: EDMSettings) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class EDM(Pretrained, nn.Module):
         context: Float[Tensor, "b c"],
         before: Mapping[str, Float[Tensor, "b ..."]] | None,
         *,
-        weak: bool = False,
+        degraded: bool = False,
     ) -> dict[str, Float[Tensor, "b ..."]]:
         """What the net says: a force or the noise, and scores of kinds and bonds."""
         s, at = self.settings, noise.split(x_t)
@@ -262,7 +262,7 @@ class EDM(Pretrained, nn.Module):
             e.append(before.get("bonds", none))
             others = (before["xyz"],)
         kinds, bonds, move = self.net(
-            torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others, triangles=not weak
+            torch.cat(h, -1), torch.cat(e, -1), at["xyz"], context, others, triangles=not degraded
         )
         return {"xyz": move, "kinds": kinds} | ({"bonds": bonds} if "bonds" in at else {})
 
@@ -283,7 +283,7 @@ class EDM(Pretrained, nn.Module):
         context: Float[Tensor, "b c"],
         before: Mapping[str, Float[Tensor, "b ..."]] | None,
         *,
-        weak: bool = False,
+        degraded: bool = False,
     ) -> tuple[Prediction, dict[str, Float[Tensor, "b ..."]] | None]:
         """The prediction of x_0 at x_t, and what self-conditioning shows at the next call.
 
@@ -293,12 +293,12 @@ class EDM(Pretrained, nn.Module):
             t: time of each.
             context: as ``context`` makes it.
             before: its earlier prediction, where there is one.
-            weak: without the products along triangles.
+            degraded: without the products along triangles.
         """
         # On a CPU some products in bfloat16 round by their number of rows: a sample would depend on its batch.
         half = x_t.dtype == torch.float32 and x_t.device.type != "cpu" and bfloat16_pays(x_t.device)
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
-            raw = self._raw(noise, x_t, context, before, weak=weak)
+            raw = self._raw(noise, x_t, context, before, degraded=degraded)
         if self.settings.target == "eps":
             abar = _curve(noise, t)[0].square().to(x_t.dtype)[:, None]
             return Prediction(diffusion.x0_from_noise(x_t, noise.join(raw), abar)), None
@@ -427,24 +427,27 @@ class EDM(Pretrained, nn.Module):
         for size in often[counts.argsort(descending=True, stable=True)].tolist():
             rows = (sizes == size).nonzero()[:, 0].cpu()
             own = {name: rows_of(value, rows, n) for name, value in rest.items()}
-            found.append(Group(self.of_size(size), rows, own))
+            found.append(Group(self.for_size(size), rows, own))
         return found
 
     def join(self, pieces: Sequence[Batch], order: Int[Tensor, " n"]) -> Batch:
         """Molecules of several sizes, padded to the largest, in the order of their rows."""
         return atoms_of(pieces, order)
 
-    def of_size(self, size: int) -> OfSize:
+    def for_size(self, size: int) -> FixedSizeModel:
         """The model of molecules of one size, as samplers see it.
 
         Raises:
             InputError: if no molecule of the model has that size.
         """
-        return OfSize(self, size, self.noise_of(size))
+        return FixedSizeModel(self, size, self.noise_of(size))
+
+    of_size = for_size
+    """The former name, until the kits have the new one."""
 
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
-        """Draw molecules: fifty steps of a solver that draws; ``of_size`` serves the other solvers.
+        """Draw molecules: fifty steps of a solver that draws; ``for_size`` serves the other solvers.
 
         Args:
             n: how many.
@@ -463,10 +466,10 @@ class EDM(Pretrained, nn.Module):
         order: list[Tensor] = []
         for size in sizes.unique().tolist():
             rows = (sizes == size).nonzero()[:, 0]
-            model, own = self.of_size(size), rng.take(rows.to(rng.ids.device))
+            model, own = self.for_size(size), rng.take(rows.to(rng.ids.device))
             denoiser = model.bound({k: value[rows.to(value.device)] for k, value in wanted.items()}, len(rows))
             x = model.noise.prior(model.like(len(rows), own), own)
-            found.append(model.finish(walk(denoiser, x, own, solver="sde2", steps=steps, spacing="early")))
+            found.append(model.finish(walk(denoiser, x, own, solver="sde2", steps=steps, spacing="power")))
             order.append(rows)
         return atoms_of(found, torch.cat(order))
 
@@ -489,11 +492,11 @@ class EDM(Pretrained, nn.Module):
         found: list[Batch] = []
         order: list[Tensor] = []
         for size, rows in sizes_of(x):
-            model = self.of_size(size)
+            model = self.for_size(size)
             x0 = states_of(self.settings, model.noise, x.take(rows), size, like=next(self.parameters()))
             denoiser, streams = model.bound({}, len(rows)), own.take(rows.to(own.ids.device))
             found.append(
-                model.finish(vary(denoiser, x0, strength, streams, solver="sde2", steps=steps, spacing="early"))
+                model.finish(vary(denoiser, x0, strength, streams, solver="sde2", steps=steps, spacing="power"))
             )
             order.append(rows)
         return atoms_of(found, torch.cat(order), width=x["z"].shape[1])

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Pretrained, Settings
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Turn
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.maths.adversarial import (
     critic_loss,
@@ -45,7 +45,7 @@ _MEMORY = 0.02
 class GanSettings(Settings):
     """What the two players are built from."""
 
-    datum: Datum = Field(description="what one sample is")
+    datum: SampleSpec = Field(description="what one sample is")
     latent: int = Field(default=16, ge=1, description="width of the code z, standard normal")
     categories: int = Field(
         default=0, ge=0, description="classes of a further, discrete part of the code, for data in separate pieces"

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from zsteer.core.artifact import Settings
-from zsteer.core.datum import Datum
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.maths.schedules import Schedule
 from zsteer.nets.positions import PictureNet, PositionNet
 from zsteer.nets.unet import UNet
@@ -18,7 +18,7 @@ __all__ = ["MultinomialSettings", "net_of", "noise_of"]
 class MultinomialSettings(Settings):
     """What the model is built from."""
 
-    datum: Datum
+    datum: SampleSpec
     variable: bool = Field(
         default=False, description="sequences: field tokens, and a mask that says which positions are real"
     )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from zsteer.core.artifact import Settings
-from zsteer.core.datum import Datum
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.maths.boltzmann import Visible
 from zsteer.sample.annealed import LogZ
 
@@ -19,7 +19,7 @@ __all__ = ["RbmSettings", "from_numbers", "to_numbers"]
 class RbmSettings(Settings):
     """Units, learning rule and chains."""
 
-    datum: Datum = Field(description="what one sample is; its values decide the kind of the visible units")
+    datum: SampleSpec = Field(description="what one sample is; its values decide the kind of the visible units")
     units: int = Field(default=500, ge=1, description="number of hidden units")
     hidden: Literal["bernoulli", "gaussian", "relu"] = Field(default="bernoulli", description="kind of hidden unit")
     noise: float = Field(

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.diffusion.ddpm import CALLS, DDPM
 from zsteer.models.diffusion.settings import DDPMSettings
@@ -98,7 +98,7 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
     return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
 
 
-def _unet2d(recipe: recipes.DiffusionRecipe, datum: Datum, width: int, classes: int) -> UNet2DSettings:
+def _unet2d(recipe: recipes.DiffusionRecipe, datum: SampleSpec, width: int, classes: int) -> UNet2DSettings:
     """A common U-Net of two levels, attention at the coarser, with one row of the classes for none."""
     channels, groups = datum.shape[0], math.gcd(32, width)
     return UNet2DSettings(

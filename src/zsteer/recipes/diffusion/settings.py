@@ -31,7 +31,7 @@ class DiffusionRecipe(VectorRecipe):
         default="auto",
         description="of images: unet, lean; unet2d, a common one in diffusers' format, at six times the cost",
     )
-    width: int | None = Field(default=None, ge=2, description="channels of the U-Net; by the size dial when absent")
+    width: int | None = Field(default=None, ge=2, description="channels of the U-Net; default depends on --size")
     patch: int = Field(default=2, ge=1, le=2, description="pixels along an edge folded into channels: 1 or 2")
 
 

@@ -24,7 +24,7 @@ class WassersteinGanRecipe(AdversarialRecipe):
 
     lipschitz: Literal["penalty", "clip", "spectral"] = Field(
         default="penalty",
-        description="penalty (slope 1 between data and made samples), clip (the lecture's) or spectral (norms of 1)",
+        description="Lipschitz constraint: gradient penalty, weight clipping (the lecture's), spectral norm",
     )
     penalty: float | None = Field(
         default=None, gt=0, description="weight of the gradient penalty; 1 for tables and 10 for images when absent"
@@ -42,5 +42,5 @@ class GanRecipe(AdversarialRecipe):
         default="non-saturating", description="what the generator learns by; minimax fades where the critic is sure"
     )
     lipschitz: Literal["none", "penalty", "spectral"] = Field(
-        default="none", description="what holds the critic's slope"
+        default="none", description="Lipschitz constraint of the critic: none, gradient penalty, spectral norm"
     )

@@ -26,8 +26,8 @@ class MoleculeRecipe(Recipe):
         default="auto", description="properties to condition on, as mu,logp; auto: all of the usual ones; none"
     )
     largest: int = Field(default=60, ge=2, description="molecules with more heavy atoms are left out, and counted")
-    width: int | None = Field(default=None, ge=2, description="features of an atom; by the size dial when absent")
-    layers: int | None = Field(default=None, ge=1, description="layers of the net; by the size dial when absent")
+    width: int | None = Field(default=None, ge=2, description="features of an atom; default depends on --size")
+    layers: int | None = Field(default=None, ge=1, description="layers of the net; default depends on --size")
     skip_invalid: bool = Field(default=False, description="leave out molecules that cannot be used, and count them")
 
 
@@ -40,9 +40,11 @@ class BondedRecipe(MoleculeRecipe):
     bonds: Literal["kekulised", "aromatic"] = Field(
         default="kekulised", description="single, double and triple; or aromatic as a kind of its own"
     )
-    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; by the size dial when absent")
+    pair_width: int | None = Field(default=None, ge=2, description="features of a pair; default depends on --size")
     triangles: int | None = Field(
-        default=None, ge=0, description="channels of products along triangles of pairs, 0 for none; by the size dial"
+        default=None,
+        ge=0,
+        description="channels of triangle products, 0 for none; default depends on --size",
     )
     optimiser: Literal["muon", "adamw"] = Field(
         default="muon", description="muon; or adamw, whose rate is a tenth of muon's"
@@ -50,7 +52,7 @@ class BondedRecipe(MoleculeRecipe):
 
 
 class MoleculeDiffusionRecipe(BondedRecipe):
-    """Diffusion of molecules with their bonds; a net on pairs of atoms says what x_0 is."""
+    """Diffusion of molecules with their bonds; a net on pairs of atoms predicts x_0."""
 
     name: ClassVar[str] = "molecules"
     summary: ClassVar[str] = "3D molecules with bonds, from noise; conditions on properties"
@@ -71,7 +73,7 @@ class NoisyPropertyRecipe(BondedRecipe):
     """Properties of noisy molecules: the guide of a model that the recipe ``molecules`` made of the same set."""
 
     name: ClassVar[str] = "molecule-properties"
-    summary: ClassVar[str] = "properties of noisy molecules: a guide towards values"
+    summary: ClassVar[str] = "property predictor for noisy molecules: a guide towards values"
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:properties"
 
 

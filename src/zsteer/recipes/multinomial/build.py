@@ -9,9 +9,9 @@ import torch
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.protocols import Source
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.segments import Cut
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
@@ -82,7 +82,7 @@ def receptors(
     source: Source = Shuffled(train, chosen["batch"])
     panel = _panel(data) if recipe.conditional else Panel()
     values: dict[str, Any] = {
-        "datum": Datum(shape=(MAX_LENGTH,), values="levels", levels=PROTEIN.size, space={"name": "sequences"}),
+        "datum": SampleSpec(shape=(MAX_LENGTH,), values="levels", levels=PROTEIN.size, space={"name": "sequences"}),
         "variable": True,
         "shortest": MIN_LENGTH,
         "classes": panel.peptides,
@@ -164,7 +164,7 @@ def segments(
     train, test = cut.cut(sets.train), cut.cut(sets.test)
     classes = sets.classes if recipe.conditional else ()
     values: dict[str, Any] = {
-        "datum": Datum(shape=cut.shape, values="levels", levels=recipe.levels, space=cut.settings()),
+        "datum": SampleSpec(shape=cut.shape, values="levels", levels=recipe.levels, space=cut.settings()),
         "classes": classes,
         "net": "unet",
     }

@@ -23,8 +23,8 @@ class MultinomialRecipe(Recipe):
     times: Literal["importance", "even"] = Field(
         default="importance", description="how t is drawn in training: in proportion to the size of L_t, or evenly"
     )
-    width: int | None = Field(default=None, ge=2, description="features of a position; by the size dial when absent")
-    layers: int | None = Field(default=None, ge=1, description="blocks of the net; by the size dial when absent")
+    width: int | None = Field(default=None, ge=2, description="features of a position; default depends on --size")
+    layers: int | None = Field(default=None, ge=1, description="blocks of the net; default depends on --size")
     conditional: bool = Field(default=False, description="learn classes, for class conditions and their guidance")
     drop: float = Field(default=0.1, ge=0, lt=1, description="share of the samples shown without their class")
 

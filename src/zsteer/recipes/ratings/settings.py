@@ -29,7 +29,7 @@ class RatingRecipe(Recipe):
         default="ordinal", description="levels of an item tied by a score, free, or of low rank (bernoulli only)"
     )
     factors: int = Field(default=8, ge=1, description="hidden units that couple items")
-    conditional: bool = Field(default=False, description="which items are rated speaks too, whatever the level")
+    conditional: bool = Field(default=False, description="condition on which items were rated (implicit feedback)")
     usage: float = Field(default=0.25, ge=0, description="spread of how users fill the scale; 0 for users alike")
     decay: float = Field(default=140.0, ge=0, description="prior precision of an item's weights")
     bias_decay: float = Field(default=3.0, ge=0, description="prior precision of an item's bias")

@@ -13,8 +13,8 @@ import torch
 
 from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.sequences.residues import LENGTH, LEVELS, residues
 from zsteer.errors import InputError
 from zsteer.kits.images.likelihood import independent
@@ -72,7 +72,7 @@ def receptors(recipe: "recipes.ReceptorRBMRecipe", folder: Path | None, device: 
     chosen = _chosen(recipe, RECEPTORS)
     data = tables.table(folder, recipe.subset)
     parts = {name: residues(tables.background(data, name)) for name in ("train", "valid", "test")}
-    datum = Datum(shape=(LENGTH,), values="levels", levels=LEVELS, space={"name": "residues"})
+    datum = SampleSpec(shape=(LENGTH,), values="levels", levels=LEVELS, space={"name": "residues"})
     origin = {**tables.origin_of(data), "rows": ", ".join(f"{len(x)} {name}" for name, x in parts.items())}
     sets = Sets(parts["train"], parts["valid"], parts["test"], datum, origin)
     return made(recipe, sets, chosen, device)
