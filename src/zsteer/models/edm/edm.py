@@ -442,7 +442,6 @@ class EDM(Pretrained, nn.Module):
         """
         return FixedSizeModel(self, size, self.noise_of(size))
 
-    of_size = for_size
     """The former name, until the kits have the new one."""
 
     @torch.no_grad()
