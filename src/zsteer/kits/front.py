@@ -26,7 +26,7 @@ from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.kits.base import Kit, Samples, Subject
 from zsteer.kits.common import numeric_target
-from zsteer.kits.methods import Context
+from zsteer.kits.context import Context
 from zsteer.kits.registry import DOMAINS, METHODS, About, MethodRow, about_config
 from zsteer.steer.options import DrawOptions, SamplingOptions
 from zsteer.steer.rejection import Distance, draw_valid
