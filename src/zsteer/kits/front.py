@@ -271,7 +271,8 @@ def _check_belong(known: About, row: MethodRow, options: Mapping[str, object]) -
     if strange:
         flag = "--" + strange[0].replace("_", "-")
         plain = strange[0].replace("-", "_")
-        able = [each for each in known.methods if any(plain in cls.model_fields for cls in each.option_classes())]
+        rows = [*known.methods, *METHODS]
+        able = [each for each in rows if any(plain in cls.model_fields for cls in each.option_classes())]
         owner = able[0].name if able else "another method"
         raise SettingsError(f"{flag} belongs to --by {owner}, and this goal is steered by {row.name}; omit it")
 
