@@ -34,11 +34,12 @@ class Sample:
 
 def _option_classes(known: Any) -> list[Any]:
     from zsteer.core.catalog import MODELS
+    from zsteer.kits.registry import DOMAINS
     from zsteer.steer.options import DrawOptions, SamplingOptions
 
     offers = MODELS[known.kind].protocols
     classes: list[Any] = [SamplingOptions] if any(name in offers for name in DIFFUSION) else []
-    return [*classes, DrawOptions] if known.domain in {"molecules", "sequences"} else classes
+    return [*classes, DrawOptions] if DOMAINS[known.domain].checked else classes
 
 
 def command_for(known: Any) -> type[Any]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from zsteer.core.alphabet import PROTEIN, Alphabet
+from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.goal import Goal
 from zsteer.core.property import Property
@@ -16,6 +16,7 @@ from zsteer.errors import SettingsError
 from zsteer.kits.base import Kit, Samples, Subject
 from zsteer.kits.ratings.options import RecommendOptions
 from zsteer.kits.ratings.recommend import Recommend
+from zsteer.kits.registry import DOMAINS
 from zsteer.kits.sequences.editors import CodeEditing, GuidedEditing
 from zsteer.kits.sequences.kit import companions
 from zsteer.kits.sequences.options import CodeEditorOptions, EditorOptions
@@ -72,7 +73,7 @@ class Context:
 
 def guide(context: Context) -> Method:
     """Sampling of a diffusion model with guidance."""
-    checked = context.kit.domain in {"molecules", "sequences"}
+    checked = DOMAINS[context.kit.domain].checked
     return Guide(
         context.option(GuideOptions),
         context.option(SamplingOptions),
@@ -127,8 +128,10 @@ def search(context: Context) -> Method:
 
 
 def _alphabet(context: Context) -> Alphabet | None:
-    """The alphabet of samples that are tokens."""
-    return PROTEIN if context.subject.model.space.get("name") == "sequences" else None
+    """The alphabet of samples that are tokens; None where they are something else."""
+    space = getattr(context.kit, "space", None)
+    found = None if space is None else getattr(space(context.subject.model.space), "alphabet", None)
+    return found if isinstance(found, Alphabet) else None
 
 
 def rerank(context: Context) -> Method:

@@ -31,12 +31,14 @@ class DomainRow:
         kit: ``module:class``.
         options: ``module:name`` of what ``--toward`` and ``--keep`` take.
         columns: ``module:function`` of further options that a description of a space holds; empty for none.
+        checked: whether the domain knows samples that are not valid, so that they can be drawn again.
     """
 
     spaces: tuple[str, ...]
     kit: str
     options: str
     columns: str = ""
+    checked: bool = False
 
 
 DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
@@ -45,11 +47,17 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             ("images", "segments"), "zsteer.kits.images.kit:ImageKit", "zsteer.kits.images.options:OPTIONS"
         ),
         "molecules": DomainRow(
-            ("molecules",), "zsteer.kits.molecules.kit:MoleculeKit", "zsteer.kits.molecules.options:OPTIONS"
+            ("molecules",),
+            "zsteer.kits.molecules.kit:MoleculeKit",
+            "zsteer.kits.molecules.options:OPTIONS",
+            checked=True,
         ),
         "ratings": DomainRow(("ratings",), "zsteer.kits.ratings.kit:RatingKit", "zsteer.kits.ratings.options:OPTIONS"),
         "sequences": DomainRow(
-            ("sequences", "residues"), "zsteer.kits.sequences.kit:SequenceKit", "zsteer.kits.sequences.options:OPTIONS"
+            ("sequences", "residues"),
+            "zsteer.kits.sequences.kit:SequenceKit",
+            "zsteer.kits.sequences.options:OPTIONS",
+            checked=True,
         ),
         "tables": DomainRow(
             ("tables",),
@@ -72,7 +80,6 @@ class MethodRow:
         options: ``module:class`` of each of its options.
         protocols: names of protocols, of which the model's kind must declare one; empty for any.
         domains: where it belongs; empty for all.
-        kinds: kinds of model for whose help it is listed; empty for all.
         help: what it does, in a few words.
     """
 
@@ -81,17 +88,13 @@ class MethodRow:
     options: tuple[str, ...]
     protocols: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
     help: str = field(default="")
 
     def lists(self, kind: str, domain: str) -> bool:
         """Whether a help page of such a model shows it."""
         offers = catalog.MODELS[kind].protocols if kind in catalog.MODELS else ()
-        return (
-            (not self.protocols or any(name in offers for name in self.protocols))
-            and (not self.domains or domain in self.domains)
-            and (not self.kinds or kind in self.kinds)
-        )
+        able = not self.protocols or any(name in offers for name in self.protocols)
+        return able and (not self.domains or domain in self.domains)
 
     def option_classes(self) -> list[type[BaseModel]]:
         """The classes of its options."""
@@ -100,7 +103,7 @@ class MethodRow:
 
 _SAMPLING = "zsteer.steer.options:SamplingOptions"
 _DRAWING = "zsteer.steer.options:DrawOptions"
-_OTHERS = ("images", "molecules", "sequences", "tables")
+_OTHERS = tuple(name for name in DOMAINS if name != "ratings")
 
 METHODS: tuple[MethodRow, ...] = (
     MethodRow(
@@ -114,16 +117,16 @@ METHODS: tuple[MethodRow, ...] = (
         "guide",
         "zsteer.kits.methods:guided_editing",
         ("zsteer.kits.sequences.options:EditorOptions",),
+        protocols=("GuidedEditor",),
         domains=("sequences",),
-        kinds=("autoregressive",),
         help="edit templates by a guided decoder within a budget of edits",
     ),
     MethodRow(
         "edit",
         "zsteer.kits.methods:code_editing",
         ("zsteer.kits.sequences.options:CodeEditorOptions",),
+        protocols=("CodeEditor",),
         domains=("sequences",),
-        kinds=("dwae",),
         help="edit templates by the code of what they bind, within a budget of edits",
     ),
     MethodRow(
