@@ -11,10 +11,9 @@ from zsteer.core.rng import Streams
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.sequences.residues import LEVELS, residues, tokens
 from zsteer.domains.sequences.space import PAD, SequenceSpace
-from zsteer.errors import CapabilityError, InputError
-from zsteer.kits.base import Ask
-from zsteer.kits.images.kit import VectorKit
-from zsteer.kits.sequences.rbm import ResidueKit, kit
+from zsteer.errors import InputError
+from zsteer.kits import front
+from zsteer.kits.base import Subject
 from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.recipes.rbm.build import machine, metrics_of
 from zsteer.recipes.rbm.settings import RBMRecipe
@@ -128,25 +127,24 @@ def test_numbers_between_0_and_1_are_refused(monkeypatch):
         machine(RBMRecipe(size="xs"), None, CPU)
 
 
-def test_the_kit_is_that_of_the_data(tmp_path):
+def test_the_kit_follows_from_the_data(tmp_path):
     datum = SampleSpec(shape=(20,), values="levels", levels=LEVELS, space={"name": "residues"})
     model = RBM(RbmSettings(datum=datum, units=5, chains=4))
     space = SequenceSpace()
     model.begin(residues(space.encode(["CASSLGQAYEQYF"] * 10 + ["CASSPGTGGNQPQHF"] * 10)), Streams.of(0, 1))
-    own = kit(model, None, CPU)
-    assert isinstance(own, ResidueKit)
-    designs = own.sample(6, {"sweeps": 5}, Streams.of(0, 6))
-    assert len(designs) == len(designs.lines) == 6
-    assert designs.noun == "sequences"
+    subject = Subject(model, None, CPU)
+    own = front.kit_of(front.about_subject(subject).domain)
+    found = front.sample(subject, 6, given={}, options={"sweeps": 5}, seed=0)
+    assert len(found) == len(found.lines) == len(found.items) == 6
+    assert found.noun == "sequences"
     own.check_ending(tmp_path / "made.csv")
-    own.write(tmp_path / "made.csv", designs, overwrite=False)
+    own.write(tmp_path / "made.csv", found, overwrite=False)
     assert (tmp_path / "made.csv").read_text(encoding="utf-8").count("\n") == 7
     (tmp_path / "long.csv").write_text("junction_aa\nCASSLGQAYEQYF\nCASSLGQAYEQYFCASSLGQAYEQYF\n")
-    with pytest.raises(InputError, match="26 residues, the machine has 20 places; 1 of 2"):
-        own.read(tmp_path / "long.csv", skip_invalid=False)
-    assert len(own.read(tmp_path / "long.csv", skip_invalid=True)) == 1
-    with pytest.raises(CapabilityError, match="--protocol tcr"):
-        own.evaluate(designs.batch, Ask())
+    with pytest.raises(InputError, match=r"long.csv: row 3.*at most 20 residues, got 26"):
+        own.read(tmp_path / "long.csv", subject)
+    kept = own.read(tmp_path / "long.csv", subject, skip_invalid=True)
+    assert len(kept) == len(own.encode(kept, subject)) == len(kept.skipped) == 1
     columns = [{"name": name, "kind": "binary"} for name in ("a", "b")]
     table = SampleSpec(shape=(2,), values="binary", space={"name": "tables", "columns": columns})
-    assert isinstance(kit(RBM(RbmSettings(datum=table, units=2)), None, CPU), VectorKit)
+    assert front.about_subject(Subject(RBM(RbmSettings(datum=table, units=2)), None, CPU)).domain == "tables"

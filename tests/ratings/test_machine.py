@@ -140,9 +140,9 @@ def test_more_ratings_move_a_belief_but_do_not_blow_it_up():
 def test_no_chain_and_no_kept_user_are_answered_plainly():
     model = machine(0)
     model.users = ("Ann", "Bob")
-    with pytest.raises(InputError, match="did you mean 'Ann'"):
+    with pytest.raises(InputError, match="'Ann'"):
         model.known("Anne")
-    with pytest.raises(InputError, match="user=NAME only, got item"):
+    with pytest.raises(InputError, match="'items'"):
         model.sample(1, given={"item": "x"}, rng=Streams.of(0, 1))
 
 

@@ -9,7 +9,7 @@ from zsteer.bench.edit.reach import GROUPS, Bench, quantity
 from zsteer.bench.edit.table import NAMES, generated
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
-from zsteer.domains.images.properties import brightness
+from zsteer.domains.images.measures import brightness
 from zsteer.steer.latent import LatentEdit
 from zsteer.steer.latent_options import LatentOptions
 

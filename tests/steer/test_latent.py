@@ -217,7 +217,7 @@ def test_facts_tell_what_the_heads_rest_on():
 
 def test_a_second_run_gives_what_a_first_would():
     target, start = goal(Target(GROWTH, 2.0, 2.0)), samples()
-    used, fresh = (LatentEdit(LatentOptions(examples=400, draws=20)) for _ in range(2))
+    used, fresh = (LatentEdit(LatentOptions(head_samples=400, draws=20)) for _ in range(2))
     edit(target, method=used)
     edit(goal(Target(SUM, 1.0, 1.0)), method=used)
     rng = Streams.of(7, 40)

@@ -15,12 +15,13 @@ from zsteer.core.rng import Streams
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.segments import Cut
 from zsteer.domains.sequences import files
-from zsteer.domains.sequences.properties import charge, hydropathy
+from zsteer.domains.sequences.measures import charge, hydropathy
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
-from zsteer.kits.base import kit_of
-from zsteer.kits.sequences.diffusion import SegmentKit, SequenceKit
-from zsteer.kits.sequences.options import MultinomialKnobs
+from zsteer.kits import front
+from zsteer.kits.base import Subject
+from zsteer.kits.images.kit import ImageKit
+from zsteer.kits.sequences.kit import SequenceKit
 
 CPU = torch.device("cpu")
 
@@ -99,106 +100,155 @@ def test_a_markov_chain_is_a_distribution_over_sequences_of_all_lengths():
         markov_chain(words(0, 5), words(1, 5), 6)
 
 
-def sequence_kit(**extra):
-    made = model(
-        "sequences, classes", datum=SampleSpec(shape=(30,), values="levels", levels=20, space={"name": "sequences"})
+def subject(variant, space, **datum):
+    made = model(variant, datum=SampleSpec(**datum, values="levels", space=space))
+    return Subject(made.eval(), None, CPU)
+
+
+def receptors():
+    """A model of sequences with classes, which has learned nothing."""
+    return subject("sequences, classes", {"name": "sequences"}, shape=(30,), levels=20)
+
+
+def drawn(of, n, seed=0, given=None, **options):
+    return front.sample(of, n, given=given or {}, options={"max_retries": 0, **options}, seed=seed)
+
+
+def steered(of, toward, *, start=None, keep=None, given=None, top=1, edits=None, seed=0, **options):
+    request = front.Request(
+        Goal(toward, given or {}, keep or {}),
+        options.pop("by", None),
+        options.pop("number", 16),
+        Budget(edits=edits, top=top),
+        seed,
+        {"max_retries": 0, **options},
     )
-    kit = kit_of("multinomial")(made.eval(), None, CPU)
-    assert isinstance(kit, SequenceKit)
-    return kit
+    return front.steer(of, start, request)
 
 
 def test_sequences_are_sampled_written_and_read_back(tmp_path):
-    kit, rng = sequence_kit(), Streams.of(0, 6)
-    for given in ({}, {"class": "b", "scale": 2.0}, {"steps": 3, "solver": "ddim", "eta": "0.5"}, {"length": "12"}):
-        found = kit.sample(6, given, rng)
+    of, kit = receptors(), SequenceKit()
+    for given, options in (
+        ({}, {}),
+        ({"class": "b"}, {"scale": 2.0}),
+        ({}, {"steps": 3, "solver": "ddim", "eta": "0.5"}),
+        ({"length": "12"}, {}),
+    ):
+        found = drawn(of, 6, given=given, **options)
         assert len(found) == 6 and found.noun == "sequences"
-    assert {len(text) for text in found.sequences} == {12}
+    assert {len(text) for text in found.items} == {12}
     assert found.facts["steps"] == 6  # the chain's own
     for name in ("s.tsv", "s.fasta"):
         kit.write(tmp_path / name, found, overwrite=False)
         again = files.read(tmp_path / name, anchored=False)  # an untrained model knows no anchors
         assert torch.equal(again.batch["tokens"], found.batch["tokens"])
-    # Sample 3 of a seed is the same alone.
-    assert kit.sample(1, {"length": "12"}, rng.take(slice(3, 4))).sequences[0] == found.sequences[3]
+    # Sample 3 of a seed is the same among fewer.
+    assert drawn(of, 4, given={"length": "12"}).items == found.items[:4]
 
 
 def test_every_solver_walks_over_categories():
-    kit = sequence_kit()
+    of = receptors()
     for solver in ("ancestral", "ddim", "multistep2", "multistep3", "heun"):
-        found = kit.sample(3, {"steps": 4, "solver": solver}, Streams.of(1, 3))
+        found = drawn(of, 3, seed=1, steps=4, solver=solver)
         assert bool((found.batch["tokens"][found.batch.mask] < 20).all())
 
 
 def test_steering_moves_the_property_and_needs_no_training(seed):
-    kit = sequence_kit()
-    knobs = MultinomialKnobs(number=60, steps=6, tolerance=1.0)
-    up, down = (
-        kit.steer(None, Goal(toward={"charge": wanted}), Budget(), knobs, Streams.of(seed, 1)) for wanted in (6, -6)
-    )
-    a, b = (charge(one_hot(found.sequences)) for found in (up, down))
+    of = receptors()
+    up, down = (steered(of, {"charge": wanted}, number=60, steps=6, tolerance=1.0, seed=seed) for wanted in (6, -6))
+    a, b = (charge(one_hot(found.items)) for found in (up, down))
     # An untrained model's residues are about even: the charge of 17 has a deviation of 1.8, the mean of 60 of 0.24.
     assert float(a.mean()) > 1.5 and float(b.mean()) < -1.5
-    assert "asked for 6" in up.facts["charge"]
+    assert up.facts["method"] == "guide"
+    # What is told is measured on what came out.
+    assert up.facts["charge"].startswith(f"{float(a.mean()):.4g}")
+    assert [float(value) for value in up.columns["charge"]] == a.tolist()
+
+
+def test_ranges_and_directions_pull_as_values_do(seed):
+    of = receptors()
+    least, most, high = (
+        charge(one_hot(steered(of, {"charge": wanted}, number=40, steps=6, seed=seed, **options).items)).mean()
+        for wanted, options in (("5..", {}), ("..-5", {}), ("up", {"strength": 5.0}))
+    )
+    assert float(least) > 1.5 and float(most) < -1.5 and float(high) > 1.5
+    free = charge(one_hot(steered(of, {"charge": "-40..40"}, number=40, steps=6, seed=seed).items)).mean()
+    assert abs(float(free)) < 1.2  # nothing to pull at: four deviations of the mean
 
 
 def test_a_start_keeps_its_length_and_most_of_itself():
-    kit = sequence_kit()
-    start = SequenceSpace().encode(["CASSLGQAYEQYF", "CASSF"])
-    knobs = MultinomialKnobs(steps=8, depth=0.05)
-    found = kit.steer(start, Goal(toward={"hydropathy": 0.5}), Budget(top=2), knobs, Streams.of(0, 1))
-    assert [len(text) for text in found.sequences] == [13, 13, 5, 5]
-    same = [sum(a == b for a, b in zip(text, "CASSLGQAYEQYF", strict=True)) for text in found.sequences[:2]]
+    start = SequenceKit().take(["CASSLGQAYEQYF", "CASSF"], receptors())
+    found = steered(receptors(), {"hydropathy": 0.5}, start=start, top=2, steps=8, depth=0.05)
+    assert [len(text) for text in found.items] == [13, 13, 5, 5]
+    same = [sum(a == b for a, b in zip(text, "CASSLGQAYEQYF", strict=True)) for text in found.items[:2]]
     assert min(same) >= 9
+    assert found.columns["template"] == ["CASSLGQAYEQYF"] * 2 + ["CASSF"] * 2
+
+
+def test_a_change_counts_from_each_start(seed):
+    """Two starts with charges 4 and 0 both gain 2, where without a pull both fall back to what the model makes."""
+    start = SequenceKit().take(["CASSKKAYKKSAYEQF", "CASSAGAYGGSAYEQF"], receptors())
+    gained = [
+        charge(one_hot(found.items)).reshape(2, 40).mean(1) - charge(one_hot(start.items))
+        for found in (
+            steered(receptors(), {"charge+": 2}, start=start, top=40, steps=8, seed=seed, tolerance=1.0, **options)
+            for options in ({}, {"strength": 0.0})
+        )
+    ]
+    # Without a pull the first start loses 2; 0.7 is four deviations of the mean of 40, as wide as the tolerance.
+    assert (gained[0] - 2).abs().max() < 0.7
+    assert gained[1][0] < -1
 
 
 def test_bad_requests_are_one_line_each(tmp_path):
-    kit, rng = sequence_kit(), Streams.of(0, 2)
-    for given, error, match in (
-        ({"steps": 0}, SettingsError, "steps"),
-        ({"class": "boot"}, InputError, "class"),
-        ({"length": "long"}, InputError, "number of residues"),
-        ({"length": "31"}, InputError, "lengths in 5"),
-        ({"long": 3}, InputError, "condition"),
-        ({"guide": "fashion-guide", "class": "a"}, CapabilityError, "none for categories"),
-        ({"scale": 2}, SettingsError, "strengthens a condition"),
+    of, kit = receptors(), SequenceKit()
+    for given, options, error, match in (
+        ({}, {"steps": 0}, SettingsError, "steps"),
+        ({}, {"step": 5}, SettingsError, "'steps'"),
+        ({"steps": 5}, {}, SettingsError, "--steps"),
+        ({"class": "boot"}, {}, InputError, "class"),
+        ({"length": "long"}, {}, InputError, "length"),
+        ({"length": "31"}, {}, InputError, "30"),
+        ({"long": 3}, {}, InputError, "'length'"),
+        ({"guide": "fashion-guide"}, {}, SettingsError, "zsteer steer"),
+        ({}, {"scale": 2}, SettingsError, "scale"),
     ):
-        with pytest.raises(error, match=match):
-            kit.sample(2, given, rng)
-    knobs = MultinomialKnobs(number=2)
-    with pytest.raises(InputError, match="did you mean 'charge'"):
-        kit.steer(None, Goal(toward={"charg": 1}), Budget(), knobs, rng)
-    with pytest.raises(InputError, match="takes a number"):
-        kit.steer(None, Goal(toward={"charge": "much"}), Budget(), knobs, rng)
-    with pytest.raises(InputError, match="leave --keep"):
-        kit.steer(None, Goal(toward={"charge": 1}, keep={"ends": 3}), Budget(), knobs, rng)
+        with pytest.raises(error, match=match) as told:
+            drawn(of, 2, given=given, **options)
+        assert "\n" not in str(told.value)
+    for toward, options, error, match in (
+        ({"charg": 1}, {}, InputError, "'charge'"),
+        ({"charge": "much"}, {}, InputError, "charge"),
+        ({"charge": 1}, {"by": "guide", "keep": {"ends": 3}}, CapabilityError, "ends=3"),
+        ({"charge": 1}, {"by": "guide", "edits": 2}, CapabilityError, "--max-edits"),
+        ({"class": "a"}, {"guide": "fashion-guide"}, InputError, "class"),
+        ({"charge+": 1}, {"by": "guide"}, InputError, "--input"),
+    ):
+        with pytest.raises(error, match=match) as told:
+            steered(of, toward, number=2, **options)
+        assert "\n" not in str(told.value)
     (tmp_path / "bad.tsv").write_text("cdr3b\nCASSF\nCAXSF\n", encoding="utf-8")
     with pytest.raises(InputError, match="X"):
-        kit.read(tmp_path / "bad.tsv", skip_invalid=False)
-    with pytest.raises(CapabilityError, match="no description"):
-        kit_of("multinomial")(model("sequences, uniform"), None, CPU)
+        kit.read(tmp_path / "bad.tsv", of)
+    with pytest.raises(CapabilityError, match="multinomial"):
+        front.about_subject(Subject(model("sequences, uniform"), None, CPU))
 
 
 def test_cut_pictures_are_sampled_steered_written_and_read_back(tmp_path):
-    cut = Cut((0.0, 0.5, 1.0), 8, 8)
-    made = model(
-        "pictures, uniform", datum=SampleSpec(shape=(1, 8, 8), values="levels", levels=3, space=cut.settings())
-    )
-    kit = kit_of("multinomial")(made.eval(), None, CPU)
-    assert isinstance(kit, SegmentKit)
-    found = kit.sample(4, {"class": "b", "steps": 3}, Streams.of(0, 4))
+    cut, kit = Cut((0.0, 0.5, 1.0), 8, 8), ImageKit()
+    of = subject("pictures, uniform", cut.settings(), shape=(1, 8, 8), levels=3)
+    assert front.about_subject(of).domain == "images"
+    found = front.sample(of, 4, given={"class": "b"}, options={"steps": 3}, seed=0)
     kit.write(tmp_path / "s.npz", found, overwrite=False)
     kit.write(tmp_path / "s.png", found, overwrite=False)
     with np.load(tmp_path / "s.npz") as file:
         assert set(np.unique(file["x"]).tolist()) <= {0, 127, 128, 255}
-    assert torch.equal(kit.read(tmp_path / "s.npz", skip_invalid=False)["x"], found.batch["x"])
-    bright = kit.steer(
-        None, Goal(toward={"brightness": 0.9}), Budget(), MultinomialKnobs(tolerance=0.02), Streams.of(0, 1)
-    )
-    dark = kit.steer(
-        None, Goal(toward={"brightness": 0.1}), Budget(), MultinomialKnobs(tolerance=0.02), Streams.of(0, 1)
-    )
-    assert float(kit.cut.paint(bright.batch)["x"].mean()) > float(kit.cut.paint(dark.batch)["x"].mean()) + 0.2
+    assert torch.equal(kit.encode(kit.read(tmp_path / "s.npz", of), of)["x"], found.batch["x"])
+    bright, dark = (steered(of, {"brightness": wanted}, tolerance=0.02) for wanted in (0.9, 0.1))
+    # It moves by the pull, up for more and down for less; the column says what the pixels are.
+    light, shade = (float(cut.paint(each.batch)["x"].mean()) for each in (bright, dark))
+    assert light > shade + 0.2
+    assert np.mean([float(value) for value in bright.columns["brightness"]]) == pytest.approx(light, abs=1e-3)
 
 
 class Even(torch.nn.Module):
@@ -231,18 +281,19 @@ def test_bits_of_independent_residues_count_their_length():
 
 
 def test_the_likelihood_protocol_counts_residues_and_length(tmp_path):
-    from zsteer.kits.base import Ask
-    from zsteer.kits.images.likelihood import LikelihoodKit
+    from zsteer.kits.images.likelihood import likelihood
+    from zsteer.kits.protocols import EvaluationRequest
 
-    kit = sequence_kit()
-    kit.model.save_pretrained(tmp_path / "model")
-    judge = LikelihoodKit.judging(tmp_path / "model")
+    receptors().model.save_pretrained(tmp_path / "model")
+    protocol = likelihood(tmp_path / "model")
     x = SequenceSpace().encode(["CASSLGQAYEQYF", "CASSF", "CASSPGTGGNEQFF"])
-    likelihood, terms = judge.evaluate(x, Ask()).tables
-    (_, nats, _, bits), parts = likelihood.rows[0], {row[0]: row[1] for row in terms.rows}
+    table, terms = protocol.evaluate(x, EvaluationRequest()).tables
+    (_, nats, _, bits), parts = table.rows[0], {row[0]: row[1] for row in terms.rows}
     assert bits == pytest.approx(-nats * 3 / (13 + 5 + 14) / math.log(2))
     assert sum(parts.values()) == pytest.approx(bits)
     assert parts["length"] > 0
+    files.write(tmp_path / "x.tsv", ["CASSLGQAYEQYF", "CASSF"])
+    assert len(protocol.read(tmp_path / "x.tsv", skip_invalid=False)) == 2
 
 
 @pytest.mark.slow

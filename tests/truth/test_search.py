@@ -367,6 +367,8 @@ def test_methods_say_why_they_do_not_fit():
     assert "Sampler" in Search().fits(Sampler(), objective, Constraint())
     assert Rerank().fits(Sampler(), objective, Constraint()) == ""
     assert "Sampler" in Rerank().fits(Sampler(), relative, Constraint())
+    # What nobody names cannot be measured, and is not silently let go.
+    assert all("--keep" in method.fits(Gaussian(), objective, Constraint(rest=True)) for method in (Search(), Rerank()))
     tree = Search(SearchOptions(algorithm="tree"))
     assert "tree" in tree.fits(Gaussian(), objective, Constraint())
     with pytest.raises(CapabilityError, match="tree"):

@@ -136,7 +136,7 @@ class Objective:
         return all(target.quantity.function is not None for target in self.targets)
 
     def values(self, x: Batch, properties: Sequence[Property] | None = None) -> dict[str, Float[Tensor, " b"]]:
-        """Each property of each row, by name; NaN where a row has none.
+        """Each property of each row, by its key; NaN where a row has none.
 
         Args:
             x: rows as the model holds them.
@@ -144,7 +144,7 @@ class Objective:
         """
         things = self.decode(x)
         chosen = [target.quantity for target in self.targets] if properties is None else properties
-        return {each.name: torch.from_numpy(each.values(things, len(x))) for each in chosen}
+        return {each.key: torch.from_numpy(each.values(things, len(x))) for each in chosen}
 
     def score(
         self, values: Mapping[str, Float[Tensor, " b"]], start: Mapping[str, Float[Tensor, " b"]] | None = None
@@ -157,8 +157,8 @@ class Objective:
         """
         squares, along = torch.zeros(()), torch.zeros(())
         for target in self.targets:
-            own = None if start is None else start[target.quantity.name]
-            gap = target.gap(values[target.quantity.name], own) / target.quantity.spread
+            own = None if start is None else start[target.quantity.key]
+            gap = target.gap(values[target.quantity.key], own) / target.quantity.spread
             if target.sign:
                 along = along - gap
             else:

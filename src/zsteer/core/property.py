@@ -86,6 +86,11 @@ class Property:
             )
 
     @property
+    def key(self) -> str:
+        """What tells it from the others of a goal: its name, and what the name was given."""
+        return f"{self.name}={self.argument}" if self.argument else self.name
+
+    @property
     def range(self) -> str:
         """Its range and unit as text, empty without a bound."""
         if self.low is None and self.high is None:

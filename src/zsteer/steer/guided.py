@@ -243,7 +243,7 @@ class _Task:
         """The value that each row should come to, of an exact target."""
         found = torch.full((len(rows),), target.low, dtype=torch.float64)
         if target.relative and self.before is not None:
-            found = found + self.before[target.quantity.name][rows // self.each]
+            found = found + self.before[target.quantity.key][rows // self.each]
         return found
 
     def guides(self, group: Group) -> list[Guided]:
@@ -277,7 +277,7 @@ class _Task:
 
         def energy(x0: Tensor) -> Float[Tensor, " b"]:
             now = value(x0)
-            before = None if self.before is None else self.before[target.quantity.name][group.rows // self.each]
+            before = None if self.before is None else self.before[target.quantity.key][group.rows // self.each]
             gap = target.gap(now, None if before is None else before.to(now))
             return gap / target.quantity.spread if target.sign else gap.square() / (2 * tolerance**2)
 

@@ -146,7 +146,7 @@ class LatentEdit:
         z = join(model.encode(x, _streams(rng, x, "examples")), parts)
         counted = [each for each in wanted.values() if each.name not in self.positives and each.function is not None]
         values = objective.values(x, counted)
-        heads = [fit_head(z, values[each.name], each, "+".join(parts), self.options) for each in counted]
+        heads = [fit_head(z, values[each.key], each, "+".join(parts), self.options) for each in counted]
         for name, some in self.positives.items():
             if name in wanted:
                 own = join(model.encode(some, _streams(rng, some, name)), parts)
@@ -252,7 +252,9 @@ class _Edit:
 
     def values(self, x: Batch, properties: Sequence[Property]) -> dict[str, Float[Tensor, " b"]]:
         """Properties of rows; where there is no function, what the head reads once the rows are encoded again."""
-        found = self.objective.values(x, [each for each in properties if each.function is not None])
+        counted = [each for each in properties if each.function is not None]
+        measured = self.objective.values(x, counted)
+        found = {each.name: measured[each.key] for each in counted}
         headed = [each.name for each in properties if each.function is None]
         if headed:
             z = join(self.model.encode(x, _streams(self.rng, x, "again")), self.heads.parts)
@@ -321,7 +323,9 @@ class _Edit:
         length = mahalanobis(z, self.heads.mean, self.heads.covariance)
         nought = torch.zeros_like(self.heads.mean)
         scores["step"] = mahalanobis(z - self.z, nought, self.heads.covariance)
-        scores["score"] = self.objective.score(values, self.start)
+        own = {target.quantity.key: target.quantity.name for target in self.objective.targets}
+        by_key, start = ({key: some[name] for key, name in own.items()} for some in (values, self.start))
+        scores["score"] = self.objective.score(by_key, start)
         scores |= {"mahalanobis": length, "off_manifold": (length > self.heads.radius).double()}
         scores["calls"] = found.spent.double()
         return Trail(batch, rows, scores, int(found.spent.sum()), seconds, found.rounds)

@@ -72,6 +72,7 @@ class Rerank:
 
         Raises:
             CapabilityError: if the method does not fit, or a start is missing.
+            InputError: if a property has no value for anything that was measured.
         """
         reason = self.fits(model, objective, constraint)
         if reason:
@@ -100,6 +101,7 @@ class Rerank:
         if scoring.objective.relative:
             ledger.begin()
         ledger.note(self._best(ledger, candidates, each))
+        ledger.check_values()
         return ledger.trail()
 
     def _anew(self, model: object, scoring: ByObjective, budget: Budget, rng: Streams) -> Trail:
@@ -108,6 +110,7 @@ class Rerank:
         candidates = self._samples(model, rng.child("rerank").spread(each))
         ledger = Ledger(scoring, candidates.take(torch.arange(len(rng)) * each), budget)
         ledger.note(self._best(ledger, candidates, each))
+        ledger.check_values()
         return ledger.pooled(len(rng) * budget.top)
 
     def _best(self, ledger: Ledger, candidates: Batch, each: int) -> Tensor:

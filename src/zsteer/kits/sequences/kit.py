@@ -17,7 +17,7 @@ from zsteer.domains.sequences.junctions import anchored
 from zsteer.domains.sequences.keep import EndsKept, LengthKept
 from zsteer.domains.sequences.metrics import edits
 from zsteer.domains.sequences.properties import PROPERTIES
-from zsteer.domains.sequences.residues import ResidueSpace
+from zsteer.domains.sequences.residues import LENGTH, ResidueSpace
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.kits.base import Samples, Subject
@@ -53,9 +53,14 @@ class SequenceKit:
         raise CapabilityError(f"the model keeps no description of sequences (it says {description.get('name')!r})")
 
     def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
-        """Read sequences by the file's ending; further columns are carried through."""
-        del subject
-        return _of_table(files.read(path, skip_invalid=skip_invalid), str(path))
+        """Read sequences by the file's ending; further columns are carried through.
+
+        Raises:
+            InputError: if a row cannot be used, or has more residues than the model has places.
+        """
+        short = subject is not None and subject.model.space.get("name") == "residues"
+        space = SequenceSpace(max_length=LENGTH) if short else SequenceSpace()
+        return _of_table(files.read(path, skip_invalid=skip_invalid, space=space), str(path))
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Sequences as texts, a table that was read, or a batch of the model, as samples.

@@ -40,7 +40,7 @@ def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False)
         InputError: if there is no sequence.
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
-    x: Batch = samples.batch.to("cpu")
+    x = _batch(samples)
     if not len(x):
         raise InputError("there is nothing to evaluate: the file holds no sequence")
     found = score(family, x, peptide)
@@ -80,13 +80,23 @@ def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False)
     return Report(f"Receptors for {peptide}", summary, tables, (), facts)
 
 
+def _batch(samples: Any) -> Batch:
+    """Sequences as every score reads them, whatever model they came from."""
+    texts = samples.sequences if isinstance(samples, Sequences) else samples.items
+    return SequenceSpace().encode(list(texts))
+
+
 def _confirmed(found: Any, distinct: torch.Tensor) -> torch.Tensor:
     return found.judge_pass & (found.plausible >= 0) & distinct & ~found.copied
 
 
 def _skipped(samples: Any) -> str:
-    shown = "; ".join(f"row {entry.row}: {entry.reason}" for entry in samples.skipped[:5])
+    shown = "; ".join(_line(entry) for entry in samples.skipped[:5])
     return shown + (" ..." if len(samples.skipped) > 5 else "")
+
+
+def _line(entry: Any) -> str:
+    return entry if isinstance(entry, str) else f"row {entry.row}: {entry.reason}"
 
 
 def _notes() -> list[str]:

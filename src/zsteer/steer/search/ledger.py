@@ -4,6 +4,7 @@ Each distinct thing is measured once, whichever start asks; a start pays one cal
 for. What breaks a constraint is never measured.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from zsteer.core.objective import Objective
 from zsteer.core.property import Property
 from zsteer.core.protocols import Oracle
 from zsteer.core.rng import Streams
+from zsteer.errors import InputError
 from zsteer.scoring.count import keys
 
 __all__ = ["ByObjective", "ByOracle", "Ledger", "Scoring", "own_streams"]
@@ -71,10 +73,10 @@ class ByObjective:
     @property
     def properties(self) -> Sequence[Property]:
         """Each property once."""
-        return tuple({target.quantity.name: target.quantity for target in self.objective.targets}.values())
+        return tuple({target.quantity.key: target.quantity for target in self.objective.targets}.values())
 
     def measure(self, x: Batch) -> Values:
-        """Each property, by name."""
+        """Each property, by its key."""
         return self.objective.values(x, self.properties)
 
     def score(self, values: Values, start: Values) -> Float[Tensor, " b"]:
@@ -190,6 +192,16 @@ class Ledger:
         reached = scores[torch.isfinite(scores)]
         mean = float(reached.mean()) if len(reached) else float("nan")
         self.history.append({"best": mean, "calls": float(self.calls)})
+
+    def check_values(self) -> None:
+        """Refuse what has no value for anything that was measured.
+
+        Raises:
+            InputError: if all values of a property are NaN.
+        """
+        for column, name in enumerate(self._names):
+            if all(math.isnan(row[column]) for row in self._values.values()):
+                raise InputError(f"{name} has no value (NaN) for any of the {self.calls} things that were measured")
 
     def trail(self) -> Trail:
         """The best that each start has seen, best first; the start itself, without scores, where there is none."""

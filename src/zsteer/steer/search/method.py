@@ -32,7 +32,9 @@ __all__ = ["Search", "admits", "holding", "like_proposals", "unmeasured"]
 
 
 def unmeasured(objective: Objective, constraint: Constraint) -> str:
-    """Why an objective cannot be scored; empty if every property has a function."""
+    """Why an objective cannot be scored; empty if every property is named and has a function."""
+    if constraint.rest:
+        return "what is measured is held by name (--keep NAME, or rest without --free NAME); an edit holds the rest"
     every = [target.quantity for target in objective.targets] + list(constraint.properties)
     names = sorted({each.name for each in every if each.function is None})
     return f"no function measures {', '.join(names)}; only a model tells it" if names else ""
@@ -127,6 +129,7 @@ class Search:
 
         Raises:
             CapabilityError: if the method does not fit, or starts are to be drawn and the model draws none.
+            InputError: if a property has no value for anything that was measured.
         """
         reason = self.fits(model, objective, constraint)
         if reason:
@@ -142,6 +145,7 @@ class Search:
         ledger = Ledger(scoring, starts, budget, admits(starts, constraint, budget, self.alphabet))
         ledger.begin()
         self._algorithm().search(ledger, moves, own)
+        ledger.check_values()
         return ledger.trail()
 
     def _starts(self, model: object, start: Batch | None, rng: Streams) -> Batch:
