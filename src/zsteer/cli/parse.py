@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from zsteer.errors import SettingsError, nearest
 
-__all__ = ["pairs", "parse", "spread"]
+__all__ = ["named", "pairs", "parse", "spread"]
 
 C = TypeVar("C")
 
@@ -71,6 +71,12 @@ def spread(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
         else:
             found += [current, word] if current else [word]
     return found
+
+
+def named(arguments: Sequence[str]) -> set[str]:
+    """Names of the fields whose flags stand among arguments: an option that is not there is left to its method."""
+    flags = (word.split("=", 1)[0][2:].replace("-", "_") for word in arguments if word.startswith("--"))
+    return {name for flag in flags for name in (flag, flag.removeprefix("no_"))}
 
 
 def pairs(words: Sequence[str], *, flag: str, bare: bool = False) -> Mapping[str, object]:

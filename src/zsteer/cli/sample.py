@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from zsteer.cli.parse import pairs, parse, spread
+from zsteer.cli.parse import named, pairs, parse, spread
 from zsteer.cli.steer import show_value
-from zsteer.errors import SettingsError
+from zsteer.errors import CapabilityError, SettingsError
 
 __all__ = ["command_for", "run"]
 
-DIFFUSION = ("Conditional", "Grouped")
 TYPES = {"number": float, "whole": int, "text": str, "choice": str, "flag": bool, "file": Path}
 
 
@@ -32,16 +31,6 @@ class Sample:
     """Print the result as JSON."""
 
 
-def _option_classes(known: Any) -> list[Any]:
-    from zsteer.core.catalog import MODELS
-    from zsteer.kits.registry import DOMAINS
-    from zsteer.steer.options import DrawOptions, SamplingOptions
-
-    offers = MODELS[known.kind].protocols
-    classes: list[Any] = [SamplingOptions] if any(name in offers for name in DIFFUSION) else []
-    return [*classes, DrawOptions] if DOMAINS[known.domain].checked else classes
-
-
 def command_for(known: Any) -> type[Any]:
     """The flags of a model, from what its domain and sampling declare.
 
@@ -51,23 +40,24 @@ def command_for(known: Any) -> type[Any]:
     import tyro
 
     append = tyro.conf.UseAppendAction[tuple[str, ...]]
-    given = "name=value that holds, a condition of the model; several after one flag"
+
+    def entry(name: str, annotation: Any, default: Any, text: str, *more: str) -> tuple[str, Any, Any]:
+        arg = tyro.conf.arg(name=name.replace("_", "-"), aliases=more, help=text)
+        return (name, Annotated[annotation, arg], field(default=default))
+
+    extra = [entry("number", int, 10, "how many", "-n")]
+    given = "name=value, a condition of the model; several after one flag"
     if known is not None:
         given = "; ".join(option.line for option in known.options.at("given").values())
-    extra: list[Any] = [
-        ("number", Annotated[int, tyro.conf.arg(name="number", aliases=["-n"], help="how many")], field(default=10)),
-        ("given", Annotated[append, tyro.conf.arg(help=given or "this model takes no conditions")], field(default=())),
-    ]
+    extra.append(entry("given", append, (), given or "this model takes no conditions"))
     if known is not None:
-        for cls in _option_classes(known):
-            for name, info in cls.model_fields.items():
-                arg = tyro.conf.arg(help=info.description or "")
-                extra.append((name, Annotated[info.annotation, arg], field(default=info.default)))
-        for name, option in known.options.at("sample").items():
-            kind, text = TYPES[option.type], f"{option.help}" + (f" [{option.range}]" if option.range else "")
-            extra.append((name, Annotated[kind | None, tyro.conf.arg(help=text)], field(default=None)))
+        own = known.options.at("sample")
+        extra += [entry(f.name, f.annotation, f.default, f.help) for f in known.sampling_flags() if f.name not in own]
+        for name, option in own.items():
+            text = option.help + (f" [{option.range}]" if option.range else "")
+            extra.append(entry(name, TYPES[option.type] | None, None, text))
     made = make_dataclass("Sample", extra, bases=(Sample,), frozen=True)
-    made.__doc__ = Sample.__doc__
+    made.__doc__ = Sample.__doc__ if known is None else f"Make new {known.options.noun} with this {known.kind}."
     return made
 
 
@@ -84,6 +74,8 @@ def run(arguments: Sequence[str]) -> int:
     from zsteer.kits.registry import about
 
     known = about(catalog.resolve(name))
+    if "Generative" not in known.offers:
+        raise CapabilityError(f"models of kind {known.kind!r} make no samples; zsteer steer {name} --help shows more")
     command = parse(command_for(known), words, name=f"sample {name}")
     given = pairs(command.given, flag="--given")
     if command.out is not None:
@@ -93,9 +85,8 @@ def run(arguments: Sequence[str]) -> int:
     loaded = api.load(name, device=command.device)
     if command.out is not None:
         loaded.kit.check_ending(command.out)
-    defaults = {key: info.default for cls in _option_classes(known) for key, info in cls.model_fields.items()}
-    defaults |= dict.fromkeys(known.options.at("sample"))
-    options = {key: getattr(command, key) for key, usual in defaults.items() if getattr(command, key) != usual}
+    names = [flag.name for flag in known.sampling_flags()] + list(known.options.at("sample"))
+    options = {key: getattr(command, key) for key in names if key in named(words)}
     found = loaded.sample(command.number, given=given, seed=command.seed, **options)
     if command.out is not None:
         loaded.write(command.out, found, overwrite=command.overwrite)

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from zsteer.cli.parse import pairs, parse, spread
-from zsteer.errors import SettingsError
+from zsteer.cli.parse import named, pairs, parse, spread
+from zsteer.errors import CapabilityError, SettingsError
 
 __all__ = ["command_for", "run"]
 
 SEVERAL = ("toward", "given", "keep", "free", "property")
 """Flags that take several words after one, or come again."""
+GENERAL = ("number", "max_edits", "max_calls", "examples", "force")
+"""Flags that stand on the pages of some models only."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,8 @@ class Steer:
 
     out: Path | None = None
     """Where the results go, by ending, as for --input; printed when absent."""
-    by: str | None = None
-    """Method: guide, edit, search or rerank; the first that fits when absent."""
     top: int = 1
     """Results for each start."""
-    max_calls: int | None = None
-    """Most distinct calls of a property for each start."""
     seed: int = 0
     """Seed of every random choice."""
     device: str = "auto"
@@ -57,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     from zsteer.kits.registry import about
 
     known = about(catalog.resolve(name))
+    if not known.methods:
+        raise CapabilityError(f"no method steers models of kind {known.kind!r}; zsteer sample {name} makes samples")
     command = parse(command_for(known), words, name=f"steer {name}")
     toward = pairs(command.toward, flag="--toward")
     if not toward:
@@ -70,23 +70,17 @@ def run(arguments: Sequence[str]) -> int:
     if command.out is not None:
         loaded.kit.check_ending(command.out)
     start = None if command.input is None else loaded.read(command.input, skip_invalid=command.skip_invalid)
-    options = {
-        key: getattr(command, key)
-        for key, (_, info) in known.fields().items()
-        if hasattr(command, key) and getattr(command, key) != info.default
-    }
-    general = {
-        key: getattr(command, key) for key in ("number", "max_edits", "examples", "force") if hasattr(command, key)
-    }
+    chosen = named(words)
+    options = {flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen}
+    general = {key: getattr(command, key) for key in GENERAL if hasattr(command, key)}
     found = loaded.steer(
         start,
         toward=toward,
-        given=pairs(command.given, flag="--given"),
-        keep=pairs(command.keep, flag="--keep", bare=True),
-        free=command.free,
+        given=pairs(getattr(command, "given", ()), flag="--given"),
+        keep=pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
+        free=getattr(command, "free", ()),
         by=command.by,
         top=command.top,
-        max_calls=command.max_calls,
         seed=command.seed,
         properties={k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
         **general,
@@ -160,6 +154,9 @@ def _names(options: Mapping[str, Any]) -> str:
     return "; ".join(option.line for option in options.values())
 
 
+BY = "method: {}; the first that fits when absent"
+
+
 def _entries(known: Any) -> list[tuple[str, Any, Any]]:
     if known is None:
         wide = {
@@ -170,38 +167,47 @@ def _entries(known: Any) -> list[tuple[str, Any, Any]]:
         }
         return [
             _entry("input", Path | None, None, "what to start from, by ending"),
+            _entry("by", str | None, None, BY.format("guide, edit, search or rerank")),
             *(_entry(name, _append(), (), text) for name, text in wide.items()),
         ]
-    options, domain = known.options, known.domain
-    held = "a property's name: it stays at the start's value; rest: all others"
-    keeps = "; ".join(text for text in (_names(options.at("keep")), held) if text)
+    options = known.options
+    methods = ", ".join(dict.fromkeys(row.name for row in known.methods))
     entries = [
         _entry("input", Path | None, None, f"{options.noun} to start from: {options.files}"),
         _entry("toward", _append(), (), _names(options.at("toward"))),
-        _entry("given", _append(), (), _names(options.at("given")) or "this model takes no conditions"),
-        _entry(
-            "keep",
-            _append(),
-            (),
-            "; ".join(
-                [*([keeps] if keeps else []), "a property's name: it stays at the start's value", "rest: all others"]
-            )
-            if domain != "ratings"
-            else "recommendations keep nothing",
-        ),
-        _entry("free", _append(), (), "properties that --keep rest does not hold"),
+        _entry("by", str | None, None, BY.format(methods)),
     ]
-    if domain != "ratings":
-        entries += [
-            _entry("number", int, 16, f"new {options.noun}, where there is no --input"),
-            _entry("property", _append(), (), "a property of your own: name=module:function"),
-            _entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"),
-            _entry("force", bool, False, "go on where a judge or a head is too weak"),
-        ]
-    if domain == "sequences":
+    if known.domain != "ratings":
+        entries += _wide(known)
+    entries += [
+        _entry(flag.name, flag.annotation, flag.default, flag.help)
+        for flag in known.flags()
+        if flag.name not in {name for name, _, _ in entries}
+    ]
+    return entries
+
+
+def _wide(known: Any) -> list[tuple[str, Any, Any]]:
+    """Flags of every domain whose goals are properties; each only where it means something for this kind of model."""
+    options = known.options
+    entries = [_entry("number", int, 16, f"new {options.noun}, where there is no --input")]
+    entries.append(_entry("given", _append(), (), _names(options.at("given")) or "this model takes no conditions"))
+    if not known.holds:
+        entries.append(_entry("keep", _append(), (), "nothing: this model makes new samples only"))
+    else:
+        held = "a property's name: it stays at the start's value; rest: all others"
+        keeps = "; ".join(text for text in (_names(options.at("keep")), held) if text)
+        entries.append(_entry("keep", _append(), (), keeps))
+        entries.append(_entry("free", _append(), (), "properties that --keep rest does not hold"))
+    entries.append(_entry("property", _append(), (), "a property of your own: name=module:function"))
+    entries.append(_entry("max_calls", int | None, None, "most distinct calls of a property for each start"))
+    if known.domain == "sequences":
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
-    taken = {name for name, _, _ in entries} | {"out", "by", "top", "seed", "device"}
-    for name, (_, info) in known.fields().items():
-        if name not in taken:
-            entries.append(_entry(name, info.annotation, info.default, info.description or ""))
+    if "Codec" in known.offers:
+        entries.append(
+            _entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on")
+        )
+    judged = [*(["judge"] if "binds" in options.at("toward") else []), *(["head"] if "Codec" in known.offers else [])]
+    if judged:
+        entries.append(_entry("force", bool, False, f"go on where a {' or a '.join(judged)} is too weak"))
     return entries

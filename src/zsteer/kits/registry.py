@@ -19,7 +19,7 @@ from zsteer.core.config import read_config
 from zsteer.core.options import Option, Options
 from zsteer.errors import CapabilityError
 
-__all__ = ["DOMAINS", "METHODS", "About", "DomainRow", "MethodRow", "about", "domain_of"]
+__all__ = ["DOMAINS", "METHODS", "About", "DomainRow", "Flag", "MethodRow", "about", "about_config", "domain_of"]
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,25 @@ class DomainRow:
         spaces: names of the spaces that its models may have.
         kit: ``module:class``.
         options: ``module:name`` of what ``--toward`` and ``--keep`` take.
-        columns: ``module:function`` of further options that a description of a space holds; empty for none.
+        further: ``module:function`` from the description of a model's space, and the names of the protocols that its
+            kind declares, to further options; empty for none.
         checked: whether the domain knows samples that are not valid, so that they can be drawn again.
     """
 
     spaces: tuple[str, ...]
     kit: str
     options: str
-    columns: str = ""
+    further: str = ""
     checked: bool = False
 
 
 DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
     {
         "images": DomainRow(
-            ("images", "segments"), "zsteer.kits.images.kit:ImageKit", "zsteer.kits.images.options:OPTIONS"
+            ("images", "segments"),
+            "zsteer.kits.images.kit:ImageKit",
+            "zsteer.kits.images.options:OPTIONS",
+            further="zsteer.kits.images.options:class_option",
         ),
         "molecules": DomainRow(
             ("molecules",),
@@ -63,7 +67,7 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             ("tables",),
             "zsteer.kits.tables.kit:TableKit",
             "zsteer.kits.tables.options:OPTIONS",
-            columns="zsteer.kits.tables.options:column_options",
+            further="zsteer.kits.tables.options:column_options",
         ),
     }
 )
@@ -80,6 +84,7 @@ class MethodRow:
         options: ``module:class`` of each of its options.
         protocols: names of protocols, of which the model's kind must declare one; empty for any.
         domains: where it belongs; empty for all.
+        toward: names of ``--toward`` that no other method takes.
         help: what it does, in a few words.
     """
 
@@ -88,12 +93,12 @@ class MethodRow:
     options: tuple[str, ...]
     protocols: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
+    toward: tuple[str, ...] = ()
     help: str = field(default="")
 
     def lists(self, kind: str, domain: str) -> bool:
         """Whether a help page of such a model shows it."""
-        offers = catalog.MODELS[kind].protocols if kind in catalog.MODELS else ()
-        able = not self.protocols or any(name in offers for name in self.protocols)
+        able = not self.protocols or any(name in _offers(kind) for name in self.protocols)
         return able and (not self.domains or domain in self.domains)
 
     def option_classes(self) -> list[type[BaseModel]]:
@@ -119,6 +124,7 @@ METHODS: tuple[MethodRow, ...] = (
         ("zsteer.kits.sequences.options:EditorOptions",),
         protocols=("GuidedEditor",),
         domains=("sequences",),
+        toward=("like",),
         help="edit templates by a guided decoder within a budget of edits",
     ),
     MethodRow(
@@ -127,6 +133,7 @@ METHODS: tuple[MethodRow, ...] = (
         ("zsteer.kits.sequences.options:CodeEditorOptions",),
         protocols=("CodeEditor",),
         domains=("sequences",),
+        toward=("like",),
         help="edit templates by the code of what they bind, within a budget of edits",
     ),
     MethodRow(
@@ -180,6 +187,23 @@ def domain_of(space: Mapping[str, Any], kind: str) -> str:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """An option as a flag of the command line.
+
+    Args:
+        name: of the option.
+        annotation: its type.
+        default: its value when absent; None where methods differ, and each takes its own.
+        help: what it is.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
 class About:
     """What a user may say about a model, without loading it.
 
@@ -195,14 +219,62 @@ class About:
     options: Options
     methods: tuple[MethodRow, ...]
 
-    def fields(self) -> dict[str, tuple[type[BaseModel], Any]]:
-        """Options of the methods by name -> (the class that declares it first, its field)."""
-        found: dict[str, tuple[type[BaseModel], Any]] = {}
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """Names of the protocols that models of this kind offer."""
+        return _offers(self.kind)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a method may hold properties and parts of a start."""
+        return "Proposes" in self.offers or "Codec" in self.offers or self.domain == "molecules"
+
+    def flags(self) -> list[Flag]:
+        """Options of the methods."""
+        found: dict[str, list[tuple[str, Any]]] = {}
         for row in self.methods:
             for cls in row.option_classes():
                 for name, info in cls.model_fields.items():
-                    found.setdefault(name, (cls, info))
-        return found
+                    if _belongs(info, self.domain):
+                        found.setdefault(name, []).append((row.name, info))
+        return [_flag(name, entries) for name, entries in found.items()]
+
+    def sampling_flags(self) -> list[Flag]:
+        """Options of sampling, the model's own left out."""
+        classes = [load_name(_DRAWING)]
+        if "Conditional" in self.offers or "Grouped" in self.offers:
+            classes.insert(0, load_name(_SAMPLING))
+        fields = {name: info for cls in classes for name, info in cls.model_fields.items()}
+        # The nearest of several is near to the value of a condition that can be measured.
+        if not DOMAINS[self.domain].checked or not {*self.options.at("given")} & {*self.options.at("toward")}:
+            del fields["best_of"]
+        return [_flag(name, [("", info)]) for name, info in fields.items() if _belongs(info, self.domain)]
+
+
+def _offers(kind: str) -> tuple[str, ...]:
+    return catalog.MODELS[kind].protocols if kind in catalog.MODELS else ()
+
+
+def _belongs(info: Any, domain: str) -> bool:
+    """Whether an option means something in a domain; it says so where it does not everywhere."""
+    extra = info.json_schema_extra
+    return not isinstance(extra, dict) or domain in extra.get("domains", (domain,))
+
+
+def _flag(name: str, entries: list[tuple[str, Any]]) -> Flag:
+    """One flag of an option that several methods may declare."""
+    infos = [info for _, info in entries]
+    first = infos[0]
+    if all((info.description, info.default) == (first.description, first.default) for info in infos):
+        return Flag(name, first.annotation, first.default, first.description or "")
+    alike = all(info.default == first.default for info in infos)
+    texts = [
+        f"{method}: {info.description}" + ("" if alike else f" ({info.default} when absent)")
+        for method, info in entries
+    ]
+    if alike:
+        return Flag(name, first.annotation, first.default, "; ".join(texts))
+    return Flag(name, first.annotation | None, None, "; ".join(texts))
 
 
 def about(folder: Path) -> About:
@@ -213,7 +285,10 @@ def about(folder: Path) -> About:
         CapabilityError: if such models neither sample nor steer.
     """
     config = read_config(folder)
-    return about_config(config["kind"], config.get("space") or {}, _options(config.get("options") or ()))
+    found = about_config(config["kind"], config.get("space") or {}, _options(config.get("options") or ()))
+    if not found.methods and "Generative" not in found.offers:
+        raise CapabilityError(f"a model of kind {found.kind!r} neither samples nor steers; it is a part of others")
+    return found
 
 
 def about_config(kind: str, space: Mapping[str, Any], own: tuple[Option, ...]) -> About:
@@ -221,10 +296,13 @@ def about_config(kind: str, space: Mapping[str, Any], own: tuple[Option, ...]) -
     domain = domain_of(space, kind)
     row = DOMAINS[domain]
     options: Options = load_name(row.options)
-    if row.columns:
-        options = options.add(load_name(row.columns)(space))
+    if row.further:
+        options = options.add(load_name(row.further)(space, _offers(kind)))
     methods = tuple(method for method in METHODS if method.lists(kind, domain))
-    return About(kind, domain, options.add(own), methods)
+    reached = {name for method in methods for name in method.toward}
+    lost = {name for method in METHODS for name in method.toward} - reached
+    entries = (entry for entry in options.entries if entry.place != "toward" or entry.name not in lost)
+    return About(kind, domain, Options(options.noun, options.files, tuple(entries)).add(own), methods)
 
 
 def _options(entries: Any) -> tuple[Option, ...]:

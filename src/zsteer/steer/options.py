@@ -1,4 +1,7 @@
-"""Options of sampling and of the methods, as data: flags of the command line, keywords in Python. Imports no torch."""
+"""Options of sampling and of the methods, as data: flags of the command line, keywords in Python. Imports no torch.
+
+An option that means something in some domains only names them under ``domains``; other help pages leave it out.
+"""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -8,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from zsteer.sample.table import SOLVERS, SPACINGS
 
 __all__ = ["DrawOptions", "GuideOptions", "SamplingOptions", "SteerOptions"]
+
 
 def _listed(names: Iterable[str]) -> str:
     """Names as a sentence has them: a, b or c."""
@@ -39,7 +43,10 @@ class SamplingOptions(SteerOptions):
         default=(0.0, 1.0), description="times at which scale holds: two numbers, or 0.2,0.8"
     )
     autoguidance: float = Field(
-        default=1.0, ge=1, description="away from the model without a part of itself: 1 none; molecules"
+        default=1.0,
+        ge=1,
+        description="away from the model without a part of itself: 1 none",
+        json_schema_extra={"domains": ["molecules"]},
     )
 
     @field_validator("interval", mode="before")
@@ -59,7 +66,12 @@ class DrawOptions(SteerOptions):
     """How often a sample is drawn again."""
 
     best_of: int = Field(default=1, ge=1, description="draw so many for each sample and keep the nearest valid one")
-    max_retries: int = Field(default=4, ge=0, description="draw a sample that is not valid again, so often at most")
+    max_retries: int = Field(
+        default=4,
+        ge=0,
+        description="draw a sample that is not valid again, so often at most",
+        json_schema_extra={"domains": ["molecules", "sequences"]},
+    )
 
 
 class GuideOptions(SteerOptions):

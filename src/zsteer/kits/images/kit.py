@@ -16,6 +16,7 @@ from zsteer.core.goal import Term, Trail
 from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
+from zsteer.core.protocols import Conditional
 from zsteer.domains.images import files
 from zsteer.domains.images.properties import PROPERTIES
 from zsteer.domains.images.segments import Cut
@@ -117,11 +118,12 @@ class ImageKit:
             raise InputError(f"--toward class takes a name, got a change by {term.value}")
         name, net = str(term.value), shipped_features()
         space = self.space(subject.model.space)
-        shape = space.shape
-        function = None
-        if net is not None and net.settings.datum.shape == shape and not isinstance(space, Cut):
-            function = _of_class(net, name)
-        guide = GUIDE if "Conditional" in catalog.MODELS[subject.model.kind].protocols else ""
+        own = next((option.choices for option in subject.model.options if option.name == "class"), ())
+        function, guide = None, ""
+        fits = isinstance(space, ImageSpace) and net is not None and net.settings.datum.shape == space.shape
+        # Classes of other names are other classes: a digit is measured and pulled at by no net of clothes.
+        if fits and net is not None and own in {(), tuple(net.settings.classes)}:
+            function, guide = _of_class(net, name), GUIDE if isinstance(subject.model, Conditional) else ""
         about = "log-odds of the class by a feature net that pulls at nothing"
         quantity = Property("class", function, spread=2.0, help=about, guide=guide, argument=name)
         return Target(quantity, sign=-1 if term.relation == "avoid" else 1)

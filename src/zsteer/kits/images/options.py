@@ -1,15 +1,34 @@
 """What ``--toward`` and ``--keep`` take for images, and the files. Imports no torch."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from zsteer.core.options import Option, Options
 from zsteer.domains.images.properties import PROPERTIES
 
-__all__ = ["OPTIONS"]
+__all__ = ["MEASURED", "OPTIONS", "class_option"]
+
+MEASURED = (1, 28, 28)
+"""Shape of the images whose class the shipped feature net tells."""
 
 OPTIONS = Options(
     "images",
     ".png (a grid), .gif, .npz, IDX, or a folder of pictures",
-    (
-        *(quantity.option for quantity in PROPERTIES.values()),
-        Option("class", "toward", "text", "a class, pulled at by a classifier of noisy images (--guide)"),
-    ),
+    tuple(quantity.option for quantity in PROPERTIES.values()),
 )
+
+
+def class_option(description: Mapping[str, Any], offers: Sequence[str]) -> tuple[Option, ...]:
+    """``--toward class``, where something can pull at a class or measure it.
+
+    Args:
+        description: of the model's space.
+        offers: names of the protocols that its kind declares.
+    """
+    if "Conditional" in offers:
+        text = "a class; a classifier of noisy images pulls (--guide), else the model's own condition"
+        return (Option("class", "toward", "text", text),)
+    shape = tuple(int(description.get(name, 0)) for name in ("channels", "height", "width"))
+    if description.get("name") == "images" and shape == MEASURED:
+        return (Option("class", "toward", "text", "a class, as a feature net tells it"),)
+    return ()

@@ -17,7 +17,7 @@ OPTIONS = Options(
         Option("binds", "toward", "text", "a peptide that the receptors should bind; binds!=PEPTIDE avoids one"),
         Option("like", "toward", "file", "a file of receptors to be like, without a model of a property"),
         *(quantity.option for quantity in PROPERTIES.values()),
-        Option("ends", "keep", "whole", "residues that stay at each end; 3 when absent", "residues", 0),
+        Option("ends", "keep", "whole", "residues that stay at each end; editors keep 3 when absent", "residues", 0),
         Option("length", "keep", "flag", "whether the length stays: yes or no"),
     ),
 )
