@@ -93,13 +93,13 @@ def receptors() -> list[str]:
     found = zsteer.load("tcr-editor").steer(
         EXAMPLES / "receptors.tsv", toward={"binds": PEPTIDE}, max_edits=EDITS, seed=0
     )
-    left, parts = 330, [text(330, 30, f"Receptors that should bind {PEPTIDE}", size=14)]
+    left, parts = 322, [text(322, 30, f"Receptors that should bind {PEPTIDE}", size=14)]
     for k in range(3):
         pair: Alignment = align(str(found.columns["template"][k]), str(found.items[k]))
         y = 62 + 46 * k
         parts += [letters(pair.before, pair.marks, left + 8, y), letters(pair.after, pair.marks, left + 8, y + 18)]
         passed = "yes" if found.columns["judge_pass"][k] in {"T", True} else "no"
-        parts.append(text(left + 212, y + 16, f"{pair.edits} edits; judge: {passed}", colour=QUIET))
+        parts.append(text(left + 200, y + 16, f"{pair.edits} edits; judge: {passed}", colour=QUIET))
     facts = found.facts
     share, real = facts["judge_pass"], facts["real_binders_judge_pass"]
     parts.append(text(left, 196, f"asked: at most {EDITS} edits; a judge that no method saw", colour=QUIET))
@@ -120,8 +120,8 @@ def picture(pixels: NDArray[np.uint8], x: float, y: float, edge: int) -> str:
 
 def images() -> list[str]:
     """The same two starts of noise at five brightnesses."""
-    model, left = zsteer.load("fashion-ddpm"), 668
-    parts = [text(left, 30, "Bags from the same noise, brighter and brighter", size=14)]
+    model, left = zsteer.load("fashion-ddpm"), 674
+    parts = [text(left, 30, "Bags from the same noise, brighter", size=14)]
     for k, level in enumerate(LEVELS):
         found = model.steer(toward={"brightness": level}, given={"class": "bag"}, number=2, seed=0)
         x = left + 55 * k
@@ -129,7 +129,7 @@ def images() -> list[str]:
         values = " ".join(f"{float(str(value)):.2f}"[1:] for value in found.columns["brightness"])
         parts.append(text(x + 26, 172, f"{level:g}", anchor="middle"))
         parts.append(text(x + 26, 190, values, size=11, colour=QUIET, anchor="middle"))
-    parts.append(text(left, 214, "asked: brightness (black); came (grey, upper and lower)", colour=QUIET))
+    parts.append(text(left, 214, "asked: brightness (black); came (grey)", colour=QUIET))
     return parts
 
 
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "strip.svg")
     out: Path = parser.parse_args(arguments).out
     parts = [*molecules(), *receptors(), *images()]
-    lines = [f'<path d="M{x} 20V{HEIGHT - 20}" stroke="#d0d7de"/>' for x in (314, 652)]
+    lines = [f'<path d="M{x} 20V{HEIGHT - 20}" stroke="#d0d7de"/>' for x in (306, 660)]
     ground = f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#ffffff" stroke="#d0d7de"/>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">'
     title = "<title>A molecule, receptors and images, steered: asked for, and came</title>"
