@@ -175,4 +175,4 @@ def _show_peptides(peptides: list[dict[str, Any]]) -> None:
     print("\npeptides to steer towards (AUC of the judge, share of real binders that pass it)\n")
     for row in peptides:
         weak = "" if row["area"] >= LEAST_AREA else "; weak: --force"
-        print(f"  {row['peptide']:<20}  {row['area']:.2f}  {row['real_pass']:.2f}  {row['about']}{weak}")
+        print(f"  {row['peptide']:<20} {row['area']:.2f} {row['real_pass']:.2f}  {row['about']}{weak}")
