@@ -195,7 +195,10 @@ def test_the_number_of_steps_may_be_chosen():
 def moved(wanted, **options):
     """The mean asphericity of what a steer makes."""
     request = front.Request(
-        Goal(toward={"asphericity": wanted}, given={"atoms": 9}), by="guide", number=12, options={"steps": 20, **options}
+        Goal(toward={"asphericity": wanted}, given={"atoms": 9}),
+        by="guide",
+        number=12,
+        options={"steps": 20, **options},
     )
     found = front.steer(Subject(load_model("qm9-edm"), None, torch.device("cpu")), None, request)
     return np.nanmean([float(value) if value else np.nan for value in found.columns["asphericity"]])

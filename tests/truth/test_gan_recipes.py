@@ -115,7 +115,9 @@ def test_images_are_compared_with_their_classes(tmp_path):
     np.savez(tmp_path / "made.npz", x=pictures(0, 60))
     np.savez(tmp_path / "real.npz", x=pictures(1), y=np.arange(120) % 3)
     kit = TwoSampleProtocol(None)
-    report = kit.evaluate(kit.read(tmp_path / "made.npz", skip_invalid=False), EvaluationRequest(reference=tmp_path / "real.npz"))
+    report = kit.evaluate(
+        kit.read(tmp_path / "made.npz", skip_invalid=False), EvaluationRequest(reference=tmp_path / "real.npz")
+    )
     assert [table.title for table in report.tables][-1] == "Classes covered"
     assert report.facts["numbers in a row"] == 64
 

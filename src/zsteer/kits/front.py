@@ -345,7 +345,7 @@ def _given(options: Options, given: Mapping[str, object]) -> dict[str, object]:
 
 def _problems(kit: Kit, subject: Subject) -> Any:
     """What says which samples are not valid; None where the domain knows nothing invalid."""
-    if kit.domain not in {"molecules", "sequences"} or not subject.model.space.get("bonded", True):
+    if not DOMAINS[kit.domain].checked or not subject.model.space.get("bonded", True):
         return None
     return lambda x: kit.problems(subject, x)
 

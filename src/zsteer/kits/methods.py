@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from zsteer.core.alphabet import PROTEIN, Alphabet
+from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Method
 from zsteer.errors import SettingsError
 from zsteer.kits.context import Context
 from zsteer.kits.ratings.options import RecommendOptions
 from zsteer.kits.ratings.recommend import Recommend
+from zsteer.kits.registry import DOMAINS
 from zsteer.kits.sequences.editors import CodeEditing, GuidedEditing
 from zsteer.kits.sequences.kit import companions
 from zsteer.kits.sequences.options import CodeEditorOptions, EditorOptions
@@ -25,7 +26,7 @@ __all__ = ["code_editing", "guide", "guided_editing", "latent_edit", "recommend"
 
 def guide(context: Context) -> Method:
     """Sampling of a diffusion model with guidance."""
-    checked = context.kit.domain in {"molecules", "sequences"}
+    checked = DOMAINS[context.kit.domain].checked
     return Guide(
         context.option(GuideOptions),
         context.option(SamplingOptions),
@@ -80,8 +81,10 @@ def search(context: Context) -> Method:
 
 
 def _alphabet(context: Context) -> Alphabet | None:
-    """The alphabet of samples that are tokens."""
-    return PROTEIN if context.subject.model.space.get("name") == "sequences" else None
+    """The alphabet of samples that are tokens; None where they are something else."""
+    space = getattr(context.kit, "space", None)
+    found = None if space is None else getattr(space(context.subject.model.space), "alphabet", None)
+    return found if isinstance(found, Alphabet) else None
 
 
 def rerank(context: Context) -> Method:

@@ -3,15 +3,21 @@
 An option that means something in some domains only names them under ``domains``; other help pages leave it out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from zsteer.sample.table import SOLVERS, SPACINGS
+
 __all__ = ["DrawOptions", "GeneralOptions", "GuideOptions", "SamplingOptions", "SteerOptions"]
 
-SOLVERS = "ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
+
+def _listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: a, b or c."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 class SteerOptions(BaseModel):
@@ -39,9 +45,9 @@ class SamplingOptions(SteerOptions):
     steps: int | Literal["auto"] | None = Field(
         default=None, description="steps of the trajectory, or auto; the model's own when absent"
     )
-    solver: str | None = Field(default=None, description=f"{SOLVERS}; the model's own when absent")
+    solver: str | None = Field(default=None, description=f"{_listed(SOLVERS)}; the model's own when absent")
     spacing: str | None = Field(
-        default=None, description="of the times: time, power, log_snr or karras; the solver's own when absent"
+        default=None, description=f"of the times: {_listed(SPACINGS)}; the solver's own when absent"
     )
     eta: float | None = Field(default=None, ge=0, le=1, description="share of noise in the steps of ddim")
     scale: float | None = Field(
