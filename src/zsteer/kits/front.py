@@ -102,17 +102,13 @@ def sample(
 
     distance = _nearest(kit, subject, conditions) if drawing.best_of > 1 else None
     problems = _problems(kit, subject)
-    drawing_found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
-    facts = dict(drawing_found.facts)
-    if problems is not None and drawing_found.rounds > 1:
-        facts["valid_at_first"], facts["draws"] = f"{drawing_found.first:.3f}", drawing_found.rounds
+    found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
+    facts = dict(found.facts)
+    if problems is not None and found.rounds > 1:
+        facts["valid_at_first"], facts["draws"] = f"{found.first:.3f}", found.rounds
     if drawing.best_of > 1:
         facts["best_of"] = f"{drawing.best_of}: the nearest by the properties' definitions"
-    if "user" in conditions:
-        facts["user"] = conditions["user"]
-    found = kit.samples(subject, drawing_found.batch, facts)
-    describe = getattr(kit, "describe", None)
-    return found if describe is None else describe(subject, found, conditions)
+    return kit.samples(subject, found.batch, facts, conditions)
 
 
 @dataclass(frozen=True)
@@ -175,6 +171,10 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
     row, method = chosen
     _check_belong(known, row, request.options)
+    if given and not row.conditions:
+        raise SettingsError(
+            f"{row.name} of {known.options.noun} takes no --given here, got {', '.join(given)}; omit it"
+        )
     if start is not None and request.number is not None:
         raise SettingsError("--number counts new samples, and --input gives the starts; omit one of them")
     if request.examples is not None and "latent" not in row.make:

@@ -5,7 +5,6 @@ from pathlib import Path
 from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Method
-from zsteer.errors import SettingsError
 from zsteer.kits.context import Context
 from zsteer.kits.ratings.options import RecommendOptions
 from zsteer.kits.ratings.recommend import Recommend
@@ -47,21 +46,14 @@ def _receptors_like(context: Context) -> Batch | None:
 
 def guided_editing(context: Context) -> Method:
     """Edits by a guided decoder."""
-    _no_conditions(context)
     family = companions(context.subject)
     return GuidedEditing(family, context.option(EditorOptions), _receptors_like(context))
 
 
 def code_editing(context: Context) -> Method:
     """Edits by the code of what a receptor binds."""
-    _no_conditions(context)
     family = companions(context.subject)
     return CodeEditing(family, context.option(CodeEditorOptions), _receptors_like(context))
-
-
-def _no_conditions(context: Context) -> None:
-    if context.given:
-        raise SettingsError(f"editing receptors takes no --given, got {', '.join(context.given)}")
 
 
 def latent_edit(context: Context) -> Method:
