@@ -167,7 +167,8 @@ class VAE(Autoencoder):
     @property
     def options(self) -> tuple[Option, ...]:
         """Noise of the decoder, as a flag of sampling."""
-        text = "whether samples come with the decoder's noise; grey or coloured images without, others with it"
+        usual = "no" if self.settings.datum.values == "unit" else "yes"
+        text = f"whether samples come with the decoder's noise: yes or no; {usual} when absent"
         return (Option("noise", "sample", "flag", text),)
 
     def likelihood_notes(self) -> list[str]:
