@@ -52,7 +52,7 @@ class JudgeRecipe(ReceptorRecipe):
     """The evaluation oracle, of other model classes and other receptors than the design oracle."""
 
     name: ClassVar[str] = "tcr-judge"
-    summary: ClassVar[str] = "judge: k-mer logistic, nearest binders and boosted trees, receptors apart"
+    summary: ClassVar[str] = "judge: k-mer logistic, nearest binders, boosted trees; receptors of its own"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:judge"
     headline: ClassVar[str] = "area_core"
 
