@@ -170,7 +170,7 @@ def _peptides() -> list[dict[str, Any]]:
 def _show_peptides(peptides: list[dict[str, Any]]) -> None:
     if not peptides:
         return
-    print("\npeptides to steer towards (AUC of the judge, share of real binders that pass it; --force: weak judge)\n")
+    print("\npeptides to steer towards (AUC of the judge, share of real binders that pass; --force: weak judge)\n")
     for row in peptides:
         weak = "" if row["area"] >= LEAST_AREA else "; --force"
         print(f"  {row['peptide']:<20} {row['area']:.2f} {row['real_pass']:.2f}  {row['about']}{weak}")
