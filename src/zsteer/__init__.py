@@ -5,6 +5,7 @@ The public names are imported when they are first used, so that ``import zsteer`
 a call goes to the function of ``zsteer.api``.
 """
 
+import builtins
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -40,7 +41,7 @@ _VERBS = ("evaluate", "sample", "steer")
 class _Verb(ModuleType):
     """A package that can be called."""
 
-    @property
+    @builtins.property  # zsteer.property is a name of ours
     def __wrapped__(self) -> Callable[..., Any]:
         return getattr(import_module("zsteer.api"), self.__name__.removeprefix("zsteer."))
 

@@ -6,7 +6,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
 from zsteer.recipes.base import Recipe, recipe_class
+from zsteer.steer.options import GeneralOptions
 from zsteer.train.distributed import World
 from zsteer.train.loop import fit as train_loop
 from zsteer.train.run import Run
@@ -129,16 +130,8 @@ class Loaded:
         toward: Mapping[str, object],
         given: Mapping[str, object] | None = None,
         keep: Mapping[str, object] | None = None,
-        free: Sequence[str] = (),
         by: str | None = None,
-        number: int | None = None,
-        top: int = 1,
-        max_edits: int | None = None,
-        max_calls: int | None = None,
         seed: int = 0,
-        examples: str | Path | None = None,
-        properties: Own | None = None,
-        force: bool = False,
         **options: object,
     ) -> Samples:
         """Edit or make samples towards a goal.
@@ -149,17 +142,10 @@ class Loaded:
             toward: property -> what is wanted: ``{"logp": 1}``, ``{"qed+": 0.1}``, ``{"y": "2..3"}``.
             given: conditions by name, as for ``sample``.
             keep: what must stay, for example ``{"ends": 3}``, ``{"qed": True}`` or ``{"rest": True}``.
-            free: properties that ``rest`` does not hold.
             by: method; the first that fits when None.
-            number: new samples, where there is no start; 16 when None.
-            top: results for each start.
-            max_edits: changes of each start, or None for the method's own limit.
-            max_calls: distinct calls of a property for each start, or None for no limit.
             seed: of every random choice.
-            examples: file of labelled examples that heads are fitted on.
-            properties: your own: name -> ``module:function``, a function, or ``zsteer.property(...)``.
-            force: go on where a judge or a head is too weak.
-            **options: flags of the method; ``zsteer steer MODEL --help`` lists them.
+            **options: ``steer.options.GeneralOptions`` (number, top, max_edits, max_calls, free, examples, properties,
+                force), and the flags of the method that ``zsteer steer MODEL --help`` lists.
 
         Returns:
             The domain's things, best first for each start, with a table about them.
@@ -169,11 +155,14 @@ class Loaded:
             InputError: if a property or a start does not fit.
             SettingsError: if an option does not exist or does not fit.
         """
-        subject = self._subject(properties, force=force)
-        goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), tuple(free))
-        shown = None if examples is None else self.kit.read(Path(examples), subject)
-        budget = Budget(max_calls, max_edits, top)
-        request = front.Request(goal, by, number, budget, seed, options, shown)
+        own = {name: value for name, value in options.items() if name in GeneralOptions.model_fields}
+        general = settings_from(GeneralOptions, own, where=f"steer {self.folder.name}")
+        rest = {name: value for name, value in options.items() if name not in own}
+        subject = self._subject(general.properties, force=general.force)
+        goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), general.free)
+        examples = None if general.examples is None else self.kit.read(general.examples, subject)
+        budget = Budget(general.max_calls, general.max_edits, general.top)
+        request = front.Request(goal, by, general.number, budget, seed, rest, examples)
         with threads_of(free_threads()):
             return front.steer(subject, self._start(start, subject), request)
 
@@ -360,10 +349,20 @@ def sample(
 
 
 def steer(
-    model: str | Path, start: object = None, *, toward: Mapping[str, object], device: str = "auto", **options: Any
+    model: str | Path,
+    start: object = None,
+    *,
+    toward: Mapping[str, object],
+    given: Mapping[str, object] | None = None,
+    keep: Mapping[str, object] | None = None,
+    by: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **options: object,
 ) -> Samples:
     """Edit or make samples towards a goal: ``load(model).steer(start, toward=...)``."""
-    return load(model, device=device).steer(start, toward=toward, **options)
+    loaded = load(model, device=device)
+    return loaded.steer(start, toward=toward, given=given, keep=keep, by=by, seed=seed, **options)
 
 
 def evaluate(

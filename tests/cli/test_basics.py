@@ -136,6 +136,49 @@ def test_recipes_list_the_peptides_and_how_well_they_are_judged(capsys):
         assert ("--force" in line) == (row["area"] < LEAST_AREA)
 
 
+def test_recipes_are_a_line_each_with_size_and_one_number(capsys):
+    from zsteer.core import catalog
+    from zsteer.recipes.base import RECIPES
+
+    out = run(capsys, "recipes")[1]
+    assert max(map(len, out.splitlines())) <= 100
+    lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
+    assert {*RECIPES, *catalog.shipped()} <= set(lines)
+    for name, folder in catalog.shipped().items():
+        line = next(line for line in out.split("shipped models")[1].splitlines() if line.startswith(f"  {name} "))
+        assert line.split()[1] in {"images", "molecules", "sequences", "scores"}, line
+        headline = float(line.split()[-1])
+        numbers = [value for value in catalog.describe(folder)["metrics"].values() if isinstance(value, int | float)]
+        assert any(abs(headline - value) <= 0.005 * abs(value) for value in numbers), line
+
+
+@pytest.mark.parametrize("name", ["tcr-dwae", "zinc-edm", "vae"])
+def test_recipes_of_a_name_show_all_of_it(capsys, name):
+    import json
+
+    from zsteer.core import catalog
+    from zsteer.recipes.base import RECIPES, recipe_class
+
+    code, out, err = run(capsys, "recipes", name)
+    assert code == 0, err
+    found = json.loads(run(capsys, "recipes", name, "--json")[1])
+    if name in RECIPES:
+        fields = recipe_class(name).model_fields
+        assert set(found["recipe"]["keys"]) == set(fields)
+        assert all(f"  {key} " in out for key in fields)
+        assert found["recipe"]["keys"]["size"]["default"] == "s" == fields["size"].default
+    if name in catalog.shipped():
+        about = catalog.describe(catalog.shipped()[name])
+        assert found["model"]["metrics"] == about["metrics"]
+        assert all(metric in out for metric in about["metrics"])
+        assert found["model"]["licence of data"] == about["data"]["licence"] and found["model"]["limits"]
+        assert " ".join(found["model"]["limits"].split()[:6]) in " ".join(out.split())
+
+
+def test_recipes_of_an_unknown_name_give_the_nearest(capsys):
+    assert "tcr-dwae" in one_line_error(capsys, "recipes", "tcr-dwea")
+
+
 def test_debug_shows_the_traceback(capsys):
     from zsteer.errors import ZsteerError
 

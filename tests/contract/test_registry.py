@@ -8,10 +8,16 @@ import pytest
 
 from zsteer.core import catalog, protocols
 from zsteer.errors import ArtifactError, InputError, SettingsError
+from zsteer.kits.sequences import editors
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.recipes.base import RECIPES, Recipe, recipe_class
 
-DECLARED = ("Codec", "Conditional", "Generative", "Grouped", "Likelihood", "Proposes")
+DECLARED = {
+    **{name: getattr(protocols, name) for name in ("Codec", "Conditional", "Generative", "Grouped", "Likelihood")},
+    "Proposes": protocols.Proposes,
+    "GuidedEditor": editors.GuidedEditor,
+    "CodeEditor": editors.CodeEditor,
+}
 """Protocols that a row declares where the class offers them."""
 
 
@@ -36,7 +42,7 @@ def test_a_row_declares_what_the_class_offers(kind):
     row, cls = catalog.MODELS[kind], catalog.model_class(kind)
     assert cls.kind == kind
     known = offered(cls)
-    assert [name for name in DECLARED if members(getattr(protocols, name)) <= known] == sorted(row.protocols)
+    assert sorted(name for name in DECLARED if members(DECLARED[name]) <= known) == sorted(row.protocols)
 
 
 @pytest.mark.parametrize("name", RECIPES)

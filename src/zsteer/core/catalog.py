@@ -24,7 +24,8 @@ class ModelRow:
 
     Args:
         target: its class, as ``module:class``.
-        protocols: names of the protocols of ``core.protocols`` that it offers, so that help needs no import of it.
+        protocols: names of the protocols that it offers, of ``core.protocols`` and of the editors of a kit, so that
+            help needs no import of it.
         recipes: name of each recipe that trains it -> ``module:class``.
     """
 
@@ -37,7 +38,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
     {
         "autoregressive": ModelRow(
             "zsteer.models.autoregressive:Autoregressive",
-            protocols=("Generative", "Likelihood", "Proposes"),
+            protocols=("Generative", "GuidedEditor", "Likelihood", "Proposes"),
             recipes={
                 "tcr-editor": "zsteer.recipes.sequences.settings:EditorRecipe",
                 "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModelRecipe",
@@ -54,7 +55,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "dwae": ModelRow(
             "zsteer.models.dwae.dwae:DisentangledWAE",
-            protocols=("Codec", "Generative", "Proposes"),
+            protocols=("CodeEditor", "Codec", "Generative", "Proposes"),
             recipes={
                 "tcr-dvae": "zsteer.recipes.sequences.settings:DisentangledVAERecipe",
                 "tcr-dwae": "zsteer.recipes.sequences.settings:DisentangledWAERecipe",

@@ -102,17 +102,13 @@ def sample(
 
     distance = _nearest(kit, subject, conditions) if drawing.best_of > 1 else None
     problems = _problems(kit, subject)
-    drawing_found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
-    facts = dict(drawing_found.facts)
-    if problems is not None and drawing_found.rounds > 1:
-        facts["valid_at_first"], facts["draws"] = f"{drawing_found.first:.3f}", drawing_found.rounds
+    found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
+    facts = dict(found.facts)
+    if problems is not None and found.rounds > 1:
+        facts["valid_at_first"], facts["draws"] = f"{found.first:.3f}", found.rounds
     if drawing.best_of > 1:
         facts["best_of"] = f"{drawing.best_of}: the nearest by the properties' definitions"
-    if "user" in conditions:
-        facts["user"] = conditions["user"]
-    found = kit.samples(subject, drawing_found.batch, facts)
-    describe = getattr(kit, "describe", None)
-    return found if describe is None else describe(subject, found, conditions)
+    return kit.samples(subject, found.batch, facts, conditions)
 
 
 @dataclass(frozen=True)
@@ -175,6 +171,10 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
     row, method = chosen
     _check_belong(known, row, request.options)
+    if given and not row.conditions:
+        raise SettingsError(
+            f"{row.name} of {known.options.noun} takes no --given here, got {', '.join(given)}; omit it"
+        )
     if start is not None and request.number is not None:
         raise SettingsError("--number counts new samples, and --input gives the starts; omit one of them")
     if request.examples is not None and "latent" not in row.make:
@@ -271,7 +271,8 @@ def _check_belong(known: About, row: MethodRow, options: Mapping[str, object]) -
     if strange:
         flag = "--" + strange[0].replace("_", "-")
         plain = strange[0].replace("-", "_")
-        able = [each for each in known.methods if any(plain in cls.model_fields for cls in each.option_classes())]
+        rows = [*known.methods, *METHODS]
+        able = [each for each in rows if any(plain in cls.model_fields for cls in each.option_classes())]
         owner = able[0].name if able else "another method"
         raise SettingsError(f"{flag} belongs to --by {owner}, and this goal is steered by {row.name}; omit it")
 
@@ -344,7 +345,7 @@ def _given(options: Options, given: Mapping[str, object]) -> dict[str, object]:
 
 def _problems(kit: Kit, subject: Subject) -> Any:
     """What says which samples are not valid; None where the domain knows nothing invalid."""
-    if kit.domain not in {"molecules", "sequences"} or not subject.model.space.get("bonded", True):
+    if not DOMAINS[kit.domain].checked or not subject.model.space.get("bonded", True):
         return None
     return lambda x: kit.problems(subject, x)
 

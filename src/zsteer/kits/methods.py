@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from zsteer.core.alphabet import PROTEIN, Alphabet
+from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Method
-from zsteer.errors import SettingsError
 from zsteer.kits.context import Context
 from zsteer.kits.ratings.options import RecommendOptions
 from zsteer.kits.ratings.recommend import Recommend
+from zsteer.kits.registry import DOMAINS
 from zsteer.kits.sequences.editors import CodeEditing, GuidedEditing
 from zsteer.kits.sequences.kit import companions
 from zsteer.kits.sequences.options import CodeEditorOptions, EditorOptions
@@ -25,7 +25,7 @@ __all__ = ["code_editing", "guide", "guided_editing", "latent_edit", "recommend"
 
 def guide(context: Context) -> Method:
     """Sampling of a diffusion model with guidance."""
-    checked = context.kit.domain in {"molecules", "sequences"}
+    checked = DOMAINS[context.kit.domain].checked
     return Guide(
         context.option(GuideOptions),
         context.option(SamplingOptions),
@@ -46,21 +46,14 @@ def _receptors_like(context: Context) -> Batch | None:
 
 def guided_editing(context: Context) -> Method:
     """Edits by a guided decoder."""
-    _no_conditions(context)
     family = companions(context.subject)
     return GuidedEditing(family, context.option(EditorOptions), _receptors_like(context))
 
 
 def code_editing(context: Context) -> Method:
     """Edits by the code of what a receptor binds."""
-    _no_conditions(context)
     family = companions(context.subject)
     return CodeEditing(family, context.option(CodeEditorOptions), _receptors_like(context))
-
-
-def _no_conditions(context: Context) -> None:
-    if context.given:
-        raise SettingsError(f"editing receptors takes no --given, got {', '.join(context.given)}")
 
 
 def latent_edit(context: Context) -> Method:
@@ -80,8 +73,10 @@ def search(context: Context) -> Method:
 
 
 def _alphabet(context: Context) -> Alphabet | None:
-    """The alphabet of samples that are tokens."""
-    return PROTEIN if context.subject.model.space.get("name") == "sequences" else None
+    """The alphabet of samples that are tokens; None where they are something else."""
+    space = getattr(context.kit, "space", None)
+    found = None if space is None else getattr(space(context.subject.model.space), "alphabet", None)
+    return found if isinstance(found, Alphabet) else None
 
 
 def rerank(context: Context) -> Method:

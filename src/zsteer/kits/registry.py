@@ -32,12 +32,14 @@ class DomainRow:
         options: ``module:name`` of what ``--toward`` and ``--keep`` take.
         further: ``module:function`` from the description of a model's space, and the names of the protocols that its
             kind declares, to further options; empty for none.
+        checked: whether the domain knows samples that are not valid, so that they can be drawn again.
     """
 
     spaces: tuple[str, ...]
     kit: str
     options: str
     further: str = ""
+    checked: bool = False
 
 
 DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
@@ -49,11 +51,17 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             further="zsteer.kits.images.options:class_option",
         ),
         "molecules": DomainRow(
-            ("molecules",), "zsteer.kits.molecules.kit:MoleculeKit", "zsteer.kits.molecules.options:OPTIONS"
+            ("molecules",),
+            "zsteer.kits.molecules.kit:MoleculeKit",
+            "zsteer.kits.molecules.options:OPTIONS",
+            checked=True,
         ),
         "ratings": DomainRow(("ratings",), "zsteer.kits.ratings.kit:RatingKit", "zsteer.kits.ratings.options:OPTIONS"),
         "sequences": DomainRow(
-            ("sequences", "residues"), "zsteer.kits.sequences.kit:SequenceKit", "zsteer.kits.sequences.options:OPTIONS"
+            ("sequences", "residues"),
+            "zsteer.kits.sequences.kit:SequenceKit",
+            "zsteer.kits.sequences.options:OPTIONS",
+            checked=True,
         ),
         "tables": DomainRow(
             ("tables",),
@@ -76,9 +84,9 @@ class MethodRow:
         options: ``module:class`` of each of its options.
         protocols: names of protocols, of which the model's kind must declare one; empty for any.
         domains: where it belongs; empty for all.
-        kinds: kinds of model for whose help it is listed; empty for all.
         toward: names of ``--toward`` that no other method takes.
         help: what it does, in a few words.
+        conditions: whether it samples under ``--given``.
     """
 
     name: str
@@ -86,18 +94,14 @@ class MethodRow:
     options: tuple[str, ...]
     protocols: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
     toward: tuple[str, ...] = ()
     help: str = field(default="")
+    conditions: bool = True
 
     def lists(self, kind: str, domain: str) -> bool:
         """Whether a help page of such a model shows it."""
-        offers = _offers(kind)
-        return (
-            (not self.protocols or any(name in offers for name in self.protocols))
-            and (not self.domains or domain in self.domains)
-            and (not self.kinds or kind in self.kinds)
-        )
+        able = not self.protocols or any(name in _offers(kind) for name in self.protocols)
+        return able and (not self.domains or domain in self.domains)
 
     def option_classes(self) -> list[type[BaseModel]]:
         """The classes of its options."""
@@ -106,7 +110,7 @@ class MethodRow:
 
 _SAMPLING = "zsteer.steer.options:SamplingOptions"
 _DRAWING = "zsteer.steer.options:DrawOptions"
-_OTHERS = ("images", "molecules", "sequences", "tables")
+_OTHERS = tuple(name for name in DOMAINS if name != "ratings")
 
 METHODS: tuple[MethodRow, ...] = (
     MethodRow(
@@ -120,19 +124,21 @@ METHODS: tuple[MethodRow, ...] = (
         "guide",
         "zsteer.kits.methods:guided_editing",
         ("zsteer.kits.sequences.options:EditorOptions",),
+        protocols=("GuidedEditor",),
         domains=("sequences",),
-        kinds=("autoregressive",),
         toward=("like",),
         help="edit templates by a guided decoder within a budget of edits",
+        conditions=False,
     ),
     MethodRow(
         "edit",
         "zsteer.kits.methods:code_editing",
         ("zsteer.kits.sequences.options:CodeEditorOptions",),
+        protocols=("CodeEditor",),
         domains=("sequences",),
-        kinds=("dwae",),
         toward=("like",),
         help="edit templates by the code of what they bind, within a budget of edits",
+        conditions=False,
     ),
     MethodRow(
         "edit",
@@ -141,6 +147,7 @@ METHODS: tuple[MethodRow, ...] = (
         protocols=("Codec",),
         domains=_OTHERS,
         help="move the code of each sample along fitted heads, and measure what comes out",
+        conditions=False,
     ),
     MethodRow(
         "search",
@@ -164,6 +171,7 @@ METHODS: tuple[MethodRow, ...] = (
         ("zsteer.kits.ratings.options:RecommendOptions",),
         domains=("ratings",),
         help="rank the items that a user has not rated",
+        conditions=False,
     ),
 )
 """In the order in which they are tried; ``zsteer bench matrix`` shows what each reaches."""
@@ -244,9 +252,7 @@ class About:
             classes.insert(0, load_name(_SAMPLING))
         fields = {name: info for cls in classes for name, info in cls.model_fields.items()}
         # The nearest of several is near to the value of a condition that can be measured.
-        if self.domain not in {"molecules", "sequences"} or not {*self.options.at("given")} & {
-            *self.options.at("toward")
-        }:
+        if not DOMAINS[self.domain].checked or not {*self.options.at("given")} & {*self.options.at("toward")}:
             del fields["best_of"]
         return [_flag(name, [("", info)]) for name, info in fields.items() if _belongs(info, self.domain)]
 

@@ -87,6 +87,8 @@ class Recipe(BaseModel):
     name: ClassVar[str]
     summary: ClassVar[str]
     builder: ClassVar[str]
+    headline: ClassVar[str] = ""
+    """Start of the name of the metric that says most of a model; the first metric when empty."""
 
     seed: int = Field(default=0, description="seed of the initial weights, the data order and the noise")
     size: Size = Field(default="s", description="size dial: xs a minute, s the CPU default, m longer, l for a GPU")

@@ -1,8 +1,4 @@
-"""The solvers by name, ours or the field's, and one entry that walks from noise to data with any of them."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+"""One entry that walks from noise to data with any solver of ``sample.table``, by our name or the field's."""
 
 import torch
 from jaxtyping import Float
@@ -11,51 +7,11 @@ from torch import Tensor
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError, nearest
-from zsteer.sample.ancestral import ancestral
 from zsteer.sample.ddim import ddim
-from zsteer.sample.heun import heun
-from zsteer.sample.multistep import multistep
-from zsteer.sample.times import Spacing, times
+from zsteer.sample.table import KNOWN_AS, SOLVERS, Solver, Spacing
+from zsteer.sample.times import times
 
 __all__ = ["KNOWN_AS", "SOLVERS", "Solver", "solver_named", "walk"]
-
-
-@dataclass(frozen=True)
-class Solver:
-    """One way to walk.
-
-    Args:
-        run: (denoiser, x, times, rng) -> x.
-        order: of convergence to the exact deterministic walk; 0 for those that draw.
-        stochastic: whether each step draws.
-        calls: of the network at each step; a last step to t = 0 takes one.
-        spacing: of the times, by default.
-    """
-
-    run: Callable[..., Tensor]
-    order: int
-    stochastic: bool = False
-    calls: int = 1
-    spacing: Spacing = "log_snr"
-
-    def count(self, steps: int) -> int:
-        """Network calls of a walk."""
-        return self.calls * (steps - 1) + 1
-
-
-SOLVERS: dict[str, Solver] = {
-    "ancestral": Solver(ancestral, 0, stochastic=True, spacing="time"),
-    "ddim": Solver(ddim, 1),
-    "multistep2": Solver(partial(multistep, order=2), 2),
-    "multistep3": Solver(partial(multistep, order=3), 3),
-    "corrected": Solver(partial(multistep, order=2, corrected=True), 3),
-    "heun": Solver(heun, 2, calls=2),
-    "sde2": Solver(partial(multistep, order=2, eta=1.0), 0, stochastic=True),
-}
-
-
-KNOWN_AS: dict[str, str] = {"dpm++2m": "multistep2", "dpm++2m_sde": "sde2"}
-"""Names that other packages have for a solver -> ours."""
 
 
 def solver_named(name: str) -> Solver:

@@ -7,7 +7,6 @@ cannot reach t = 0, where the ratio is infinite: they end at ``first`` and then 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -15,11 +14,10 @@ from torch import Tensor
 
 from zsteer.core.protocols import Denoiser, Noise, Prediction
 from zsteer.errors import SettingsError, nearest
+from zsteer.sample.table import SPACINGS, Spacing
 
 __all__ = ["SPACINGS", "Spacing", "ask", "half_log_snr", "times"]
 
-Spacing = Literal["time", "power", "log_snr", "karras"]
-SPACINGS: tuple[str, ...] = get_args(Spacing)
 RHO = 7.0
 POWER = 1.5
 """Of ``power``: t = u^1.5 for even u."""

@@ -121,7 +121,7 @@ class LatentEdit:
             raise BudgetExhaustedError("an edit measures each result at least once; allow 1 call or more")
         heads = self.heads_for(model, objective, constraint, rng)
         self._check(heads, objective, constraint)
-        edit = self._edit(model, start, objective, constraint, (heads, rng))
+        edit = self._edit(model, start, objective, constraint, heads, rng)
         found, base = edit.run(budget.calls)
         return edit.trail(found, base, time.perf_counter() - began)
 
@@ -190,9 +190,14 @@ class LatentEdit:
             )
 
     def _edit(
-        self, model: Codec, start: Batch, objective: Objective, constraint: Constraint, given: tuple[Heads, Streams]
+        self,
+        model: Codec,
+        start: Batch,
+        objective: Objective,
+        constraint: Constraint,
+        heads: Heads,
+        rng: Streams,
     ) -> "_Edit":
-        heads, rng = given
         code = model.encode(start, rng.child("encode"))
         targets = tuple(target.quantity for target in objective.targets)
         measured = self.options.hold == "measured"

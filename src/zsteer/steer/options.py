@@ -3,13 +3,21 @@
 An option that means something in some domains only names them under ``domains``; other help pages leave it out.
 """
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["DrawOptions", "GuideOptions", "SamplingOptions", "SteerOptions"]
+from zsteer.sample.table import SOLVERS, SPACINGS
 
-SOLVERS = "ancestral, ddim, multistep2, multistep3, corrected, heun or sde2"
+__all__ = ["DrawOptions", "GeneralOptions", "GuideOptions", "SamplingOptions", "SteerOptions"]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: a, b or c."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 class SteerOptions(BaseModel):
@@ -18,15 +26,28 @@ class SteerOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class GeneralOptions(SteerOptions):
+    """What every steer takes, whatever the method."""
+
+    free: tuple[str, ...] = Field(default=(), description="properties that --keep rest does not hold")
+    number: int | None = Field(default=None, ge=1, description="new samples, where there is no start; 16 when absent")
+    top: int = Field(default=1, ge=1, description="results for each start")
+    max_edits: int | None = Field(default=None, ge=0, description="changes of each start; the method's own when absent")
+    max_calls: int | None = Field(default=None, ge=0, description="distinct calls of a property for each start")
+    examples: Path | None = Field(default=None, description="file of labelled examples that heads are fitted on")
+    properties: Mapping[str, Any] = Field(default={}, description="your own: name -> module:function or a function")
+    force: bool = Field(default=False, description="go on where a judge or a head is too weak")
+
+
 class SamplingOptions(SteerOptions):
     """How a diffusion model is sampled."""
 
     steps: int | Literal["auto"] | None = Field(
         default=None, description="steps of the trajectory, or auto; the model's own when absent"
     )
-    solver: str | None = Field(default=None, description=f"{SOLVERS}; the model's own when absent")
+    solver: str | None = Field(default=None, description=f"{_listed(SOLVERS)}; the model's own when absent")
     spacing: str | None = Field(
-        default=None, description="of the times: time, power, log_snr or karras; the solver's own when absent"
+        default=None, description=f"of the times: {_listed(SPACINGS)}; the solver's own when absent"
     )
     eta: float | None = Field(default=None, ge=0, le=1, description="share of noise in the steps of ddim")
     scale: float | None = Field(

@@ -1,8 +1,8 @@
 """Properties of molecules, declared: the one list of them. Imports neither torch nor RDKit.
 
 A function takes the graphs of molecules (``metrics.graph.Verdicts``) and is NaN where a molecule is not valid; a
-measure takes expected molecules. To add a property, add its function and its row here, or give one of your own
-(``--property name=module:function``, which takes RDKit molecules).
+measure takes expected molecules. To add a property, add its row here (``_each`` names a function of one RDKit
+molecule), or give one of your own (``--property name=module:function``, which takes RDKit molecules).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from zsteer.core.property import Property, lazy
 
 __all__ = ["PROPERTIES"]
 
+_EACH = lazy("zsteer.domains.molecules.metrics.values:values_by")
 _VALUES = lazy("zsteer.domains.molecules.metrics.values:values_of")
 _SHAPES = "zsteer.domains.molecules.expectation"
 
@@ -20,6 +21,11 @@ _SHAPES = "zsteer.domains.molecules.expectation"
 def _function(key: str) -> Callable[[Any], Any]:
     """The values of a name, with its unit."""
     return lambda found: _VALUES(found, key)
+
+
+def _each(target: str) -> Callable[[Any], Any]:
+    """The values of ``module:function``, which takes one RDKit molecule without hydrogen atoms."""
+    return lambda found: _EACH(found, target)
 
 
 PROPERTIES: Mapping[str, Property] = MappingProxyType(
@@ -33,7 +39,8 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             help="synthetic accessibility, 1 easy to 10 hard",
         ),
         "logp": Property(
-            "logp", _function("logp"), spread=1.2, tolerance=0.3, cost=1e-3, help="octanol-water partition (Crippen)"
+            "logp", _each("rdkit.Chem.Crippen:MolLogP"), spread=1.2, tolerance=0.3, cost=1e-3,
+            help="octanol-water partition (Crippen)",
         ),
         "asphericity": Property(
             "asphericity", _function("asphericity"), lazy(f"{_SHAPES}:asphericity"), low=0, high=1, spread=0.17,

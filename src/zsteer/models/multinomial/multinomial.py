@@ -328,7 +328,7 @@ class MultinomialDiffusion(Pretrained, nn.Module):
     def options(self) -> tuple[Option, ...]:
         """Its classes and, of sequences, their length, as conditions."""
         s = self.settings
-        length = Option("length", "given", "whole", "of every sample", "residues", s.shortest, s.datum.size)
+        length = Option("length", "given", "whole", "of every sample", "positions", s.shortest, s.datum.size)
         return class_option(s.classes) + ((length,) if s.variable else ())
 
     def groups(self, n: int, given: Mapping[str, object], rng: Streams) -> Sequence[Group]:

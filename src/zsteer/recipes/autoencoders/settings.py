@@ -22,6 +22,7 @@ class VAERecipe(AutoencoderRecipe):
     name: ClassVar[str] = "vae"
     summary: ClassVar[str] = "variational autoencoder (objective iwae or dreg: importance-weighted)"
     builder: ClassVar[str] = "zsteer.recipes.autoencoders.build:vae"
+    headline: ClassVar[str] = "log_prob"
 
     binary: bool = Field(default=False, description="cut images into 0 and 1 and use a Bernoulli decoder")
     decoder: Literal["auto", "lecture", "gaussian"] = Field(
@@ -45,6 +46,7 @@ class WAEMMDRecipe(WAERecipe):
     name: ClassVar[str] = "wae-mmd"
     summary: ClassVar[str] = "Wasserstein autoencoder with the MMD penalty (algorithm 2)"
     builder: ClassVar[str] = "zsteer.recipes.autoencoders.build:wae_mmd"
+    headline: ClassVar[str] = "squared_error"
 
     preset: Literal["official-mnist", "official-celeba", "pythae"] | None = Field(
         default=None, description="lambda of a published setting, instead of weight"
@@ -57,6 +59,7 @@ class WAEGANRecipe(WAERecipe):
     name: ClassVar[str] = "wae-gan"
     summary: ClassVar[str] = "Wasserstein autoencoder with the adversarial penalty (algorithm 1)"
     builder: ClassVar[str] = "zsteer.recipes.autoencoders.build:wae_gan"
+    headline: ClassVar[str] = "squared_error"
 
     preset: Literal["official-mnist", "official-celeba"] | None = Field(
         default=None, description="lambda of a published setting, instead of weight"
@@ -69,3 +72,4 @@ class FeaturesRecipe(VectorRecipe):
     name: ClassVar[str] = "image-features"
     summary: ClassVar[str] = "classifier of images; its features serve to compare sets of images"
     builder: ClassVar[str] = "zsteer.recipes.autoencoders.build:features"
+    headline: ClassVar[str] = "accuracy"

@@ -13,8 +13,9 @@ class DiffusionRecipe(VectorRecipe):
     """DDPM, conditioned on the classes where the data have any."""
 
     name: ClassVar[str] = "ddpm"
-    summary: ClassVar[str] = "denoising diffusion of images or rows, class-conditional where there are classes"
+    summary: ClassVar[str] = "denoising diffusion of images or rows, of classes where there are any"
     builder: ClassVar[str] = "zsteer.recipes.diffusion.build:ddpm"
+    headline: ClassVar[str] = "bits_per_dim"
 
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
         default="cosine", description="noise schedule"
@@ -41,6 +42,7 @@ class NoisyClassifierRecipe(VectorRecipe):
     name: ClassVar[str] = "ddpm-classifier"
     summary: ClassVar[str] = "classifier of noisy images or rows, for classifier guidance"
     builder: ClassVar[str] = "zsteer.recipes.diffusion.build:classifier"
+    headline: ClassVar[str] = "accuracy"
 
     schedule: Literal["linear", "cosine", "sigmoid", "polynomial"] = Field(
         default="cosine", description="that of the diffusion model that it is to guide"

@@ -57,6 +57,7 @@ class MoleculeDiffusionRecipe(BondedRecipe):
     name: ClassVar[str] = "molecules"
     summary: ClassVar[str] = "3D molecules with bonds, from noise; conditions on properties"
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:molecules"
+    headline: ClassVar[str] = "valid_50_steps"
 
     features: Literal["gaussian", "categorical"] = Field(
         default="gaussian", description="noise of kinds and bonds: on scaled one-hot rows, or multinomial diffusion"
@@ -75,14 +76,16 @@ class NoisyPropertyRecipe(BondedRecipe):
     name: ClassVar[str] = "molecule-properties"
     summary: ClassVar[str] = "property predictor for noisy molecules: a guide towards values"
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:properties"
+    headline: ClassVar[str] = "mu_debye_r"
 
 
 class EDMRecipe(MoleculeRecipe):
     """The lecture's EDM: coordinates and one-hot atoms with hydrogens, no bonds; the net predicts the noise."""
 
     name: ClassVar[str] = "edm"
-    summary: ClassVar[str] = "the lecture's EDM: atoms with hydrogens, no bonds; bonds are looked up afterwards"
+    summary: ClassVar[str] = "the lecture's EDM: atoms with hydrogens; bonds are looked up afterwards"
     builder: ClassVar[str] = "zsteer.recipes.molecules.build:edm"
+    headline: ClassVar[str] = "xyz"
 
     properties: str = Field(default="none", description="properties to condition on, as mu,logp; auto; none")
     numbers: bool = Field(default=True, description="the atomic number is a further feature, as EDM has it")

@@ -13,7 +13,7 @@ class RatingRecipe(Recipe):
     """One RBM for each user with shared parameters; distributions over rating levels."""
 
     name: ClassVar[str] = "rbm-ratings"
-    summary: ClassVar[str] = "RBM for ratings: a distribution over levels for every user and item, blanks filled in"
+    summary: ClassVar[str] = "RBM for ratings: a distribution over levels for every user and item"
     builder: ClassVar[str] = "zsteer.recipes.ratings.build:machine"
 
     dataset: str = Field(

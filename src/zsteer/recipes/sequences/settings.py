@@ -36,6 +36,7 @@ class LanguageModelRecipe(ReceptorRecipe):
     name: ClassVar[str] = "tcr-lm"
     summary: ClassVar[str] = "language model of CDR3-beta: how plausible is a sequence"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:language_model"
+    headline: ClassVar[str] = "bits_a_residue"
 
 
 class DesignOracleRecipe(ReceptorRecipe):
@@ -44,14 +45,16 @@ class DesignOracleRecipe(ReceptorRecipe):
     name: ClassVar[str] = "tcr-oracle"
     summary: ClassVar[str] = "design oracle: neural ensemble that says which peptides a CDR3-beta binds"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:design_oracle"
+    headline: ClassVar[str] = "area_core"
 
 
 class JudgeRecipe(ReceptorRecipe):
     """The evaluation oracle, of other model classes and other receptors than the design oracle."""
 
     name: ClassVar[str] = "tcr-judge"
-    summary: ClassVar[str] = "evaluation oracle: k-mer logistic, nearest binders and boosted trees on the eval split"
+    summary: ClassVar[str] = "judge: k-mer logistic, nearest binders, boosted trees; receptors of its own"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:judge"
+    headline: ClassVar[str] = "area_core"
 
 
 class ValidityRecipe(ReceptorRecipe):
@@ -60,6 +63,7 @@ class ValidityRecipe(ReceptorRecipe):
     name: ClassVar[str] = "tcr-validity"
     summary: ClassVar[str] = "the published validity score: autoencoder and Gaussian mixture"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:validity"
+    headline: ClassVar[str] = "test_background"
 
 
 class EditorRecipe(ReceptorRecipe):
@@ -68,6 +72,7 @@ class EditorRecipe(ReceptorRecipe):
     name: ClassVar[str] = "tcr-editor"
     summary: ClassVar[str] = "z-free editor: peptide-conditional decoder, guided, with a budgeted beam"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:editor"
+    headline: ClassVar[str] = "nats_gained"
 
     oracle: str | None = Field(
         default=None, description="design oracle (a MODEL) that chooses the guidance of each peptide; 3 when absent"
@@ -78,8 +83,9 @@ class DisentangledWAERecipe(ReceptorRecipe):
     """TCR-dWAE: functional and structural codes, classifier, autoregressive decoder, Wasserstein regulariser."""
 
     name: ClassVar[str] = "tcr-dwae"
-    summary: ClassVar[str] = "TCR-dWAE: disentangled Wasserstein autoencoder (functional z_f, structural z_s)"
+    summary: ClassVar[str] = "TCR-dWAE: disentangled autoencoder (functional z_f, structural z_s)"
     builder: ClassVar[str] = "zsteer.recipes.sequences.build:disentangled"
+    headline: ClassVar[str] = "area_psi"
 
     regulariser: Literal["joint", "marginal", "gan"] = Field(
         default="joint",

@@ -1,15 +1,18 @@
 """Properties of generated molecules, measured on what came out."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.catalog import load_name
 from zsteer.domains.molecules.chemistry import with_hydrogens
 from zsteer.domains.molecules.descriptors import GRAPH, SHAPE, graph_values, shape_values
 from zsteer.domains.molecules.metrics.chemist import folded
 from zsteer.domains.molecules.metrics.graph import Verdicts
 from zsteer.domains.molecules.metrics.strain import dipoles
 
-__all__ = ["COMPUTED", "values_of"]
+__all__ = ["COMPUTED", "values_by", "values_of"]
 
 COMPUTED = (*GRAPH, *SHAPE)
 """Properties that RDKit computes by their definition."""
@@ -39,3 +42,15 @@ def values_of(found: Verdicts, name: str) -> NDArray[np.float64]:
         elif mol.GetNumHeavyAtoms() > 1:
             values[i] = shape_values(with_hydrogens(mol))[name]
     return values
+
+
+def values_by(found: Verdicts, target: str) -> NDArray[np.float64]:
+    """A number of each valid molecule by any function, NaN for the others.
+
+    Args:
+        found: molecules.
+        target: ``module:function`` of one RDKit molecule without hydrogen atoms.
+    """
+    value: Callable[..., float] = load_name(target)
+    pairs = zip(found.mols, found.valid, strict=True)
+    return np.array([value(folded(mol)) if mol is not None and good else np.nan for mol, good in pairs], np.float64)
