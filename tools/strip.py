@@ -103,7 +103,9 @@ def receptors() -> list[str]:
     facts = found.facts
     share, real = facts["judge_pass"], facts["real_binders_judge_pass"]
     parts.append(text(left, 196, f"asked: at most {EDITS} edits; a judge that no method saw", colour=QUIET))
-    parts.append(text(left, 214, f"accepts {share:.2f} of all {len(found)}, and {real:.2f} of real binders", colour=QUIET))
+    parts.append(
+        text(left, 214, f"accepts {share:.2f} of all {len(found)}, and {real:.2f} of real binders", colour=QUIET)
+    )
     return parts
 
 

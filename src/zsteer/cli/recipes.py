@@ -132,9 +132,7 @@ def _model(folder: Path) -> dict[str, Any]:
 
 def _recipe(name: str) -> dict[str, Any]:
     cls = recipe_class(name)
-    keys = {
-        key: {"default": field.default, "help": field.description or ""} for key, field in cls.model_fields.items()
-    }
+    keys = {key: {"default": field.default, "help": field.description or ""} for key, field in cls.model_fields.items()}
     return {"summary": cls.summary, "about": " ".join((cls.__doc__ or "").split()), "keys": keys}
 
 

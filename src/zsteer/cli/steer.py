@@ -204,9 +204,7 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
     if known.domain == "sequences":
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
     if "Codec" in known.offers:
-        entries.append(
-            _entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on")
-        )
+        entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))
     judged = [*(["judge"] if "binds" in options.at("toward") else []), *(["head"] if "Codec" in known.offers else [])]
     if judged:
         entries.append(_entry("force", bool, False, f"go on where a {' or a '.join(judged)} is too weak"))

@@ -1,8 +1,8 @@
 """Properties of molecules, declared: the one list of them. Imports neither torch nor RDKit.
 
 A function takes the graphs of molecules (``metrics.graph.Verdicts``) and is NaN where a molecule is not valid; a
-measure takes expected molecules. To add a property, add its row here (``_each`` names a function of one RDKit molecule),
-or give one of your own (``--property name=module:function``, which takes RDKit molecules).
+measure takes expected molecules. To add a property, add its row here (``_each`` names a function of one RDKit
+molecule), or give one of your own (``--property name=module:function``, which takes RDKit molecules).
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +39,8 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             help="synthetic accessibility, 1 easy to 10 hard",
         ),
         "logp": Property(
-            "logp", _each("rdkit.Chem.Crippen:MolLogP"), spread=1.2, tolerance=0.3, cost=1e-3, help="octanol-water partition (Crippen)"
+            "logp", _each("rdkit.Chem.Crippen:MolLogP"), spread=1.2, tolerance=0.3, cost=1e-3,
+            help="octanol-water partition (Crippen)",
         ),
         "asphericity": Property(
             "asphericity", _function("asphericity"), lazy(f"{_SHAPES}:asphericity"), low=0, high=1, spread=0.17,
