@@ -77,9 +77,7 @@ def run_section(tree, name):
 
 def test_the_page_counts_the_files_right(tree):
     promised = [
-        int(row.split("|")[2])
-        for row in PAGE.read_text(encoding="utf-8").splitlines()
-        if row.startswith("| a ")
+        int(row.split("|")[2]) for row in PAGE.read_text(encoding="utf-8").splitlines() if row.startswith("| a ")
     ]
     touched = [len(set(files)) for files in tree[1].values()]
     assert touched == promised
