@@ -160,6 +160,9 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
     refused: list[str] = []
     chosen: tuple[MethodRow, Method] | None = None
     for row in _candidates(known, request.by):
+        if row.starts and start is None and request.by is None:
+            refused.append(f"{row.name}: it changes samples, and there are none; give --input FILE")
+            continue
         method = _make(row, kit, subject, start, request, given)
         reason = method.fits(subject.model, objective, constraint)
         if not reason:

@@ -87,6 +87,7 @@ class MethodRow:
         toward: names of ``--toward`` that no other method takes.
         help: what it does, in a few words.
         conditions: whether it samples under ``--given``.
+        starts: whether it changes samples; without any it is taken only where it is named.
     """
 
     name: str
@@ -97,6 +98,7 @@ class MethodRow:
     toward: tuple[str, ...] = ()
     help: str = field(default="")
     conditions: bool = True
+    starts: bool = False
 
     def lists(self, kind: str, domain: str) -> bool:
         """Whether a help page of such a model shows it."""
@@ -126,9 +128,9 @@ METHODS: tuple[MethodRow, ...] = (
         ("zsteer.kits.sequences.options:EditorOptions",),
         protocols=("GuidedEditor",),
         domains=("sequences",),
-        toward=("like",),
         help="edit templates by a guided decoder within a budget of edits",
         conditions=False,
+        starts=True,
     ),
     MethodRow(
         "edit",
@@ -139,6 +141,7 @@ METHODS: tuple[MethodRow, ...] = (
         toward=("like",),
         help="edit templates by the code of what they bind, within a budget of edits",
         conditions=False,
+        starts=True,
     ),
     MethodRow(
         "edit",
@@ -148,6 +151,7 @@ METHODS: tuple[MethodRow, ...] = (
         domains=_OTHERS,
         help="move the code of each sample along fitted heads, and measure what comes out",
         conditions=False,
+        starts=True,
     ),
     MethodRow(
         "search",
@@ -156,6 +160,7 @@ METHODS: tuple[MethodRow, ...] = (
         protocols=("Proposes",),
         domains=_OTHERS,
         help="change samples step by step and keep what measures better",
+        starts=True,
     ),
     MethodRow(
         "rerank",
