@@ -20,4 +20,5 @@ def typechecked(function: F) -> F:
     for name, hint in annotations.items():
         if hint is Self or "typing.Self" in repr(hint):
             annotations[name] = Any
-    return beartype(function, conf=CONF)
+    checked: F = beartype(conf=CONF)(function)
+    return checked

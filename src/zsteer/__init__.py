@@ -5,6 +5,7 @@ The public names are imported when they are first used, so that ``import zsteer`
 a call goes to the function of ``zsteer.api``.
 """
 
+import builtins
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -16,10 +17,10 @@ from zsteer.core import version
 __version__ = version.VERSION
 
 if TYPE_CHECKING:
-    from zsteer.api import Loaded, evaluate, fit, load, sample, steer
+    from zsteer.api import Loaded, evaluate, fit, load, property, sample, steer  # noqa: A004 - a public name
     from zsteer.contract import check
 
-__all__ = ["Loaded", "__version__", "check", "evaluate", "fit", "load", "sample", "steer"]
+__all__ = ["Loaded", "__version__", "check", "evaluate", "fit", "load", "property", "sample", "steer"]
 
 _HOMES = {
     "Loaded": "zsteer.api",
@@ -27,6 +28,7 @@ _HOMES = {
     "evaluate": "zsteer.api",
     "fit": "zsteer.api",
     "load": "zsteer.api",
+    "property": "zsteer.api",
     "sample": "zsteer.api",
     "steer": "zsteer.api",
 }
@@ -39,7 +41,7 @@ _VERBS = ("evaluate", "sample", "steer")
 class _Verb(ModuleType):
     """A package that can be called."""
 
-    @property
+    @builtins.property  # zsteer.property is a name of ours
     def __wrapped__(self) -> Callable[..., Any]:
         return getattr(import_module("zsteer.api"), self.__name__.removeprefix("zsteer."))
 

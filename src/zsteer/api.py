@@ -6,7 +6,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from zsteer.core import catalog
 from zsteer.core.artifact import Pretrained, read_artifact, settings_from, write_artifact
 from zsteer.core.goal import Budget, Goal
-from zsteer.core.property import Function
+from zsteer.core.property import Function, Property
 from zsteer.errors import InputError, SettingsError
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
@@ -26,12 +26,16 @@ from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
 from zsteer.recipes.base import Recipe, recipe_class
+from zsteer.steer.options import GeneralOptions
 from zsteer.train.distributed import World
 from zsteer.train.loop import fit as train_loop
 from zsteer.train.run import Run
 from zsteer.train.threads import free_threads, threads_of
 
-__all__ = ["Loaded", "device_of", "evaluate", "fit", "load", "resume", "sample", "steer"]
+__all__ = ["Loaded", "device_of", "evaluate", "fit", "load", "property", "resume", "sample", "steer"]
+
+Own = Mapping[str, str | Function | Property]
+"""Properties of one's own by name: ``module:function``, a function, or what ``zsteer.property`` gave."""
 
 
 def device_of(name: str) -> torch.device:
@@ -79,7 +83,7 @@ class Loaded:
         """What the model's domain offers."""
         return front.kit_of(self.about.domain)
 
-    def _subject(self, properties: Mapping[str, str | Function] | None = None, *, force: bool = False) -> Subject:
+    def _subject(self, properties: Own | None = None, *, force: bool = False) -> Subject:
         own = {name: own_property(name, function, self.kit.adapt) for name, function in (properties or {}).items()}
         return Subject(self.model, self.folder, self.device, own, force)
 
@@ -126,16 +130,8 @@ class Loaded:
         toward: Mapping[str, object],
         given: Mapping[str, object] | None = None,
         keep: Mapping[str, object] | None = None,
-        free: Sequence[str] = (),
         by: str | None = None,
-        number: int = 16,
-        top: int = 1,
-        max_edits: int | None = None,
-        max_calls: int | None = None,
         seed: int = 0,
-        examples: str | Path | None = None,
-        properties: Mapping[str, str | Function] | None = None,
-        force: bool = False,
         **options: object,
     ) -> Samples:
         """Edit or make samples towards a goal.
@@ -146,17 +142,10 @@ class Loaded:
             toward: property -> what is wanted: ``{"logp": 1}``, ``{"qed+": 0.1}``, ``{"y": "2..3"}``.
             given: conditions by name, as for ``sample``.
             keep: what must stay, for example ``{"ends": 3}``, ``{"qed": True}`` or ``{"rest": True}``.
-            free: properties that ``rest`` does not hold.
             by: method; the first that fits when None.
-            number: new samples, where there is no start.
-            top: results for each start.
-            max_edits: changes of each start, or None for the method's own limit.
-            max_calls: distinct calls of a property for each start, or None for no limit.
             seed: of every random choice.
-            examples: file of labelled examples that heads are fitted on.
-            properties: your own: name -> ``module:function`` or a function.
-            force: go on where a judge or a head is too weak.
-            **options: flags of the method; ``zsteer steer MODEL --help`` lists them.
+            **options: ``steer.options.GeneralOptions`` (number, top, max_edits, max_calls, free, examples, properties,
+                force), and the flags of the method that ``zsteer steer MODEL --help`` lists.
 
         Returns:
             The domain's things, best first for each start, with a table about them.
@@ -166,11 +155,14 @@ class Loaded:
             InputError: if a property or a start does not fit.
             SettingsError: if an option does not exist or does not fit.
         """
-        subject = self._subject(properties, force=force)
-        goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), tuple(free))
-        shown = None if examples is None else self.kit.read(Path(examples), subject)
-        budget = Budget(max_calls, max_edits, top)
-        request = front.Request(goal, by, number, budget, seed, options, shown)
+        own = {name: value for name, value in options.items() if name in GeneralOptions.model_fields}
+        general = settings_from(GeneralOptions, own, where=f"steer {self.folder.name}")
+        rest = {name: value for name, value in options.items() if name not in own}
+        subject = self._subject(general.properties, force=general.force)
+        goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), general.free)
+        examples = None if general.examples is None else self.kit.read(general.examples, subject)
+        budget = Budget(general.max_calls, general.max_edits, general.top)
+        request = front.Request(goal, by, general.number, budget, seed, rest, examples)
         with threads_of(free_threads()):
             return front.steer(subject, self._start(start, subject), request)
 
@@ -357,10 +349,20 @@ def sample(
 
 
 def steer(
-    model: str | Path, start: object = None, *, toward: Mapping[str, object], device: str = "auto", **options: Any
+    model: str | Path,
+    start: object = None,
+    *,
+    toward: Mapping[str, object],
+    given: Mapping[str, object] | None = None,
+    keep: Mapping[str, object] | None = None,
+    by: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **options: object,
 ) -> Samples:
     """Edit or make samples towards a goal: ``load(model).steer(start, toward=...)``."""
-    return load(model, device=device).steer(start, toward=toward, **options)
+    loaded = load(model, device=device)
+    return loaded.steer(start, toward=toward, given=given, keep=keep, by=by, seed=seed, **options)
 
 
 def evaluate(
@@ -373,6 +375,7 @@ def evaluate(
     skip_invalid: bool = False,
     pgen: bool = False,
     seed: int = 0,
+    properties: Own | None = None,
 ) -> Report:
     """Say how good samples are.
 
@@ -385,6 +388,7 @@ def evaluate(
         skip_invalid: leave out rows of a file that cannot be read; the report counts them.
         pgen: add the share above a generation probability, by the separate program OLGA.
         seed: of every random choice.
+        properties: your own, for the protocol ``properties``: name -> ``module:function`` or a function.
 
     Returns:
         A report.
@@ -394,8 +398,34 @@ def evaluate(
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
     request = EvaluationRequest(
-        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen=pgen, seed=seed
+        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen, seed, properties or {}
     )
+    if properties and protocol != "properties":
+        raise InputError(f"the protocol {protocol} takes no property of your own; --protocol properties does")
     judge = protocol_of(protocol)(None if models is None else Path(models))
     found = samples if not isinstance(samples, str | Path) else judge.read(Path(samples), skip_invalid=skip_invalid)
     return judge.evaluate(found, request)
+
+
+def property(  # noqa: A001 - the public name is zsteer.property; nothing below uses the decorator
+    name: str,
+    function: Function,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    spread: float = 1.0,
+    tolerance: float = 0.1,
+) -> Property:
+    """A property of your own, for ``steer(..., properties={name: ...})`` and ``evaluate``.
+
+    Args:
+        name: as goals name it.
+        function: things as other packages know them (RDKit molecules, texts, pixels, columns) -> a number each.
+        unit: of the numbers.
+        low: least value that a thing can have.
+        high: greatest value that a thing can have.
+        spread: typical standard deviation; several gaps add up in this unit.
+        tolerance: how near a value counts as reached.
+    """
+    return Property(name, function, unit=unit, low=low, high=high, spread=spread, tolerance=tolerance)

@@ -79,7 +79,7 @@ def test_a_model_without_a_likelihood_says_so(zsteer):
         zsteer("evaluate", "rows.csv", "--protocol", "likelihood", "--models", "wae"), "no likelihood", "two-sample"
     )
     refused(zsteer("evaluate", "rows.csv", "--protocol", "likelihood"), "--models MODEL")
-    refused(zsteer("steer", "wae", "--toward", "x=1"), "does not steer")
+    refused(zsteer("steer", "wae", "--toward", "x=1"), "--input")
 
 
 def test_a_table_of_ones_own_is_trained_on(zsteer):
@@ -126,7 +126,7 @@ def test_a_table_that_cannot_be_learnt_from_is_one_line(zsteer, folder, text, hi
             "one",
         ),
         (["train", "image-features", "--dataset", "ring-8", "--out", "new"], "images with classes"),
-        (["sample", "vae", "--given", "noise=maybe"], "yes or no"),
+        (["sample", "vae", "--noise", "maybe"], "noise"),
         (["bench", "classical", "--part", "autoencoders"], "data folder"),
         (["bench", "loop", "--part", "x"], "no parts"),
     ],

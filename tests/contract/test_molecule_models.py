@@ -8,14 +8,15 @@ from tests.chains import CONDITIONS, VARIANTS, chains, small
 
 import zsteer
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Conditional, Denoiser, Noise
+from zsteer.core.protocols import Conditional, Denoiser, Noise, SamplingDefaults
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.edm.edm import property_named
 from zsteer.models.edm.states import parts_of, states_of
 from zsteer.predictors.noisy_property import NoisyProperty
 from zsteer.steer.guide import ByClassifier
-from zsteer.steer.sampling import Sampling, denoiser_of
+from zsteer.steer.options import SamplingOptions
+from zsteer.steer.sampling import sample_guided, trajectory_of
 from zsteer.train.sized import BySize
 
 
@@ -77,8 +78,17 @@ def test_autoguidance_leads_away_from_the_net_without_its_triangles():
     sized, rng, t = model.for_size(4), Streams.of(0, 3), torch.full((3,), 0.5)
     x = sized.noise.prior(sized.like(3, rng), rng)
 
-    def said(**words):
-        return denoiser_of(sized, Sampling.of(words)[0], {"mu": 1.0}, 3).predict(x, t).x0
+    def said(**options):
+        """What the denoiser of a trajectory predicts before its first step; a guide sees it."""
+
+        def guide(inner):
+            found.append(inner.predict(x, t).x0)
+            return inner
+
+        found = []
+        trajectory = trajectory_of(SamplingDefaults("ddim", 1), SamplingOptions(**options))
+        sample_guided(sized, 3, {"mu": 1.0}, rng, trajectory=trajectory, guides=lambda _: [guide])
+        return found[0]
 
     with torch.no_grad():
         plain, weak = said(), sized.degraded({"mu": 1.0}, 3).predict(x, t).x0
@@ -169,9 +179,9 @@ def test_properties_of_noisy_molecules_keep_the_contracts():
 
 def test_a_noisy_property_guides_and_measures(seed):
     judge, model, rng = regressor(), small(**CONDITIONS), Streams.of(seed, 3)
-    judge.fits(model.settings)
+    judge.check(model)
     with pytest.raises(InputError, match="scale"):
-        judge.fits(small(scale=0.5).settings)
+        judge.check(small(scale=0.5))
     sized = model.for_size(4)
     x, t = sized.noise.prior(sized.like(3, rng), rng), torch.full((3,), 0.3)
     measure = judge.measure(4, "mu")

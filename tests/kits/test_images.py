@@ -11,8 +11,8 @@ from tests.contract.test_diffusion_models import NAMES, ddpm, stirred
 import zsteer
 from zsteer.cli.main import main
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images import measures
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
@@ -23,7 +23,7 @@ from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierS
 from zsteer.steer.sampling import sample_by
 
 SPACE = ImageSpace(1, 8, 8)
-PICTURES = Datum(shape=(1, 8, 8), values="unit", space=SPACE.settings())
+PICTURES = SampleSpec(shape=(1, 8, 8), values="unit", space=SPACE.settings())
 SMALL = {"datum": PICTURES, "width": 8, "blocks": 1, "steps": 20}
 
 

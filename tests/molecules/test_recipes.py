@@ -13,6 +13,7 @@ from rdkit.Chem import rdDistGeom
 
 import zsteer
 from zsteer import api
+from zsteer.core.catalog import load_model
 from zsteer.domains.molecules.chemistry import from_rdkit
 from zsteer.domains.molecules.descriptors import graph_values, shape_values
 from zsteer.domains.molecules.prepared import open_prepared, save_prepared
@@ -50,11 +51,11 @@ def test_a_recipe_trains_on_a_set_of_ones_own(recipe, prepared, tmp_path):
     assert origin["metrics"]["test_molecules"] == 3
     if recipe == "molecules":
         assert made.model.settings.properties == ("asphericity", "logp")
-        designs = made.sample(3, given={"logp": 0.5, "steps": 2, "tries": 1}, seed=1)
+        designs = made.sample(3, given={"logp": 0.5}, steps=2, max_retries=0, seed=1)
         assert len(designs) == 3
     if recipe == "edm":
         assert made.model.settings.net == "egnn"
-        assert made.sample(2, given={"steps": 2}, seed=1).lines[0].endswith("the model makes none")
+        assert made.sample(2, steps=2, seed=1).lines[0].endswith("the model makes none")
 
 
 def test_a_model_is_gone_on_from_with_a_set_of_ones_own(prepared, tmp_path):
@@ -117,7 +118,11 @@ def test_a_set_that_cannot_be_learned_is_refused(prepared, tmp_path):
 
 
 def test_the_shipped_model_makes_molecules_and_its_guide_reads_them():
-    made = api.load("qm9-edm").sample(6, given={"logp": 1.0, "guide": "qm9-properties", "steps": 10}, seed=3)
-    assert len(made) == 6
-    # Six molecules, ten steps, five tries each: all fail with a probability far below one in a million.
-    assert any(not reason for reason in made.reasons)
+    model, judge = api.load("qm9-edm"), load_model("qm9-properties")
+    options = {"number": 6, "guide": "qm9-properties", "steps": 10, "seed": 3}
+    low, high = (model.steer(toward={"mu": value}, given={"mu": value}, **options) for value in (0.5, 5.0))
+    assert low.facts["pulled_by"] == "mu: predictor" and len(low) == 6
+    # Six molecules, ten steps, five draws each: all fail with a probability far below one in a million.
+    assert any(not problem for problem in low.items.problems)
+    # The guide leads to where it is sent: what it reads of the results lies that way.
+    assert float(judge.values(low.batch, "mu").mean()) + 1 < float(judge.values(high.batch, "mu").mean())

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from zsteer.core.batch import Batch
-from zsteer.core.datum import Datum
 from zsteer.core.goal import Budget
 from zsteer.core.objective import Constraint, Objective, Target
 from zsteer.core.property import Property
 from zsteer.core.protocols import Codec, Proposes
 from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError
 from zsteer.models.autoencoder.vae import VAE, VAESettings
 from zsteer.models.autoencoder.wae import WAE, WAESettings
@@ -29,7 +29,7 @@ def rows(values, n=24):
 
 
 def codec(kind, values):
-    datum = Datum(shape=(D,), values=values)
+    datum = SampleSpec(shape=(D,), values=values)
     if kind == "rbm":
         model = RBM(RbmSettings(datum=datum, units=12, spread=0.5, chains=5))
         model.begin(rows(values), Streams.of(0, 1))
@@ -88,7 +88,7 @@ def test_the_machine_decodes_to_the_expected_visible_state():
 
 
 def test_the_machine_decodes_to_the_likeliest_level():
-    datum = Datum(shape=(4,), values="levels", levels=3)
+    datum = SampleSpec(shape=(4,), values="levels", levels=3)
     model = RBM(RbmSettings(datum=datum, units=6, spread=1.0, chains=5))
     h = Streams.of(2, 5).uniform("h", (6,))
     field = (h @ model.w.T + model.a).unflatten(1, (4, 3))

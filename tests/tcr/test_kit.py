@@ -346,3 +346,16 @@ def test_a_report_needs_one_known_peptide(templates, tmp_path):
             zsteer.evaluate(tmp_path / "a.tsv", protocol="tcr", toward=toward)
     with pytest.raises(InputError, match="did you mean 'tcr'"):
         zsteer.evaluate(tmp_path / "a.tsv", protocol="tcrr", toward={"binds": PEPTIDE})
+
+
+def test_a_report_takes_samples_of_any_kind(models, templates, tmp_path):
+    """What was read by a kit, with rows left out, and what a model made give the report of their file."""
+    files.write(tmp_path / "a.tsv", templates)
+    told = zsteer.evaluate(tmp_path / "a.tsv", protocol="tcr", toward={"binds": PEPTIDE})
+    found = models["tcr-editor"].read(tmp_path / "a.tsv")
+    again = zsteer.evaluate(found, protocol="tcr", toward={"binds": PEPTIDE})
+    assert again.to_dict()["tables"] == told.to_dict()["tables"]
+    (tmp_path / "c.csv").write_text("junction_aa\n" + "\n".join([*templates, "CAXSF"]) + "\n", encoding="utf-8")
+    part = models["tcr-editor"].read(tmp_path / "c.csv", skip_invalid=True)
+    left = zsteer.evaluate(part, protocol="tcr", toward={"binds": PEPTIDE})
+    assert "row 12" in " ".join(left.summary)

@@ -13,8 +13,8 @@ from zsteer.bench.classical.gan import by_critic
 from zsteer.bench.classical.lines import LINES, demo, figure, samples_at
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, SettingsError
-from zsteer.kits.base import Ask
-from zsteer.kits.images.two_sample import TwoSampleKit
+from zsteer.kits.images.two_sample import TwoSampleProtocol
+from zsteer.kits.protocols import EvaluationRequest
 from zsteer.models.gan.dual import Dual
 from zsteer.models.gan.gan import COLLAPSE
 from zsteer.recipes.base import recipe_class
@@ -114,8 +114,10 @@ def pictures(seed, n=120):
 def test_images_are_compared_with_their_classes(tmp_path):
     np.savez(tmp_path / "made.npz", x=pictures(0, 60))
     np.savez(tmp_path / "real.npz", x=pictures(1), y=np.arange(120) % 3)
-    kit = TwoSampleKit(None)
-    report = kit.evaluate(kit.read(tmp_path / "made.npz", skip_invalid=False), Ask(reference=tmp_path / "real.npz"))
+    kit = TwoSampleProtocol(None)
+    report = kit.evaluate(
+        kit.read(tmp_path / "made.npz", skip_invalid=False), EvaluationRequest(reference=tmp_path / "real.npz")
+    )
     assert [table.title for table in report.tables][-1] == "Classes covered"
     assert report.facts["numbers in a row"] == 64
 
@@ -133,16 +135,16 @@ def test_tables_are_compared_by_the_command(tmp_path):
 def test_what_cannot_be_compared_is_said_in_one_line(tmp_path):
     np.savez(tmp_path / "made.npz", x=pictures(0))
     (tmp_path / "real.csv").write_text("a,b\n1,2\n3,4\n5,7\n", encoding="utf-8")
-    kit = TwoSampleKit(None)
+    kit = TwoSampleProtocol(None)
     made = kit.read(tmp_path / "made.npz", skip_invalid=False)
     with pytest.raises(InputError, match="needs --reference"):
-        kit.evaluate(made, Ask())
+        kit.evaluate(made, EvaluationRequest())
     with pytest.raises(InputError, match="compare like with like"):
-        kit.evaluate(made, Ask(reference=tmp_path / "real.csv"))
+        kit.evaluate(made, EvaluationRequest(reference=tmp_path / "real.csv"))
     with pytest.raises(InputError, match="there is no file"):
-        kit.evaluate(made, Ask(reference=tmp_path / "nowhere.npz"))
+        kit.evaluate(made, EvaluationRequest(reference=tmp_path / "nowhere.npz"))
     with pytest.raises(InputError, match="expected a file"):
-        kit.evaluate([1, 2], Ask(reference=tmp_path / "made.npz"))
+        kit.evaluate([1, 2], EvaluationRequest(reference=tmp_path / "made.npz"))
 
 
 # ------------------------------------------------------------------------------------------------- the figure

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
-from zsteer.evaluate.classify import told_apart
+from zsteer.evaluate.classify import classifier_two_sample_test
 from zsteer.evaluate.features import feature_hash, frechet, frechet_name, moments
 from zsteer.evaluate.memorise import memorised, nearest
 from zsteer.evaluate.modes import modes, nearest_class
@@ -82,7 +82,10 @@ def test_a_copy_is_not_its_own_neighbour():
 @pytest.mark.slow
 def test_p_of_the_classifier_is_uniform_under_the_null():
     """24 draws: their mean is 0.5 within 4 standard errors, and a Kolmogorov test does not object."""
-    values = [told_apart(normal(s, 80, 2), normal(s, 80, 2, "b"), Streams.of(s, 1), hidden=0).p for s in range(24)]
+    values = [
+        classifier_two_sample_test(normal(s, 80, 2), normal(s, 80, 2, "b"), Streams.of(s, 1), hidden=0).p
+        for s in range(24)
+    ]
     assert abs(np.mean(values) - 0.5) < 4 * math.sqrt(1 / 12 / 24)
     assert stats.kstest(values, "uniform").pvalue > 1e-3
 
@@ -91,7 +94,7 @@ def test_the_classifier_sees_what_is_there(seed):
     """A shift by 1 in one of 4 directions: no reader beats AUC Phi(1 / sqrt 2) = 0.760."""
     real, made = normal(seed, 1200, 4), normal(seed, 1200, 4, "b")
     made[:, 0] += 1
-    found = told_apart(made, real, Streams.of(seed, 1), hidden=0)
+    found = classifier_two_sample_test(made, real, Streams.of(seed, 1), hidden=0)
     assert found.area == pytest.approx(stats.norm.cdf(1 / math.sqrt(2)), abs=4 * found.error)
     assert found.p < 1e-6
     assert found.accuracy.value == pytest.approx(stats.norm.cdf(0.5), abs=0.08)
@@ -101,8 +104,8 @@ def test_only_a_net_sees_dependence(seed):
     """Twins against independent normals of the same margins: a linear reader is blind to that, a net is not."""
     one = normal(seed, 1500, 1)
     twins, free = torch.cat([one, one], 1), normal(seed, 1500, 2, "b")
-    assert told_apart(twins, free, Streams.of(seed, 1)).area > 0.75
-    assert told_apart(twins, free, Streams.of(seed, 1), hidden=0).area < 0.6
+    assert classifier_two_sample_test(twins, free, Streams.of(seed, 1)).area > 0.75
+    assert classifier_two_sample_test(twins, free, Streams.of(seed, 1), hidden=0).area < 0.6
 
 
 def test_the_area_is_that_of_scikit_learn():
@@ -216,4 +219,4 @@ def test_too_few_rows_are_refused():
     with pytest.raises(InputError, match="one form"):
         two_sample_report(Sample(x), Sample(normal(8, 100, 3)), Streams.of(0, 1))
     with pytest.raises(InputError, match="at least 20 rows"):
-        told_apart(x[:10], x, Streams.of(0, 1))
+        classifier_two_sample_test(x[:10], x, Streams.of(0, 1))

@@ -80,8 +80,8 @@ def run(arguments: Sequence[str]) -> int:
             raise SettingsError(f"the topic {name} has no parts; leave --part away")
         report = function(**options)
     # Folders of this machine are nobody's business: a path is kept by its last part.
-    told = " ".join(Path(word).name if "/" in word else word for word in words)
-    kept = report.to_dict() | {"command": f"zsteer bench {name} {told}".strip(), "made": _circumstances()}
+    plain = " ".join(Path(word).name if "/" in word else word for word in words)
+    kept = report.to_dict() | {"command": f"zsteer bench {name} {plain}".strip(), "made": _circumstances()}
     from zsteer.core.files import new_file
 
     file = name if command.part is None else f"{name}-{command.part}"

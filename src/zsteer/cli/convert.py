@@ -97,7 +97,7 @@ def _announce(source: Path, *, quiet: bool) -> None:
 
 
 def _report(command: Convert, lines: Sequence[str], goal: Path, molecules: Any) -> None:
-    said: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "file": str(goal),
         "molecules": len(molecules),
         "atoms": len(molecules.z),
@@ -106,10 +106,10 @@ def _report(command: Convert, lines: Sequence[str], goal: Path, molecules: Any) 
     if command.json:
         import json
 
-        print(json.dumps({**said, "counts": list(lines)}, indent=1, ensure_ascii=False))
+        print(json.dumps({**facts, "counts": list(lines)}, indent=1, ensure_ascii=False))
         return
     print("\n".join(lines))
-    print(f"{goal}: {len(molecules):,} molecules, {len(molecules.z):,} atoms, content {said['digest'][:12]}")
+    print(f"{goal}: {len(molecules):,} molecules, {len(molecules.z):,} atoms, content {facts['digest'][:12]}")
 
 
 def _embedder(command: Convert, called: str, work: Path) -> Callable[[Sequence[Any]], Any]:

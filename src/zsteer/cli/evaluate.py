@@ -1,11 +1,12 @@
 """``zsteer evaluate``: an honest report on a file of samples."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from zsteer.cli.parse import pairs, parse
+from zsteer.cli.parse import pairs, parse, spread
 from zsteer.errors import SettingsError
 
 __all__ = ["run"]
@@ -15,16 +16,16 @@ __all__ = ["run"]
 class Evaluate:
     """Say how good samples are: zsteer evaluate FILE --protocol NAME.
 
-    tcr: receptors for a peptide (--toward binds=PEPTIDE). two-sample: images or rows against real ones (--reference
-    FILE). likelihood: how probable a model finds them (--models MODEL). ratings: how well a model predicts them
-    (--models MODEL). Molecules against real ones (--reference FILE): geom-revisited: valency, graphs, geometry;
-    edm-2022: the lookup of published tables; posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by
-    GFN2-xTB (zsteer[qm]).
+    properties: every property, beside a reference (--reference FILE). tcr: receptors for a peptide (--toward
+    binds=PEPTIDE). two-sample: images or rows against real ones (--reference FILE). likelihood: how probable a model
+    finds them (--models MODEL). ratings: how well a model predicts them (--models MODEL). Molecules against real ones
+    (--reference FILE): geom-revisited: valency, graphs, geometry; edm-2022: the lookup of published tables;
+    posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by GFN2-xTB (zsteer[qm]).
     """
 
     protocol: str = ""
-    """What to ask: tcr, two-sample, likelihood, ratings; of molecules geom-revisited, edm-2022, posebusters,
-    posebusters-fast, strain."""
+    """Its name: properties, tcr, two-sample, likelihood, ratings; of molecules geom-revisited, edm-2022,
+    posebusters, posebusters-fast, strain."""
     models: Path | None = None
     """The model that is asked, or the folder with the judges; the shipped judges when absent."""
     reference: Path | None = None
@@ -48,7 +49,12 @@ def _command() -> type[Any]:
 
     append = tyro.conf.UseAppendAction[tuple[str, ...]]
     extra: list[Any] = [
-        ("toward", Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE")], field(default=()))
+        ("toward", Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE")], field(default=())),
+        (
+            "property",
+            Annotated[append, tyro.conf.arg(help="a property of your own: name=module:function (properties)")],
+            field(default=()),
+        ),
     ]
     made = make_dataclass("Evaluate", extra, bases=(Evaluate,), frozen=True)
     made.__doc__ = Evaluate.__doc__
@@ -57,7 +63,7 @@ def _command() -> type[Any]:
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``zsteer evaluate``."""
-    words = list(arguments)
+    words = spread(arguments, ("toward", "property"))
     if not words or words[0].startswith("-"):
         if words and words[0] in {"-h", "--help"}:
             parse(_command(), words, name="evaluate")
@@ -77,6 +83,9 @@ def run(arguments: Sequence[str]) -> int:
         check_free(command.report, overwrite=command.overwrite)
     from zsteer import api
 
+    own = {name: str(value) for name, value in pairs(command.property, flag="--property").items()}
+    if own:
+        sys.path.insert(0, str(Path.cwd()))  # a module of one's own lies where one works
     report = api.evaluate(
         path,
         protocol=command.protocol,
@@ -86,6 +95,7 @@ def run(arguments: Sequence[str]) -> int:
         pgen=command.pgen,
         reference=command.reference,
         seed=command.seed,
+        properties=own,
     )
     if command.report is not None:
         with new_file(command.report, overwrite=command.overwrite) as partial:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from zsteer.cli.parse import named, pairs, parse, spread
 from zsteer.cli.steer import show_value
@@ -12,7 +12,7 @@ from zsteer.errors import CapabilityError, SettingsError
 
 __all__ = ["command_for", "run"]
 
-TYPES = {"number": float, "whole": int, "text": str, "choice": str, "flag": bool, "file": Path}
+TYPES = {"number": float, "whole": int, "text": str, "choice": str, "flag": Literal["yes", "no"], "file": Path}
 
 
 @dataclass(frozen=True)

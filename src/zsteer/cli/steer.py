@@ -1,6 +1,7 @@
 """``zsteer steer``: edit a file of samples, or make new ones, towards a goal; the model declares its help."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
         check_free(command.out, overwrite=command.overwrite)
     from zsteer import api
 
+    if getattr(command, "property", ()):
+        sys.path.insert(0, str(Path.cwd()))  # a module of one's own lies where one works
     loaded = api.load(name, device=command.device)
     if command.out is not None:
         loaded.kit.check_ending(command.out)
@@ -190,7 +193,7 @@ def _entries(known: Any) -> list[tuple[str, Any, Any]]:
 def _wide(known: Any) -> list[tuple[str, Any, Any]]:
     """Flags of every domain whose goals are properties; each only where it means something for this kind of model."""
     options = known.options
-    entries = [_entry("number", int, 16, f"new {options.noun}, where there is no --input")]
+    entries = [_entry("number", int | None, None, f"new {options.noun}, where there is no --input; 16 when absent")]
     entries.append(_entry("given", _append(), (), _names(options.at("given")) or "this model takes no conditions"))
     if not known.holds:
         entries.append(_entry("keep", _append(), (), "nothing: this model makes new samples only"))

@@ -21,11 +21,11 @@ from zsteer.evaluate.disentangle import ProbeSettings, probe_scores
 from zsteer.evaluate.steering import Share, share
 from zsteer.maths.ranks import area_error, area_under_curve
 
-__all__ = ["Told", "told_apart"]
+__all__ = ["Separation", "classifier_two_sample_test"]
 
 
 @dataclass(frozen=True)
-class Told:
+class Separation:
     """How well a reader tells two sets apart.
 
     Args:
@@ -43,9 +43,9 @@ class Told:
     n: int
 
 
-def told_apart(
+def classifier_two_sample_test(
     samples: Float[Tensor, "n d"], reference: Float[Tensor, "m e"], rng: Streams, *, hidden: int = 64, most: int = 5000
-) -> Told:
+) -> Separation:
     """Train a reader on half of both sets and judge it on the other half.
 
     Args:
@@ -75,4 +75,4 @@ def told_apart(
     area = area_under_curve(scores[:half], scores[half:])
     spread = math.sqrt((2 * half + 1) / (12 * half * half))
     p = 0.5 * math.erfc((area - 0.5) / spread / math.sqrt(2))
-    return Told(area, area_error(area, half, half), share((scores > 0) == label), p, half)
+    return Separation(area, area_error(area, half, half), share((scores > 0) == label), p, half)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
-from zsteer.evaluate.classify import Told, told_apart
+from zsteer.evaluate.classify import Separation, classifier_two_sample_test
 from zsteer.evaluate.compared import Compared, compare, distance_table, usual_distances
 from zsteer.evaluate.features import frechet
 from zsteer.evaluate.memorise import memorised
@@ -93,8 +93,8 @@ def two_sample_report(
     sets = {"samples": own.rows, "real vs real": right.rows, "independent numbers": apart}
     found = usual_distances(samples.rows, reference.rows, one, repeats=repeats)
     found += _frechets(samples, reference, one, repeats)
-    nets = {name: told_apart(rows, left.rows, one) for name, rows in sets.items()}
-    plain = {name: told_apart(rows, left.rows, one, hidden=0) for name, rows in sets.items()}
+    nets = {name: classifier_two_sample_test(rows, left.rows, one) for name, rows in sets.items()}
+    plain = {name: classifier_two_sample_test(rows, left.rows, one, hidden=0) for name, rows in sets.items()}
     near = {name: neighbourhood(rows, left.rows) for name, rows in sets.items()}
     tables = [
         distance_table("Distances", found, _scale(apart, left.rows, one)),
@@ -108,7 +108,7 @@ def two_sample_report(
     return Report(title, _summary(found, nets["samples"], near), tables, (), facts)
 
 
-def _summary(found: list[Compared], net: Told, near: Mapping[str, Neighbourhood]) -> list[str]:
+def _summary(found: list[Compared], net: Separation, near: Mapping[str, Neighbourhood]) -> list[str]:
     ps = [row.p for row in found if row.p is not None]
     seen = "tell the samples from the reference" if min(ps) < 0.01 / len(ps) else "find no difference at this size"
     return [
@@ -133,7 +133,7 @@ def _scale(apart: Tensor, real: Tensor, rng: Streams) -> list[str]:
     return [f"baseline, independent numbers (n={found[0].n}): {values}"]
 
 
-def _classifier_table(nets: Mapping[str, Told], plain: Mapping[str, Told]) -> Table:
+def _classifier_table(nets: Mapping[str, Separation], plain: Mapping[str, Separation]) -> Table:
     rows: list[list[str | float | int]] = []
     for reader, results in (("small net", nets), ("logistic", plain)):
         for name, one in results.items():

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -20,7 +21,10 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 
-__all__ = ["Kit", "Samples", "Subject"]
+__all__ = ["NOTHING", "Kit", "Samples", "Subject"]
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
+"""No conditions."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,14 @@ class Kit(Protocol):
         """Empty for each valid sample, else what is wrong; None where the domain knows nothing invalid."""
         ...
 
-    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
-        """What a model made, as things."""
+    def samples(
+        self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
+    ) -> Samples:
+        """What a model made under conditions, as things."""
+        ...
+
+    def things_of(self, samples: Samples) -> Any:
+        """What properties read of the samples of a file, without a model."""
         ...
 
     def adapt(self, things: Any) -> Any:

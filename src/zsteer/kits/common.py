@@ -68,18 +68,21 @@ def found_property(term: Term, known: Mapping[str, Property], others: Sequence[s
     return known[plain]
 
 
-def own_property(name: str, function: str | Callable[[Any], Any], adapt: Callable[[Any], Any]) -> Property:
+def own_property(name: str, function: str | Callable[[Any], Any] | Property, adapt: Callable[[Any], Any]) -> Property:
     """A user's own property.
 
     Args:
         name: as goals name it.
-        function: ``module:function`` or the function itself: things as other packages know them -> a number each.
+        function: ``module:function``, the function itself (things as other packages know them -> a number each), or
+            a ``Property`` with such a function.
         adapt: the domain's things -> what the function takes; None marks a thing that has no value.
 
     Raises:
         SettingsError: if there is no such function.
     """
-    found = load_name(function) if isinstance(function, str) else function
+    declared = function if isinstance(function, Property) else Property(name, help="a property of your own")
+    inner_function = function.function if isinstance(function, Property) else function
+    found = load_name(inner_function) if isinstance(inner_function, str) else inner_function
     if not callable(found):
         raise SettingsError(f"--property {name}: {function} is no function")
 
@@ -95,7 +98,7 @@ def own_property(name: str, function: str | Callable[[Any], Any], adapt: Callabl
         filled[good] = torch.as_tensor(inner, dtype=torch.float64)
         return filled
 
-    return Property(name, values, help="a property of your own")
+    return replace(declared, name=name, function=values)
 
 
 def values_of(things: Any, n: int, targets: Sequence[Target]) -> dict[str, Float[Tensor, " b"]]:
@@ -146,14 +149,14 @@ def reached(
             found[name] = f"no value (wanted {target.text})"
             continue
         spread = float(own.std()) if len(own) > 1 else 0.0
-        told = f"wanted {target.text}"
+        text = f"wanted {target.text}"
         before = None if start is None else start.get(name)
         if not target.sign and not (target.relative and before is None):
             met = _share(target.gap(values[name], before) <= target.quantity.tolerance)
-            told += f"; {met} within {target.quantity.tolerance:g}"
+            text += f"; {met} within {target.quantity.tolerance:g}"
         if before is not None:
-            told += f"; from {float(before.nanmean()):.4g}"
-        found[name] = f"{float(own.mean()):.4g} +- {spread:.2g} ({told})"
+            text += f"; from {float(before.nanmean()):.4g}"
+        found[name] = f"{float(own.mean()):.4g} +- {spread:.2g} ({text})"
     return found
 
 

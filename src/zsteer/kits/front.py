@@ -26,13 +26,17 @@ from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.kits.base import Kit, Samples, Subject
 from zsteer.kits.common import numeric_target
-from zsteer.kits.methods import Context
+from zsteer.kits.context import Context
 from zsteer.kits.registry import DOMAINS, METHODS, About, MethodRow, about_config
 from zsteer.steer.options import DrawOptions, SamplingOptions
 from zsteer.steer.rejection import Distance, draw_valid
 from zsteer.steer.sampling import sample_guided, trajectory_of
 
 __all__ = ["Request", "about_subject", "kit_of", "reasons", "sample", "steer"]
+
+
+NEW = 16
+"""New samples of a steer, where neither a number nor a start is given."""
 
 
 def about_subject(subject: Subject) -> About:
@@ -98,17 +102,13 @@ def sample(
 
     distance = _nearest(kit, subject, conditions) if drawing.best_of > 1 else None
     problems = _problems(kit, subject)
-    drawing_found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
-    facts = dict(drawing_found.facts)
-    if problems is not None and drawing_found.rounds > 1:
-        facts["valid_at_first"], facts["draws"] = f"{drawing_found.first:.3f}", drawing_found.rounds
+    found = draw_valid(draw, rng, options=drawing, problems=problems, distance=distance)
+    facts = dict(found.facts)
+    if problems is not None and found.rounds > 1:
+        facts["valid_at_first"], facts["draws"] = f"{found.first:.3f}", found.rounds
     if drawing.best_of > 1:
         facts["best_of"] = f"{drawing.best_of}: the nearest by the properties' definitions"
-    if "user" in conditions:
-        facts["user"] = conditions["user"]
-    found = kit.samples(subject, drawing_found.batch, facts)
-    describe = getattr(kit, "describe", None)
-    return found if describe is None else describe(subject, found, conditions)
+    return kit.samples(subject, found.batch, facts, conditions)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Request:
     Args:
         goal: as it was written.
         by: name of the method; the first that fits when None.
-        number: new samples, where there is no start.
+        number: new samples, where there is no start; 16 when None.
         budget: calls, edits, results for each start.
         seed: of every random choice.
         options: flags by name.
@@ -127,7 +127,7 @@ class Request:
 
     goal: Goal
     by: str | None = None
-    number: int = 16
+    number: int | None = None
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
@@ -170,9 +170,17 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         wanted = f"--by {request.by}" if request.by else f"no method steers this {subject.model.kind} towards that"
         raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
     row, method = chosen
-    _check_belong(row, request.options)
+    _check_belong(known, row, request.options)
+    if given and not row.conditions:
+        raise SettingsError(
+            f"{row.name} of {known.options.noun} takes no --given here, got {', '.join(given)}; omit it"
+        )
+    if start is not None and request.number is not None:
+        raise SettingsError("--number counts new samples, and --input gives the starts; omit one of them")
+    if request.examples is not None and "latent" not in row.make:
+        raise SettingsError(f"--examples are for heads of an edit, and this goal is steered by {row.name}; omit them")
     batch = None if start is None else kit.encode(start, subject).to(subject.device)
-    n = request.number if batch is None else len(batch)
+    n = (request.number or NEW) if batch is None else len(batch)
     rng, began = Streams.of(request.seed, n, device=subject.device), time.perf_counter()
     trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
     facts = {"method": row.name, "seconds": round(time.perf_counter() - began, 2), **_facts(method, trail)}
@@ -224,7 +232,7 @@ def _make(
     own = {name for cls in classes for name in cls.model_fields}
     values = {name: value for name, value in request.options.items() if name in own}
     parsed = _parse(values, classes, where=f"--by {row.name}")
-    context = Context(kit, subject, request.goal, given, start, request.number, request.examples, parsed)
+    context = Context(kit, subject, request.goal, given, start, request.number or NEW, request.examples, parsed)
     return load_name(row.make)(context)
 
 
@@ -256,15 +264,16 @@ def _need_options(known: About, options: Mapping[str, object]) -> None:
             raise SettingsError(f"steer {known.options.noun}: " + nearest(name, sorted(names), what="option"))
 
 
-def _check_belong(row: MethodRow, options: Mapping[str, object]) -> None:
+def _check_belong(known: About, row: MethodRow, options: Mapping[str, object]) -> None:
     """Refuse an option of another method."""
     own = {name for cls in row.option_classes() for name in cls.model_fields}
     strange = [name for name, value in options.items() if value is not None and name.replace("-", "_") not in own]
     if strange:
         flag = "--" + strange[0].replace("_", "-")
-        owner = next(
-            (r.name for r in METHODS if any(strange[0] in cls.model_fields for cls in r.option_classes())), "another"
-        )
+        plain = strange[0].replace("-", "_")
+        rows = [*known.methods, *METHODS]
+        able = [each for each in rows if any(plain in cls.model_fields for cls in each.option_classes())]
+        owner = able[0].name if able else "another method"
         raise SettingsError(f"{flag} belongs to --by {owner}, and this goal is steered by {row.name}; omit it")
 
 

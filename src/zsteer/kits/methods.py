@@ -1,19 +1,11 @@
-"""How the front door makes each method: options, conditions and companions put in place."""
+"""How the front door makes each method; imported when a method is made, since it knows every domain's editors."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel
 
 from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
-from zsteer.core.goal import Goal
-from zsteer.core.property import Property
 from zsteer.core.protocols import Method
-from zsteer.errors import SettingsError
-from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.context import Context
 from zsteer.kits.ratings.options import RecommendOptions
 from zsteer.kits.ratings.recommend import Recommend
 from zsteer.kits.registry import DOMAINS
@@ -28,47 +20,7 @@ from zsteer.steer.rerank import Rerank
 from zsteer.steer.search.method import Search
 from zsteer.steer.search.options import RerankOptions, SearchOptions
 
-OptionsT = TypeVar("OptionsT", bound=BaseModel)
-
-__all__ = ["Context", "code_editing", "guide", "guided_editing", "latent_edit", "recommend", "rerank", "search"]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a method may need to know beside its options.
-
-    Args:
-        kit: of the domain.
-        subject: the model.
-        goal: as it was written.
-        given: conditions, parsed.
-        start: what to start from, or None.
-        number: new samples, where there is no start.
-        examples: labelled examples of the user, or None.
-        options: parsed, by their class.
-    """
-
-    kit: Kit
-    subject: Subject
-    goal: Goal
-    given: Mapping[str, object]
-    start: Samples | None
-    number: int
-    examples: Samples | None
-    options: Mapping[type[BaseModel], BaseModel]
-
-    def option(self, cls: type[OptionsT]) -> OptionsT:
-        """Options of a class."""
-        found = self.options.get(cls)
-        return found if isinstance(found, cls) else cls()
-
-    def problems(self, x: Batch) -> list[str]:
-        """What is wrong with each sample; nothing where the domain knows nothing invalid."""
-        return list(self.kit.problems(self.subject, x) or [""] * len(x))
-
-    def properties(self) -> list[Property]:
-        """Properties that have a function."""
-        return [each for each in self.kit.properties(self.subject).values() if each.function is not None]
+__all__ = ["code_editing", "guide", "guided_editing", "latent_edit", "recommend", "rerank", "search"]
 
 
 def guide(context: Context) -> Method:
@@ -94,21 +46,14 @@ def _receptors_like(context: Context) -> Batch | None:
 
 def guided_editing(context: Context) -> Method:
     """Edits by a guided decoder."""
-    _no_conditions(context)
     family = companions(context.subject)
     return GuidedEditing(family, context.option(EditorOptions), _receptors_like(context))
 
 
 def code_editing(context: Context) -> Method:
     """Edits by the code of what a receptor binds."""
-    _no_conditions(context)
     family = companions(context.subject)
     return CodeEditing(family, context.option(CodeEditorOptions), _receptors_like(context))
-
-
-def _no_conditions(context: Context) -> None:
-    if context.given:
-        raise SettingsError(f"editing receptors takes no --given, got {', '.join(context.given)}")
 
 
 def latent_edit(context: Context) -> Method:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from zsteer.core.catalog import load_name
 from zsteer.core.goal import Goal
+from zsteer.core.property import Function, Property
 from zsteer.errors import InputError, nearest
 from zsteer.evaluate.report import Report
 
@@ -23,6 +24,7 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "likelihood": "zsteer.kits.images.likelihood:likelihood",
         "posebusters": "zsteer.kits.molecules.protocols:busters",
         "posebusters-fast": "zsteer.kits.molecules.protocols:busters_fast",
+        "properties": "zsteer.kits.properties:properties",
         "ratings": "zsteer.kits.ratings.protocol:ratings",
         "strain": "zsteer.kits.molecules.protocols:by_strain",
         "tcr": "zsteer.kits.sequences.protocol:receptors",
@@ -41,12 +43,14 @@ class EvaluationRequest:
         reference: file or folder of real samples to compare with.
         pgen: add the share above a generation probability.
         seed: of every random choice.
+        properties: the user's own, by name: ``module:function``, a function or a ``Property``.
     """
 
     goal: Goal = field(default_factory=lambda: Goal(toward={}))
     reference: Path | None = None
     pgen: bool = False
     seed: int = 0
+    properties: Mapping[str, str | Function | Property] = field(default_factory=dict)
 
 
 @runtime_checkable

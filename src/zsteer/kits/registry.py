@@ -86,6 +86,7 @@ class MethodRow:
         domains: where it belongs; empty for all.
         toward: names of ``--toward`` that no other method takes.
         help: what it does, in a few words.
+        conditions: whether it samples under ``--given``.
     """
 
     name: str
@@ -95,6 +96,7 @@ class MethodRow:
     domains: tuple[str, ...] = ()
     toward: tuple[str, ...] = ()
     help: str = field(default="")
+    conditions: bool = True
 
     def lists(self, kind: str, domain: str) -> bool:
         """Whether a help page of such a model shows it."""
@@ -126,6 +128,7 @@ METHODS: tuple[MethodRow, ...] = (
         domains=("sequences",),
         toward=("like",),
         help="edit templates by a guided decoder within a budget of edits",
+        conditions=False,
     ),
     MethodRow(
         "edit",
@@ -135,6 +138,7 @@ METHODS: tuple[MethodRow, ...] = (
         domains=("sequences",),
         toward=("like",),
         help="edit templates by the code of what they bind, within a budget of edits",
+        conditions=False,
     ),
     MethodRow(
         "edit",
@@ -143,6 +147,7 @@ METHODS: tuple[MethodRow, ...] = (
         protocols=("Codec",),
         domains=_OTHERS,
         help="move the code of each sample along fitted heads, and measure what comes out",
+        conditions=False,
     ),
     MethodRow(
         "search",
@@ -166,6 +171,7 @@ METHODS: tuple[MethodRow, ...] = (
         ("zsteer.kits.ratings.options:RecommendOptions",),
         domains=("ratings",),
         help="rank the items that a user has not rated",
+        conditions=False,
     ),
 )
 """In the order in which they are tried; ``zsteer bench matrix`` shows what each reaches."""

@@ -29,7 +29,7 @@ from zsteer.core.protocols import (
     Stateful,
 )
 from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError, InputError
+from zsteer.errors import CapabilityError, InputError, ZsteerError
 from zsteer.noise.categorical import Categorical
 from zsteer.sample.solvers import solver_named
 from zsteer.steer.guide import ByClassifier, ByProperty, ToValue
@@ -139,6 +139,11 @@ class Guide:
         reason = self.fits(model, objective, constraint)
         if reason or budget.edits is not None:
             raise CapabilityError(reason or "guidance counts no edits; omit --max-edits, or take --by search")
+        if budget.calls is not None and budget.calls < self.drawing.best_of:
+            raise InputError(
+                f"--best-of {self.drawing.best_of} measures as many samples for each result, more than --max-calls "
+                f"{budget.calls}"
+            )
         if start is None and (constraint.parts or objective.relative):
             raise InputError("changes and parts that stay belong to a start: give --input FILE")
         task = _Task(self, model, start, objective, constraint, budget.top if start is not None else self.number)
@@ -164,6 +169,20 @@ class Guide:
             self._predictors[name] = found
         return self._predictors[name]
 
+    def _own_guide_fits(self, model: object, target: Target) -> bool:
+        """Whether the property's own guide reads this model's samples."""
+        if not target.quantity.guide:
+            return False
+        try:
+            predictor = self.predictor(target)
+            if predictor is None:
+                return False
+            predictor.check(model)
+            predictor.targets(target.quantity.name, target.quantity.argument or target.low, 1)
+        except ZsteerError:
+            return False
+        return True
+
     def _way(self, model: object, target: Target) -> Pull | None:
         """How a target is pulled at; None where nothing can."""
         name = target.quantity.name
@@ -172,9 +191,9 @@ class Guide:
         learned = name in known and target.exact and not target.relative and numeric
         if target.quantity.measure is not None and isinstance(model, Expects | Grouped):
             return Pull(target, "measure", learned)
-        if (self.options.guide or target.quantity.guide) and (target.exact or not numeric):
+        if (target.exact or not numeric) and (self.options.guide or self._own_guide_fits(model, target)):
             return Pull(target, "predictor", learned)
-        if name in known and (learned or target.sign > 0):
+        if name in known and (learned or (target.sign > 0 and not numeric)):
             return Pull(target, "condition", learned=True)
         return None
 

@@ -113,13 +113,15 @@ class LatentEdit:
             raise InputError("an edit changes given samples, and there are none; give --input FILE")
         if len(rng) != len(start):
             raise InputError(f"expected one stream for each of {len(start)} starts, got {len(rng)}")
+        if budget.top != 1:
+            raise InputError("an edit of the code has one result for each start; omit --top, or take --by search")
         if budget.edits is not None:
             raise InputError("an edit of the code counts no changes; give no budget of edits, or steer by search")
         if budget.calls is not None and budget.calls < 1:
             raise BudgetExhaustedError("an edit measures each result at least once; allow 1 call or more")
         heads = self.heads_for(model, objective, constraint, rng)
         self._check(heads, objective, constraint)
-        edit = self._edit(model, start, objective, constraint, (heads, rng))
+        edit = self._edit(model, start, objective, constraint, heads, rng)
         found, base = edit.run(budget.calls)
         return edit.trail(found, base, time.perf_counter() - began)
 
@@ -188,9 +190,14 @@ class LatentEdit:
             )
 
     def _edit(
-        self, model: Codec, start: Batch, objective: Objective, constraint: Constraint, given: tuple[Heads, Streams]
+        self,
+        model: Codec,
+        start: Batch,
+        objective: Objective,
+        constraint: Constraint,
+        heads: Heads,
+        rng: Streams,
     ) -> "_Edit":
-        heads, rng = given
         code = model.encode(start, rng.child("encode"))
         targets = tuple(target.quantity for target in objective.targets)
         measured = self.options.hold == "measured"

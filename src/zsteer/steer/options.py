@@ -3,14 +3,15 @@
 An option that means something in some domains only names them under ``domains``; other help pages leave it out.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from zsteer.sample.table import SOLVERS, SPACINGS
 
-__all__ = ["DrawOptions", "GuideOptions", "SamplingOptions", "SteerOptions"]
+__all__ = ["DrawOptions", "GeneralOptions", "GuideOptions", "SamplingOptions", "SteerOptions"]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -23,6 +24,19 @@ class SteerOptions(BaseModel):
     """Base of all options: frozen, nothing beyond the named fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GeneralOptions(SteerOptions):
+    """What every steer takes, whatever the method."""
+
+    free: tuple[str, ...] = Field(default=(), description="properties that --keep rest does not hold")
+    number: int | None = Field(default=None, ge=1, description="new samples, where there is no start; 16 when absent")
+    top: int = Field(default=1, ge=1, description="results for each start")
+    max_edits: int | None = Field(default=None, ge=0, description="changes of each start; the method's own when absent")
+    max_calls: int | None = Field(default=None, ge=0, description="distinct calls of a property for each start")
+    examples: Path | None = Field(default=None, description="file of labelled examples that heads are fitted on")
+    properties: Mapping[str, Any] = Field(default={}, description="your own: name -> module:function or a function")
+    force: bool = Field(default=False, description="go on where a judge or a head is too weak")
 
 
 class SamplingOptions(SteerOptions):

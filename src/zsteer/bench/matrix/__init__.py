@@ -85,17 +85,17 @@ def bench(
     def quiet(record: dict[str, Any]) -> None:
         del record
 
-    told = watch or quiet
+    progress = watch or quiet
     rows: list[list[Cell]] = []
     with threads_of(1), TemporaryDirectory() as folder:
         models: dict[str, Path] = {
             name: path for name, path in shipped().items() if "Generative" in MODELS[_kind(path)].protocols
         }
         if not quick:
-            models |= trained_models(Path(folder), data, told)
+            models |= trained_models(Path(folder), data, progress)
         for name, path in models.items():
             subject = Subject(load_model(path), path, torch.device("cpu"))
-            rows += outcomes(name, subject, quick=quick, watch=told)
+            rows += outcomes(name, subject, quick=quick, watch=progress)
     works = sum(row[5] == "works" for row in rows)
     notes = [
         f"{N} results each, small settings; before and after: mean of the property, by its function",

@@ -11,6 +11,7 @@ Values are asked for as held-out molecules have them, one for each molecule; an 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def ladder(
             watch({"doing": f"{name}, {m} targets"})
             wanted = held.take(slice(0, m))
             rungs = [("size-shuffle", values_of(blind.first(m), name)), ("atoms", _by_size(sets.train, wanted, name))]
-            rows += _rungs((model, judge), name, wanted, rungs, scales)
+            rows += _rungs(model, judge, name, wanted, rungs, scales)
     columns = ["property", "rung", "MAE", "se", "r", "of shuffled", "valid %", "n"]
     notes = NOTES if installed() else (*NOTES, "no dipole: tblite is not installed (pip install 'zsteer[qm]')")
     return Table(f"Conditions on properties, {dataset}, {n} targets of held-out molecules", columns, rows, notes)
@@ -132,15 +133,28 @@ NOTES = (
 )
 
 
+@dataclass(frozen=True)
+class Pull:
+    """Classifier guidance by noisy properties.
+
+    Args:
+        judge: the guide.
+        strength: of its pull; 0 chooses among candidates alone.
+    """
+
+    judge: NoisyProperty
+    strength: float
+
+
 def _rungs(
-    models: tuple[EDM, NoisyProperty | None],
+    model: EDM,
+    judge: NoisyProperty | None,
     name: str,
     wanted: Molecules,
     rungs: Sequence[tuple[str, NDArray[np.float64]]],
     scales: Sequence[float],
 ) -> list[list[Cell]]:
     """The ladder of one property: the baselines, the model by strength of guidance, the judge's own error."""
-    model, judge = models
     m, target = len(wanted), wanted.properties[name]
     order = Streams.of(1, 1).permutation("shuffled", m)[0].numpy()
     found = [values_of(_made(model, m, {name: target.tolist(), "scale": scale}), name) for scale in scales]
@@ -153,7 +167,7 @@ def _rungs(
         many = MORE if name == "mu_debye" else CANDIDATES
         # What the guide does beside the condition: the strength of its pull, and the walks that it chooses from.
         for rung, strength, candidates in (("guided 1", 1.0, 1), (f"nearest of {many} by the guide", 0.0, many)):
-            got = values_of(_made(model, m, {name: target.tolist()}, (judge, strength), candidates), name)
+            got = values_of(_made(model, m, {name: target.tolist()}, Pull(judge, strength), candidates), name)
             rows.append(_row(name, f"model, {rung}", target, got, base))
     return [*rows, _row(name, "data", target, values_of(verdicts(wanted), name), base)]
 
@@ -162,7 +176,7 @@ def _made(
     model: EDM,
     n: int,
     given: dict[str, Any],
-    guided: tuple[NoisyProperty, float] | None = None,
+    pull: Pull | None = None,
     candidates: int = 1,
 ) -> Verdicts:
     names = [name for name in given if name != "atoms" and name not in SamplingOptions.model_fields]
@@ -171,9 +185,9 @@ def _made(
     trajectory = trajectory_of(model.sampling, SamplingOptions.model_validate(own))
 
     def guides(group: Group) -> list[Guided]:
-        if guided is None or not guided[1]:
+        if pull is None or not pull.strength:
             return []
-        return [_pull(guided[0], group, name, torch.tensor(given[name])[group.rows], guided[1]) for name in names]
+        return [_guide(pull, group, name, torch.tensor(given[name])[group.rows]) for name in names]
 
     def draw(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
         mine = {name: rows_of(value, rows, n) for name, value in conditions.items()}
@@ -181,11 +195,11 @@ def _made(
 
     def distance(x: Batch, rows: Tensor) -> Tensor:
         total = torch.zeros(len(rows), dtype=torch.float64)
-        if guided is None:
+        if pull is None:
             return total
         for name in names:
             std = model.settings.stds[model.settings.properties.index(name)]
-            total = total + ((guided[0].values(x, name) - torch.tensor(given[name])[rows]) / std).square()
+            total = total + ((pull.judge.values(x, name) - torch.tensor(given[name])[rows]) / std).square()
         return total
 
     options = DrawOptions(best_of=candidates, max_retries=0)
@@ -194,13 +208,14 @@ def _made(
         Streams.of(2, n),
         options=options,
         problems=lambda x: generated(x).problems,
-        distance=distance if guided is not None else None,
+        distance=distance if pull is not None else None,
     )
     return verdicts(generated(drawing.batch).molecules)
 
 
-def _pull(judge: NoisyProperty, group: Group, name: str, value: Tensor, strength: float) -> Guided:
-    return lambda inner: ByClassifier(inner, judge.log_prob_at(group.model, name, value), strength, "mean")
+def _guide(pull: Pull, group: Group, name: str, value: Tensor) -> Guided:
+    log_prob = pull.judge.log_prob_at(group.model, name, value)
+    return lambda inner: ByClassifier(inner, log_prob, pull.strength, "mean")
 
 
 def _by_size(train: Molecules, held: Molecules, name: str) -> NDArray[np.float64]:

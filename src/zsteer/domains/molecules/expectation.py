@@ -25,7 +25,7 @@ class ExpectedMolecules:
 
     def __post_init__(self) -> None:
         if self.xyz.shape[1] < 3:
-            raise InputError(f"a molecule of {self.xyz.shape[1]} atoms has no shape; ask for atoms=3 or more")
+            raise InputError(f"a molecule of {self.xyz.shape[1]} atoms has no shape; pass --given atoms=3, or more")
 
 
 def asphericity(x: ExpectedMolecules) -> Float[Tensor, " b"]:

@@ -22,7 +22,7 @@ from zsteer.domains.images.properties import PROPERTIES
 from zsteer.domains.images.segments import Cut
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError
-from zsteer.kits.base import Samples, Subject
+from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
 from zsteer.kits.images.options import OPTIONS
 from zsteer.predictors.image_classifier import ImageClassifier
@@ -90,6 +90,11 @@ class ImageKit:
         space = self.space(subject.model.space)
         return (space.paint(x) if isinstance(space, Cut) else x)["x"].detach().cpu().double().clamp(0, 1)
 
+    def things_of(self, samples: Samples) -> Float[Tensor, "b c h w"]:
+        """Pixels of a file in [0, 1]."""
+        pixels = torch.from_numpy(np.ascontiguousarray(samples.items)).double() / 255
+        return pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+
     def adapt(self, things: Float[Tensor, "b c h w"]) -> Any:
         """What a property of one's own takes: pixels 0 ... 255."""
         pixels = (things * 255).round().to(torch.uint8).numpy()
@@ -139,8 +144,11 @@ class ImageKit:
         del subject, x
         return None
 
-    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+    def samples(
+        self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
+    ) -> Samples:
         """What a model made, as pixels."""
+        del given
         pixels = self.space(subject.model.space).decode(x.to("cpu"))
         size = f"{pixels.shape[1]} x {pixels.shape[2]}"
         lines = [f"{len(pixels)} images of {size} pixels; pass --out FILE.png (a grid), .gif or .npz"]

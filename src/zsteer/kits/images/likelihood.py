@@ -102,9 +102,9 @@ class LikelihoodProtocol:
             floor = independent(datum, datum.flat(source), datum.flat(samples))
             rows.append(["independent numbers", *_figures(floor, numbers)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
-        told = getattr(model, "likelihood_notes", list)()
+        remarks = getattr(model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
-        table = Table("Likelihood", columns, rows, [*notes, *told])
+        table = Table("Likelihood", columns, rows, [*notes, *remarks])
         line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
         folder = self.subject.folder or Path(model.kind)
         name = folder.parent.name if folder.name == "artifact" else folder.name

@@ -96,8 +96,8 @@ class TwoSampleProtocol:
             Streams.of(request.seed, 1),
             title=title,
         )
-        told = [f"{len(own.skipped)} pictures were left out: {'; '.join(own.skipped[:3])}"] if own.skipped else []
-        return Report(report.title, [*report.summary, *told], report.tables, (), report.facts)
+        left = [f"{len(own.skipped)} pictures were left out: {'; '.join(own.skipped[:3])}"] if own.skipped else []
+        return Report(report.title, [*report.summary, *left], report.tables, (), report.facts)
 
     def _features(self, x: Batch) -> dict[str, Tensor]:
         """Features of images that the net can read; none else."""

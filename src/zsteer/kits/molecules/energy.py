@@ -14,16 +14,16 @@ __all__ = ["posebusters", "strained"]
 
 def posebusters(sets: Sets, *, title: str, fast: bool) -> Report:
     """Share of molecules that pass each check, and all of them."""
-    said = {name: busted(molecules, fast=fast) for name, molecules in sets.rows.items()}
-    checks = said["samples"].checks
-    configuration = said["samples"].configuration
+    results = {name: busted(molecules, fast=fast) for name, molecules in sets.rows.items()}
+    checks = results["samples"].checks
+    configuration = results["samples"].configuration
     whole: list[list[Cell]] = []
-    for name, one in said.items():
+    for name, one in results.items():
         whole.append([name, sets.draws[name].ratio(one.everything), len(one.passed)])
     each: list[list[Cell]] = []
     for k, check in enumerate(checks):
-        each.append([check, *[plain(float(one.passed[:, k].mean()), len(one.passed)) for one in said.values()]])
-    told = "; ".join(f"{name}: {percent(float(one.everything.mean()))}" for name, one in said.items())
+        each.append([check, *[plain(float(one.passed[:, k].mean()), len(one.passed)) for one in results.values()]])
+    text = "; ".join(f"{name}: {percent(float(one.everything.mean()))}" for name, one in results.items())
     notes = [
         configuration,
         "counted hydrogens are placed by RDKit; molecules that do not sanitise are handed over as they are",
@@ -31,17 +31,17 @@ def posebusters(sets: Sets, *, title: str, fast: bool) -> Report:
     ]
     tables = [
         Table("PoseBusters", ["set", "passes all", "n"], whole, notes),
-        Table("PoseBusters, check by check", ["check", *said], each, ["share of molecules that pass"]),
+        Table("PoseBusters, check by check", ["check", *results], each, ["share of molecules that pass"]),
     ]
     facts = {"protocol": "posebusters-fast" if fast else "posebusters", "configuration": configuration}
-    return Report(title, [f"Passes every check of PoseBusters: {told}.", *sets.how], tables, facts=facts)
+    return Report(title, [f"Passes every check of PoseBusters: {text}.", *sets.how], tables, facts=facts)
 
 
 def strained(sets: Sets, *, title: str) -> Report:
     """Energy given up and movement in the relaxation by GFN2-xTB."""
-    said = {name: strain(verdicts(molecules)) for name, molecules in sets.rows.items()}
+    results = {name: strain(verdicts(molecules)) for name, molecules in sets.rows.items()}
     rows: list[list[Cell]] = []
-    for name, one in said.items():
+    for name, one in results.items():
         draws = sets.draws[name]
         there = np.flatnonzero(np.isfinite(one.energy))
         medians = [_median(value[there], draws.only(there).counts) for value in (one.energy, one.heavy)]
@@ -50,16 +50,16 @@ def strained(sets: Sets, *, title: str) -> Report:
     columns = ["set", "strain [kcal/mol]", "of heavy atoms", "bonds [angstrom]", "angles [degree]", "torsions [degree]"]
     columns += ["RMSD [angstrom]", "failed", "n valid"]
     notes = [
-        said["samples"].configuration,
+        results["samples"].configuration,
         "of valid molecules: median energy given up on the way to the nearest minimum, mean absolute changes",
         "of heavy atoms: the same after all hydrogens were relaxed alone; RMSD: of heavy atoms, after alignment",
         "counted hydrogens are placed by RDKit and relaxed first, with the heavy atoms where they are",
         "failed: no self-consistent field or no minimum within 300 steps",
     ]
     table = Table("Strain by GFN2-xTB", columns, rows, notes)
-    told = "; ".join(f"{row[0]}: {row[1]}, of heavy atoms {row[2]}" for row in rows)
-    facts = {"protocol": "strain", "configuration": said["samples"].configuration}
-    return Report(title, [f"Median strain [kcal/mol]: {told}.", *sets.how], [table], facts=facts)
+    text = "; ".join(f"{row[0]}: {row[1]}, of heavy atoms {row[2]}" for row in rows)
+    facts = {"protocol": "strain", "configuration": results["samples"].configuration}
+    return Report(title, [f"Median strain [kcal/mol]: {text}.", *sets.how], [table], facts=facts)
 
 
 def _median(energy: NDArray[np.float64], counts: NDArray[np.float32]) -> Interval:

@@ -23,7 +23,7 @@ from zsteer.domains.molecules.metrics.graph import Verdicts, verdicts
 from zsteer.domains.molecules.properties import PROPERTIES
 from zsteer.domains.molecules.space import MoleculeSpace
 from zsteer.errors import CapabilityError, InputError
-from zsteer.kits.base import Samples, Subject
+from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
 from zsteer.kits.molecules.keep import atoms_kept
 from zsteer.kits.molecules.options import OPTIONS
@@ -146,6 +146,11 @@ class MoleculeKit:
             molecules, _ = perceived(replace(molecules, bond_offsets=None))
         return verdicts(molecules)
 
+    def things_of(self, samples: Samples) -> Verdicts:
+        """Graphs of molecules of a file; bonds are perceived where it has none."""
+        found = samples.items.molecules if isinstance(samples.items, GeneratedMolecules) else samples.items
+        return verdicts(perceived(found)[0] if found.bond_offsets is None else found)
+
     def adapt(self, things: Verdicts) -> Any:
         """What a property of one's own takes: RDKit molecules without hydrogen atoms; None where one is not valid."""
         return [
@@ -185,8 +190,11 @@ class MoleculeKit:
             return None
         return generated(x).problems
 
-    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+    def samples(
+        self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
+    ) -> Samples:
         """What a model made, as molecules with their SMILES; those that are not valid say why."""
+        del given
         made = generated(x.to("cpu"), bonded=bool(subject.model.space.get("bonded", True)))
         smiles, n = made.molecules.smiles, len(made.problems)
         lines = [

@@ -90,7 +90,7 @@ class MoleculeProtocol:
                 f"of a set of the data folder: {', '.join(data.SETS)})"
             )
         own, other = _found(samples), _reference(request.reference)
-        (mine, told), (theirs, said) = (self._bonded(one) for one in (own, other))
+        (mine, remarks), (theirs, theirs_remarks) = (self._bonded(one) for one in (own, other))
         sets = Sets.of(mine, theirs, Streams.of(request.seed, 1), most=self.most)
         title = f"{Path(own.where).name} against {Path(other.where).name} by {self.name}"
         report = self.judge(sets, title)
@@ -102,7 +102,7 @@ class MoleculeProtocol:
             "reference molecules": len(other.molecules),
             "seed": request.seed,
         }
-        summary = [*report.summary, *left, *told, *said]
+        summary = [*report.summary, *left, *remarks, *theirs_remarks]
         return Report(report.title, summary, report.tables, report.blocks, {**report.facts, **facts})
 
     def _bonded(self, found: Found) -> tuple[Molecules, list[str]]:
@@ -111,11 +111,11 @@ class MoleculeProtocol:
         if not self.bonded or molecules.bond_offsets is not None:
             return molecules, []
         made, failed = perceived(molecules)
-        told = (
+        remarks = (
             f"{Path(found.where).name} has no bonds: those of {len(made) - failed:,} molecules were read from "
             f"coordinates; {failed:,} others stay without bonds and count as invalid"
         )
-        return made, [told]
+        return made, [remarks]
 
 
 def _found(samples: Any) -> Found:

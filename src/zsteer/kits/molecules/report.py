@@ -60,7 +60,7 @@ class Sets:
         """
         one = rng.take(slice(0, 1)).child("molecules")
         own, other, notes = _alike(samples, reference)
-        known, held, told = _parts(other, one)
+        known, held, remarks = _parts(other, one)
         for what, count in (("samples", len(own)), ("known molecules", len(known)), ("held-out molecules", len(held))):
             if count < FEWEST:
                 raise InputError(f"expected at least {FEWEST} {what}, got {count}; give more molecules")
@@ -76,7 +76,7 @@ class Sets:
         mixed = shuffled(data, Streams.of(rng.seed, n).child("shuffled molecules"))
         rows = dict(zip(ROWS, (own, data, mixed), strict=True))
         draws = {name: Draws.of(len(row), one.child(name)) for name, row in rows.items()}
-        return Sets(rows, draws, known, [*told, *notes])
+        return Sets(rows, draws, known, [*remarks, *notes])
 
     @property
     def how(self) -> list[str]:
@@ -104,8 +104,8 @@ def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecul
                 f"hydrogens are only counted in one of the sets and cannot be counted in {what}: {error}; "
                 f"give a reference whose hydrogens are kept as those of the samples are"
             ) from None
-    told = ["hydrogens are counted on their atoms in both sets, not placed"] if counted[0] != counted[1] else []
-    return pair[0], pair[1], told
+    remarks = ["hydrogens are counted on their atoms in both sets, not placed"] if counted[0] != counted[1] else []
+    return pair[0], pair[1], remarks
 
 
 def _parts(reference: Molecules, rng: Streams) -> tuple[Molecules, Molecules, list[str]]:
@@ -116,8 +116,8 @@ def _parts(reference: Molecules, rng: Streams) -> tuple[Molecules, Molecules, li
         return reference.take(train), reference.take(~train), []
     order = rng.permutation("parts", len(reference))[0].numpy()
     half = len(reference) // 2
-    told = f"the reference has no {FEWEST} molecules each in split train and out of it: a random half is the known"
-    return reference.take(order[:half]), reference.take(order[half:]), [told]
+    remarks = f"the reference has no {FEWEST} molecules each in split train and out of it: a random half is the known"
+    return reference.take(order[:half]), reference.take(order[half:]), [remarks]
 
 
 def percent(value: float) -> str:

@@ -88,8 +88,8 @@ def geom_revisited(sets: Sets, *, title: str) -> Report:
 
 
 def _summary(rows: Mapping[str, _Row]) -> str:
-    told = [f"{name}: {percent(float(row.found.valid.mean()))}" for name, row in rows.items()]
-    return "Sanitised, connected and without radicals: " + "; ".join(told) + "."
+    shares = [f"{name}: {percent(float(row.found.valid.mean()))}" for name, row in rows.items()]
+    return "Sanitised, connected and without radicals: " + "; ".join(shares) + "."
 
 
 def _valency(rows: Mapping[str, _Row]) -> Table:
@@ -138,8 +138,8 @@ def _reasons(found: Verdicts) -> list[str]:
         if reason:
             kind = "".join(" " if letter.isdigit() or letter == "#" else letter for letter in reason)
             kinds[" ".join(kind.split())] = kinds.get(" ".join(kind.split()), 0) + 1
-    told = sorted(kinds.items(), key=lambda pair: -pair[1])[:3]
-    return [f"samples refused: {'; '.join(f'{count} x {kind}' for kind, count in told)}"] if told else []
+    kinds_first = sorted(kinds.items(), key=lambda pair: -pair[1])[:3]
+    return [f"samples refused: {'; '.join(f'{count} x {kind}' for kind, count in kinds_first)}"] if kinds_first else []
 
 
 def _names(rows: Mapping[str, _Row], known: _Known) -> Table:
@@ -161,12 +161,12 @@ def _contacts(rows: Mapping[str, _Row]) -> Table:
     charged: list[str] = []
     for name, row in rows.items():
         valid = row.found.valid
-        said = agreement(row.found)
-        outcomes = [row.draws.ratio(said.outcome == one, valid) for one in ("recovered", "different", "failed")]
+        agreed = agreement(row.found)
+        outcomes = [row.draws.ratio(agreed.outcome == one, valid) for one in ("recovered", "different", "failed")]
         close = row.draws.ratio(clashing(row.molecules) & valid, valid)
         near = compact(row.molecules)
         cells.append([name, *outcomes, close, row.draws.mean(np.where(valid, near, np.nan)), int(valid.sum())])
-        by_charge = [int(((said.outcome == "recovered") & (said.charge == charge)).sum()) for charge in (0, -1, 1)]
+        by_charge = [int(((agreed.outcome == "recovered") & (agreed.charge == charge)).sum()) for charge in (0, -1, 1)]
         charged.append(f"{name} {by_charge[0]}/{by_charge[1]}/{by_charge[2]}")
     columns = ["set", "recovered", "different", "failed", "clashing", "compact", "n valid"]
     notes = [

@@ -17,7 +17,7 @@ from zsteer.core.property import Property
 from zsteer.domains.ratings import files
 from zsteer.domains.ratings.space import Known, Ratings, Scale
 from zsteer.errors import InputError, SettingsError, nearest
-from zsteer.kits.base import Samples, Subject
+from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.ratings.options import OPTIONS
 
 __all__ = ["RatingKit", "RatingModel", "table_of"]
@@ -122,6 +122,15 @@ class RatingKit:
         del subject
         return x
 
+    def things_of(self, samples: Samples) -> Any:
+        """Ratings of a file have no properties.
+
+        Raises:
+            InputError: always.
+        """
+        del samples
+        raise InputError("ratings take no property; evaluate them with --protocol ratings")
+
     def adapt(self, things: Batch) -> Any:
         """What a property of one's own would take.
 
@@ -165,10 +174,12 @@ class RatingKit:
         del subject, x
         return None
 
-    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+    def samples(
+        self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
+    ) -> Samples:
         """Blanks filled in, all of one row together, with the distribution of each."""
         model, scale = subject.model, scale_of(subject.model)
-        user = facts.get("user")
+        user = given.get("user")
         known = model.nobody() if user is None else model.known(str(user))
         blanks = x["items"][0]
         with torch.no_grad():
@@ -182,7 +193,8 @@ class RatingKit:
             "rating": [scale.names[k] for row in x["levels"].tolist() for k in row],
             **_spread(model, scale, log_p, n),
         }
-        return table_of(columns, {"user": user or "new user", "rated": int(mask.sum()), "blanks": m})
+        own = {"user": user or "new user", "rated": int(mask.sum()), "blanks": m}
+        return table_of(columns, {**facts, **own})
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """Recommendations, best first for each user."""

@@ -85,13 +85,13 @@ def judge(model: RatingRBM, baselines: Baselines, known: Ratings, test: Ratings,
     """
     if len(test) == 0:
         raise InputError("there is no rating to judge by: the test part is empty")
-    said = predictions(model, known, test)
-    found = [judged_by("RBM", said, test, model.values, seed=seed)]
+    predicted = predictions(model, known, test)
+    found = [judged_by("RBM", predicted, test, model.values, seed=seed)]
     for name in Baselines.names:
         log_p = baselines.predict(name, test.user, test.item)
         found.append(judged_by(name, log_p, test, baselines.values, seed=seed))
         if name == Baselines.names[-1]:
-            mixed = blend([said, log_p])
+            mixed = blend([predicted, log_p])
             found.append(judged_by(BLEND, mixed, test, baselines.values, seed=seed))
     return found
 

@@ -154,9 +154,11 @@ class Rewrite:
 
     def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
         """Rewrite every start; one result each, no oracle call."""
-        del goal, budget
+        del goal
         if start is None or len(start) == 0:
             raise InputError("there is nothing to edit: give at least one sequence")
+        if budget.top != 1:
+            raise InputError("an unlimited rewrite has one result for each template; omit --top")
         began = time.perf_counter()
         parts = [
             self.model.rewrite(

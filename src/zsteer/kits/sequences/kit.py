@@ -20,7 +20,7 @@ from zsteer.domains.sequences.properties import PROPERTIES
 from zsteer.domains.sequences.residues import LENGTH, ResidueSpace
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
-from zsteer.kits.base import Samples, Subject
+from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
 from zsteer.kits.sequences.companions import Family
 from zsteer.kits.sequences.options import OPTIONS
@@ -92,6 +92,10 @@ class SequenceKit:
         """Sequences as texts."""
         return self.space(subject.model.space).decode(Batch(x.fields, x.mask).to("cpu"))
 
+    def things_of(self, samples: Samples) -> list[str]:
+        """Sequences of a file as texts."""
+        return list(samples.items)
+
     def adapt(self, things: list[str]) -> Any:
         """What a property of one's own takes: texts."""
         return list(things)
@@ -146,23 +150,17 @@ class SequenceKit:
             good = anchored(tokens.cpu()).tolist()
         return ["" if whole else "no whole junction" for whole in good]
 
-    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+    def samples(
+        self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
+    ) -> Samples:
         """What a model made, as sequences; those that are no whole junction are counted."""
         x = x.to("cpu")
         texts = self.things(subject, x)
         broken = sum(bool(problem) for problem in self.problems(subject, x) or ())
         own = {**facts, "distinct": len(set(texts))} | ({"no_whole_junction": broken} if broken else {})
         columns = {"sequence_id": [f"sample{k}" for k in range(1, len(texts) + 1)]}
-        return Samples("sequences", texts, columns, own, texts, x, count=len(texts))
-
-    def describe(self, subject: Subject, samples: Samples, given: Mapping[str, object]) -> Samples:
-        """Samples for a peptide with the scores of oracle and judge."""
-        family, peptide = companions(subject), given.get("peptide")
-        if peptide is None or samples.batch is None or str(peptide) not in family.oracle.cards:
-            return samples
-        found = score(family, samples.batch, str(peptide))
-        columns = {**samples.columns, "peptide": [str(peptide)] * len(samples), **found.columns()}
-        return replace(samples, columns=columns, facts={**samples.facts, **_shares(found)})
+        found = Samples("sequences", texts, columns, own, texts, x, count=len(texts))
+        return _scored(subject, found, given)
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, beside its templates; for a peptide with the scores of oracle and judge."""
@@ -275,3 +273,16 @@ def _iterable(things: object) -> Iterable[object]:
     if not isinstance(things, Iterable):
         raise InputError(f"expected sequences or a file, got {type(things).__name__}")
     return things
+
+
+def _scored(subject: Subject, samples: Samples, given: Mapping[str, object]) -> Samples:
+    """Samples for a peptide with the scores of oracle and judge; others as they are."""
+    peptide = given.get("peptide")
+    if peptide is None or samples.batch is None:
+        return samples
+    family = companions(subject)
+    if str(peptide) not in family.oracle.cards:
+        return samples
+    found = score(family, samples.batch, str(peptide))
+    columns = {**samples.columns, "peptide": [str(peptide)] * len(samples), **found.columns()}
+    return replace(samples, columns=columns, facts={**samples.facts, **_shares(found)})

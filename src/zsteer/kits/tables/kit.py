@@ -17,7 +17,7 @@ from zsteer.core.property import Property
 from zsteer.domains.tables import files
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.errors import CapabilityError, InputError
-from zsteer.kits.base import Samples, Subject
+from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
 from zsteer.kits.tables.options import OPTIONS
 
@@ -80,6 +80,10 @@ class TableKit:
         """Columns by name."""
         return self.space(subject.model.space).decode(x.to("cpu"))
 
+    def things_of(self, samples: Samples) -> Columns:
+        """Columns of a file by name."""
+        return dict(samples.items)
+
     def adapt(self, things: Columns) -> Any:
         """What a property of one's own takes: columns by name."""
         return dict(things)
@@ -122,8 +126,11 @@ class TableKit:
         del subject, x
         return None
 
-    def samples(self, subject: Subject, x: Batch, facts: Mapping[str, Any]) -> Samples:
+    def samples(
+        self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
+    ) -> Samples:
         """What a model made, as columns."""
+        del given
         columns = self.things(subject, x)
         text = io.StringIO()
         text.write(",".join(columns) + "\n")

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from zsteer.core.batch import Batch
+from zsteer.core.options import Option
 from zsteer.core.protocols import Code, Turn
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError, nearest
@@ -162,6 +163,13 @@ class VAE(Autoencoder):
     def log_prob(self, x: Batch, rng: Streams) -> Float[Tensor, " b"]:
         """Importance-weighted lower bound on log p(x), with ``estimate`` samples of the code. [nats]"""
         return importance_bound(self.log_weights(x, rng, self.settings.estimate))
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Noise of the decoder, as a flag of sampling."""
+        usual = "no" if self.settings.datum.values == "unit" else "yes"
+        text = f"whether samples come with the decoder's noise: yes or no; {usual} when absent"
+        return (Option("noise", "sample", "flag", text),)
 
     def likelihood_notes(self) -> list[str]:
         """How ``log_prob`` comes about, for a report."""

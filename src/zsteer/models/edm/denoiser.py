@@ -148,7 +148,3 @@ class FixedSizeModel:
     def finish(self, x: Float[Tensor, "n d"]) -> Batch:
         """What a walk ended at, as molecules."""
         return molecules_of(self.model.settings, self.noise, x)
-
-
-OfSize = FixedSizeModel
-"""The former name, until the kits have the new one."""

@@ -442,9 +442,6 @@ class EDM(Pretrained, nn.Module):
         """
         return FixedSizeModel(self, size, self.noise_of(size))
 
-    of_size = for_size
-    """The former name, until the kits have the new one."""
-
     @torch.no_grad()
     def sample(self, n: int, *, given: Mapping[str, object] | None = None, rng: Streams) -> Batch:
         """Draw molecules: fifty steps of a solver that draws; ``for_size`` serves the other solvers.
