@@ -117,7 +117,8 @@ def reached(text, name):
 
 
 def test_a_property_of_molecules_is_steered_by_name(tree):
-    anew, changed = run_section(tree, "A property of molecules").values()
+    anew, judged, changed = run_section(tree, "A property of molecules").values()
+    assert "fsp3" in judged
     assert 0 <= reached(anew, "fsp3") <= 1 and "wanted fsp3=1" in anew
     assert "fsp3-=0.2" in changed and re.search(r"method +search", changed)
     assert "share of carbons that are sp3" in run(tree, "-m", "zsteer.cli.main", "steer", "qm9-edm", "--help")
