@@ -79,7 +79,7 @@ def test_a_model_without_a_likelihood_says_so(zsteer):
         zsteer("evaluate", "rows.csv", "--protocol", "likelihood", "--models", "wae"), "no likelihood", "two-sample"
     )
     refused(zsteer("evaluate", "rows.csv", "--protocol", "likelihood"), "--models MODEL")
-    refused(zsteer("steer", "wae", "--toward", "x=1"), "--input")
+    refused(zsteer("steer", "wae", "--toward", "x=1", "--by", "edit"), "--input")
 
 
 def test_a_table_of_ones_own_is_trained_on(zsteer):

@@ -178,6 +178,8 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise SettingsError(
             f"{row.name} of {known.options.noun} takes no --given here, got {', '.join(given)}; omit it"
         )
+    if start is None and request.budget.edits is not None:
+        raise InputError("--max-edits counts changes of a start, and there is none: give --input FILE")
     if start is not None and request.number is not None:
         raise SettingsError("--number counts new samples, and --input gives the starts; omit one of them")
     if request.examples is not None and "latent" not in row.make:

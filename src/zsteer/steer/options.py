@@ -31,9 +31,9 @@ class GeneralOptions(SteerOptions):
 
     free: tuple[str, ...] = Field(default=(), description="properties that --keep rest does not hold")
     number: int | None = Field(default=None, ge=1, description="new samples, where there is no start; 16 when absent")
-    top: int = Field(default=1, ge=1, description="results for each start")
-    max_edits: int | None = Field(default=None, ge=0, description="changes of each start; the method's own when absent")
-    max_calls: int | None = Field(default=None, ge=0, description="distinct calls of a property for each start")
+    top: int = Field(default=1, description="results for each start")
+    max_edits: int | None = Field(default=None, description="changes of each start; the method's own when absent")
+    max_calls: int | None = Field(default=None, description="distinct calls of a property for each start")
     examples: Path | None = Field(default=None, description="file of labelled examples that heads are fitted on")
     properties: Mapping[str, Any] = Field(default={}, description="your own: name -> module:function or a function")
     force: bool = Field(default=False, description="go on where a judge or a head is too weak")
