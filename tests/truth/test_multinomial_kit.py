@@ -118,7 +118,7 @@ def steered(of, toward, *, start=None, keep=None, given=None, top=1, edits=None,
     request = front.Request(
         Goal(toward, given or {}, keep or {}),
         options.pop("by", None),
-        options.pop("number", 16),
+        options.pop("number", None),
         Budget(edits=edits, top=top),
         seed,
         {"max_retries": 0, **options},
