@@ -220,7 +220,7 @@ def test_bad_requests_are_one_line_each(tmp_path):
         ({"charg": 1}, {}, InputError, "'charge'"),
         ({"charge": "much"}, {}, InputError, "charge"),
         ({"charge": 1}, {"by": "guide", "keep": {"ends": 3}}, CapabilityError, "ends=3"),
-        ({"charge": 1}, {"by": "guide", "edits": 2}, CapabilityError, "--max-edits"),
+        ({"charge": 1}, {"by": "guide", "edits": 2}, InputError, "--max-edits"),
         ({"class": "a"}, {"guide": "fashion-guide"}, InputError, "class"),
         ({"charge+": 1}, {"by": "guide"}, InputError, "--input"),
     ):
