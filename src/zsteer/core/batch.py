@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zsteer.errors import InputError
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +136,18 @@ def _joined(values: Sequence[Tensor]) -> Tensor:
         return torch.nn.functional.pad(value, [side for lack in reversed(lacks) for side in (0, lack)])
 
     return torch.cat([padded(value) for value in values])
+
+
+def rows_of(value: object, rows: Int[Tensor, " m"], n: int) -> object:
+    """The values of chosen samples, where there is one for each.
+
+    Args:
+        value: one for all, or one for each of ``n``.
+        rows: which are chosen.
+        n: how many there are.
+    """
+    if isinstance(value, Tensor) and value.ndim and len(value) == n:
+        return value[rows]
+    if isinstance(value, list | tuple) and len(value) == n:
+        return [value[i] for i in rows.tolist()]
+    return value

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from zsteer.core.artifact import settings_from
-from zsteer.core.batch import Batch
+from zsteer.core.batch import Batch, rows_of
 from zsteer.core.catalog import load_name
 from zsteer.core.goal import Budget, Goal, Trail, parse_terms
 from zsteer.core.objective import Constraint, Objective
@@ -89,7 +89,7 @@ def sample(
         raise SettingsError("options of drawing are of another class")
 
     def draw(rows: Tensor, streams: Streams) -> tuple[Batch, dict[str, Any]]:
-        mine = {name: _of_rows(value, rows, n) for name, value in conditions.items()}
+        mine = {name: rows_of(value, rows, n) for name, value in conditions.items()}
         if diffusion:
             sampling = parsed[SamplingOptions]
             defaults = getattr(subject.model, "sampling", SamplingDefaults())
@@ -369,14 +369,6 @@ def _nearest(kit: Kit, subject: Subject, given: Mapping[str, object]) -> Distanc
         return -objective.score(objective.values(x))
 
     return distance
-
-
-def _of_rows(value: object, rows: Tensor, n: int) -> object:
-    if isinstance(value, Tensor) and value.ndim and len(value) == n:
-        return value[rows]
-    if isinstance(value, (list, tuple)) and len(value) == n:
-        return [value[int(k)] for k in rows]
-    return value
 
 
 def _facts(method: Method, trail: Trail) -> dict[str, object]:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsteer.core.batch import Batch
+from zsteer.core.batch import Batch, rows_of
 from zsteer.core.catalog import load_model
 from zsteer.core.goal import Budget, Trail
 from zsteer.core.objective import Constraint, Objective, Target
@@ -375,7 +375,7 @@ class _Task:
 
     def _draw(self, rows: Tensor, given: Mapping[str, object], streams: Streams, begin: Start | None) -> Any:
         def draw(chosen: Tensor, rng: Streams) -> tuple[Batch, dict[str, Any]]:
-            own = {name: _rows(value, rows[chosen], self.n) for name, value in given.items()}
+            own = {name: rows_of(value, rows[chosen], self.n) for name, value in given.items()}
             return sample_guided(
                 self.model,
                 len(chosen),
@@ -398,15 +398,6 @@ class _Task:
         if not isinstance(self.model, Stateful):
             raise CapabilityError("this model takes no start; omit --input, or keep a part of it with --keep")
         return Start(self.model.states(self.start.repeat(self.each)), self.method.options.depth)
-
-
-def _rows(value: object, rows: Tensor, n: int) -> object:
-    """A condition of chosen samples, where there is one for each of ``n``."""
-    if isinstance(value, Tensor) and value.ndim and len(value) == n:
-        return value[rows]
-    if isinstance(value, (list, tuple)) and len(value) == n:
-        return [value[i] for i in rows.tolist()]
-    return value
 
 
 def _plain(value: Float[Tensor, " m"]) -> Float[Tensor, " m"] | float:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsteer.bench.molecules.quality import model_named
-from zsteer.core.batch import Batch
+from zsteer.core.batch import Batch, rows_of
 from zsteer.core.catalog import load_model
 from zsteer.core.protocols import Group
 from zsteer.core.rng import Streams
@@ -32,7 +32,7 @@ from zsteer.domains.molecules.metrics.values import values_of
 from zsteer.domains.molecules.sets import load_molecules
 from zsteer.evaluate.report import Cell, Table
 from zsteer.kits.molecules.kit import generated
-from zsteer.models.edm.edm import EDM, rows_of
+from zsteer.models.edm.edm import EDM
 from zsteer.predictors.noisy_property import NoisyProperty
 from zsteer.steer.guide import ByClassifier
 from zsteer.steer.options import DrawOptions, SamplingOptions

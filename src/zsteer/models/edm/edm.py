@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from zsteer.core.artifact import Pretrained
-from zsteer.core.batch import Batch
+from zsteer.core.batch import Batch, rows_of
 from zsteer.core.options import Option, whole
 from zsteer.core.protocols import Group, Prediction, SamplingDefaults, Turn
 from zsteer.core.rng import Streams
@@ -45,7 +45,7 @@ from zsteer.noise.product import Product
 from zsteer.sample.solvers import walk
 from zsteer.sample.vary import vary
 
-__all__ = ["EDM", "property_named", "rows_of", "short_names"]
+__all__ = ["EDM", "property_named", "short_names"]
 
 KINDS_WEIGHT, BONDS_WEIGHT = 0.3, 0.5
 """Weights of the cross-entropies: of the kinds as a mean over atoms, of the bonds as their sum over the atoms."""
@@ -523,21 +523,6 @@ def _curve(noise: Product, t: Float[Tensor, " b"]) -> tuple[Float[Tensor, " b"],
     if not isinstance(of_xyz, Gaussian):
         raise SettingsError(f"coordinates have Gaussian noise, not {type(of_xyz).__name__}")
     return of_xyz.schedule.signal(t.double()), of_xyz.schedule.sigma(t.double())
-
-
-def rows_of(value: object, rows: Int[Tensor, " m"], n: int) -> object:
-    """The values of chosen samples, where there is one for each.
-
-    Args:
-        value: one for all, or one for each of ``n``.
-        rows: which are chosen.
-        n: how many there are.
-    """
-    if isinstance(value, Tensor) and value.ndim and len(value) == n:
-        return value[rows]
-    if isinstance(value, (list, tuple)) and len(value) == n:
-        return [value[i] for i in rows.tolist()]
-    return value
 
 
 def property_named(name: str, known: Sequence[str]) -> str:
