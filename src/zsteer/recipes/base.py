@@ -71,7 +71,7 @@ class Experiment(Generic[M]):
         from zsteer.train.loop import fit
 
         if self.source is None or self.plan is None or not isinstance(self.model, nn.Module):
-            raise SettingsError(f"a {type(self.model).__name__} is fitted in one call; there is nothing to train")
+            raise SettingsError(f"{type(self.model).__name__} is fitted in one call; there is nothing to train")
         return fit(self.model, self.source, self.plan, seed=seed, watch=watch)
 
     def finish(self, trained: M) -> M:

@@ -65,7 +65,7 @@ class LatentEdit:
     def fits(self, model: object, objective: Objective, constraint: Constraint) -> str:
         """Empty if the edit can do this with this model, else the reason why not."""
         if not isinstance(model, Codec) or not model.parts:
-            return f"a {type(model).__name__} has no code to edit (encode, decode, parts)"
+            return f"{type(model).__name__} has no code to edit (encode, decode, parts)"
         if constraint.parts:
             return f"an edit of the code keeps no part in place ({constraint.text}); search can, or hold a property"
         steered = _steered(objective, constraint)
@@ -79,7 +79,7 @@ class LatentEdit:
             if each.function is None and each.name not in self.positives:
                 return f"{each.name} has no function to measure it by; give examples that have it"
         if self.examples is None and not isinstance(model, Generative):
-            return f"a {type(model).__name__} makes no samples to fit heads on; give examples"
+            return f"{type(model).__name__} makes no samples to fit heads on; give examples"
         return ""
 
     def run(
@@ -175,7 +175,7 @@ class LatentEdit:
         if self.examples is not None:
             return self.examples, f"{len(self.examples)} examples"
         if not isinstance(model, Generative):
-            raise CapabilityError(f"a {type(model).__name__} makes no samples to fit heads on; give examples")
+            raise CapabilityError(f"{type(model).__name__} makes no samples to fit heads on; give examples")
         n = self.options.head_samples
         streams = Streams.of(rng.seed, n, device=rng.ids.device).child("heads")
         return model.sample(n, rng=streams), f"{n} samples of the model itself, for no examples were given"

@@ -18,7 +18,7 @@ from zsteer.bench.matrix.page import write_page
 from zsteer.bench.matrix.trained import trained_models
 from zsteer.bench.peers import ROOT
 from zsteer.core.catalog import MODELS, load_model, shipped
-from zsteer.core.goal import Budget, Goal
+from zsteer.core.goal import Budget, Goal, parse_terms
 from zsteer.errors import ZsteerError
 from zsteer.evaluate.report import Cell, Report, Table
 from zsteer.kits.base import Samples, Subject
@@ -54,7 +54,7 @@ class Outcome:
     """One cell.
 
     Args:
-        result: ``works``, or the reason why it cannot.
+        result: ``works``; ``cannot:`` and the method's own reason; or ``failed:`` and what went wrong.
         before: mean value of the starts, or of plain samples; empty where it cannot.
         after: mean value of the results.
         wanted: as the goal was written.
@@ -99,10 +99,12 @@ def bench(
     works = sum(row[5] == "works" for row in rows)
     notes = [
         f"{N} results each, small settings; before and after: mean of the property, by its function",
+        "class: mean log-odds of the wanted class; binds: the design score",
         "wanted: a spread from where the starts are; guide and rerank make new samples, edit and search change samples",
     ]
     title = "Methods on models and properties, run"
-    line = f"{works} of {len(rows)} cells work; the others say why."
+    failed = sum(str(row[5]).startswith("failed") for row in rows)
+    line = f"{works} of {len(rows)} cells work, {failed} failed; the others say why they cannot."
     report = Report(title, [line], [Table(title, COLUMNS, rows, notes)])
     if not quick and (ROOT / "docs").is_dir():
         write_page(ROOT / "docs" / "compatibility.md", COLUMNS, rows, notes)
@@ -150,41 +152,58 @@ def _wanted(subject: Subject, start: Samples | None, name: str) -> tuple[str, fl
     if name == "rating":
         return "high", ""
     if name == "binds":
-        return PEPTIDE, ""
+        return PEPTIDE, _mean(subject, start, {name: PEPTIDE})
     if name == "class":
         classes = getattr(subject.model.settings, "classes", ()) or ("Bag",)
-        return str(classes[-2 if len(classes) > 1 else 0]), ""
+        word = str(classes[-2 if len(classes) > 1 else 0])
+        return word, _mean(subject, start, {name: word})
     quantity = kit.properties(subject)[name]
-    if quantity.function is None or start is None or start.batch is None:
-        return "2", ""
-    values = torch.from_numpy(quantity.values(kit.things(subject, start.batch), len(start)))
-    mean = float(values.nanmean())
+    mean = _mean(subject, start, {name: "up"})
+    if isinstance(mean, str):
+        return "2", mean
     goal = mean + quantity.spread
     if quantity.high is not None and goal > quantity.high:
         goal = mean - quantity.spread
     return f"{goal:.4g}", mean
 
 
+def _mean(subject: Subject, found: Samples | None, terms: Mapping[str, object]) -> float | str:
+    """Mean of what a goal asks for, by the property's function; a word where there is none."""
+    kit = kit_of(about_subject(subject).domain)
+    (target,) = kit.targets(subject, parse_terms(terms))
+    if found is None or found.batch is None or target.quantity.function is None:
+        return "not measured"
+    values = torch.from_numpy(target.quantity.values(kit.things(subject, found.batch), len(found)))
+    return float(values.nanmean()) if bool(values.isfinite().any()) else "no value"
+
+
 def _run(subject: Subject, start: Samples | None, method: str, name: str) -> Outcome:
-    """One cell, run where the method fits."""
+    """One cell, run where the method fits.
+
+    A reason that the method gives beforehand is an answer; a refusal while it runs is a fault of this table or of the
+    method, and stands there as one.
+    """
     wanted, before = _wanted(subject, start, name)
     terms = {name: wanted}
     try:
         reason = reasons(subject, terms).get(method, "no such method in this domain")
-        if reason:
-            return Outcome(reason)
-        editor = method == "guide" and subject.model.kind == "autoregressive"
-        changes = editor or method in {"edit", "search"}
-        options = _options(subject, method)
-        if method == "rerank" and start is None:
-            options = {"user": str(subject.model.users[0]), "support": 1}
-        request = Request(Goal(toward=terms), method, N, Budget(top=1), 0, options)
-        began = time.perf_counter()
+    except ZsteerError as error:
+        reason = " ".join(str(error).split())
+    if reason:
+        return Outcome(f"cannot: {reason}")
+    editor = method == "guide" and subject.model.kind == "autoregressive"
+    changes = start is not None and (editor or method in {"edit", "search"})
+    options = _options(subject, method)
+    if method == "rerank" and start is None:
+        options = {"user": str(subject.model.users[0]), "support": 1}
+    request = Request(Goal(toward=terms), method, None if changes else N, Budget(top=1), 0, options)
+    began = time.perf_counter()
+    try:
         found = steer(subject, start if changes else None, request)
     except ZsteerError as error:
-        return Outcome(" ".join(str(error).split()))
+        return Outcome("failed: " + " ".join(str(error).split()))
     seconds = round(time.perf_counter() - began, 2)
-    after = _after(subject, found, name)
+    after = _after(subject, found, terms)
     return Outcome("works", before, after, wanted, int(found.facts.get("oracle_calls", 0)), seconds)
 
 
@@ -195,13 +214,10 @@ def _options(subject: Subject, method: str) -> dict[str, object]:
     return {name: value for name, value in OPTIONS[method].items() if name in fields}
 
 
-def _after(subject: Subject, found: Samples, name: str) -> float | str:
-    kit = kit_of(about_subject(subject).domain)
+def _after(subject: Subject, found: Samples, terms: Mapping[str, object]) -> float | str:
+    (name,) = terms
     column = found.columns.get("design_score" if name == "binds" else name)
-    if column is not None:
+    if column is not None and name != "class":
         numbers = [float(str(one)) for one in column if str(one)]
         return sum(numbers) / len(numbers) if numbers else "no value"
-    quantity = kit.properties(subject).get(name)
-    if quantity is None or quantity.function is None or found.batch is None:
-        return "not measured"
-    return float(torch.from_numpy(quantity.values(kit.things(subject, found.batch), len(found))).nanmean())
+    return _mean(subject, found, terms)

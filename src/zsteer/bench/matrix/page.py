@@ -20,7 +20,7 @@ and not how well it can work. Any other cell holds the method's own reason why i
 def _cell(row: Sequence[Cell], columns: Sequence[str]) -> str:
     at = dict(zip(columns, row, strict=True))
     if at["result"] != "works":
-        return f"cannot: {at['result']}".replace("|", "\\|")
+        return str(at["result"]).replace("|", "\\|")
     before = "" if at["before"] == "" else f"{_number(at['before'])} to "
     return f"{before}{_number(at['after'])} (wanted {at['wanted']}; {_number(at['seconds'])} s)"
 

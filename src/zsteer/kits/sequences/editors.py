@@ -93,7 +93,7 @@ def make_editor(model: object, family: Family, request: EditRequest) -> Steer:
         return _by_codes(model, family, request, options)
     if isinstance(model, GuidedEditor):
         return _by_guidance(model, family, request)
-    raise CapabilityError(f"a {type(model).__name__} does not edit")
+    raise CapabilityError(f"{type(model).__name__} does not edit")
 
 
 def _by_guidance(model: GuidedEditor, family: Family, request: EditRequest) -> BeamEdit:
