@@ -9,11 +9,15 @@ import pytest
 import torch
 from tests.diffusion import data, draws, model, one
 
+from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.maths import diffusion
 from zsteer.maths.schedules import SCHEDULES, Schedule, abar, alpha
 from zsteer.models.diffusion.bound import bound
+from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.noise.gaussian import Gaussian
 from zsteer.sample.ancestral import ancestral
 
@@ -218,6 +222,8 @@ def test_algorithm_1_descends_to_the_conditional_mean_of_the_noise(seed, measure
     slope = torch.zeros((), dtype=torch.float64, requires_grad=True)
     loss = diffusion.simple_loss(eps, slope * x_t)
     assert loss.shape == (n,)
+    of_three = diffusion.simple_loss(torch.tensor([[1.0, 2.0, 3.0]]), torch.zeros(1, 3))
+    assert of_three.tolist() == [14.0]  # |eps - eps_theta|^2, a sum over the dimensions
     # The loss is a square in the slope: one Newton step from 0 with curvature 2 E x_t^2 ends in its minimum.
     (gradient,) = torch.autograd.grad(loss.mean(), slope)
     found = -float(gradient) / (2 * float(x_t.square().mean()))
@@ -324,3 +330,47 @@ def test_bound_is_the_closed_form_and_above_the_likelihood(seed, measured):
     measured(abs(again), "L_T + sum of L_{t-1} + L_0 less the whole, bits a dimension", of="ddpm.bound.terms")
     assert abs(again) < 1e-12
     assert parts["L_T"] == pytest.approx(far / math.log(2), rel=0.3)
+
+
+class Said(torch.nn.Module):
+    """A net that says one thing and keeps what it saw."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x, t, y=None):
+        del y
+        self.seen = (x, t)
+        return self.value.expand_as(x)
+
+
+@pytest.mark.parametrize("target", ["eps", "x0", "v"])
+def test_the_training_step_of_the_model_is_algorithm_1(target):
+    """x_t, its noise and its times are drawn by hand; the loss is the squared distance from what the target names."""
+    n, steps, value = 6000, 10, torch.tensor([0.3, -0.2])
+    settings = DDPMSettings(datum=SampleSpec(shape=(2,), values="real"), net="mlp", target=target, steps=steps, width=8)
+    model = DDPM(settings)
+    model.net = Said(value)
+    rng, x0 = Streams.of(1, n), draws(n, 2, 2).float()
+    loss = model.losses(Batch({"x": x0}), "denoiser", rng)["squared_error"]
+    eps, (x_t, t) = rng.normal("eps", (2,)), model.net.seen
+    left = model.noise.schedule.abar(t.double())[:, None].float()
+    assert torch.allclose(x_t, left.sqrt() * x0 + (1 - left).sqrt() * eps, atol=1e-6)
+    wanted = {"eps": eps, "x0": x0, "v": left.sqrt() * eps - (1 - left).sqrt() * x0}[target]
+    assert torch.allclose(loss, (wanted - value).square().sum(1), rtol=1e-5, atol=1e-5)
+    # Uniform over 1 ... T: every time is seen, none is 0, and each as often but for chance.
+    index, counts = (t * steps).round().unique(return_counts=True)
+    assert index.tolist() == list(range(1, steps + 1))
+    assert float((counts - n / steps).abs().max()) < 5 * math.sqrt(n / steps)
+
+
+def test_the_last_step_of_algorithm_2_draws_nothing():
+    """Line 3: z = 0 for t = 1, so that x_0 is the mean of the kernel, bit for bit; before it noise is drawn."""
+    toy, n = model(), 8
+    x, prediction = draws(n, 4), Prediction(draws(n, 5))
+    for t in (0.02, 1 / toy.noise.steps):
+        last = toy.noise.step(x, prediction, t, 0.0, rng=Streams.of(0, n), eta=1.0)
+        assert torch.equal(last, toy.noise.kernel(x, prediction, t, 0.0)[0])
+    middle = toy.noise.step(x, prediction, 0.5, 0.4, rng=Streams.of(0, n), eta=1.0)
+    assert not torch.equal(middle, toy.noise.kernel(x, prediction, 0.5, 0.4)[0])

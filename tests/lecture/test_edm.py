@@ -1,5 +1,7 @@
 """Slides on the equivariant diffusion model: Algorithms 1 and 2 of EDM."""
 
+import math
+
 import pytest
 import torch
 from tests.composite import product
@@ -47,12 +49,23 @@ def test_step_of_algorithm_2_is_the_reverse_step_of_every_sampler(measured, seed
 
 @pytest.mark.lecture("edm.sample")
 def test_sigmas_of_the_slide_are_those_of_the_chain():
-    """Truth: q(z_t | z_s) has alpha_{t|s} and sigma_{t|s}: two steps forward have the marginal of one."""
+    """Truth: forward from s to t has the marginal of t; the step back with the true noise has that of s."""
     noise = product(kinds=False, gap=1e-5).parts[0].noise
     like = torch.zeros(1, 4, 3, dtype=torch.float64)
     now, before = noise.abar(0.5, like), noise.abar(0.3, like)
-    kept = now / before
-    assert float(kept * (1 - before) + (1 - kept) - (1 - now)) == pytest.approx(0.0, abs=1e-15)
+    ones, none = torch.ones_like(like), torch.zeros_like(like)
+    # The factor of z is sigma_{t -> s}, that of eps tells sigma^2_{t|s}, that of z_t tells alpha_{t|s}.
+    drawn = float(diffusion.step_from_noise(none, none, ones, now, before).flatten()[0])
+    moved = -float(diffusion.step_from_noise(none, ones, none, now, before).flatten()[0])
+    kept = 1 / float(diffusion.step_from_noise(ones, none, none, now, before).flatten()[0])
+    left, there = float(now), float(before)
+    variance = moved * kept * math.sqrt(1 - left)
+    assert kept == pytest.approx(math.sqrt(left / there), rel=1e-12)
+    assert kept**2 * (1 - there) + variance == pytest.approx(1 - left, rel=1e-12)
+    assert drawn**2 == pytest.approx(variance * (1 - there) / (1 - left), rel=1e-12)
+    # Of z_t = alpha_t x_0 + sigma_t eps with the true eps, what is left of eps and z has variance sigma_s^2.
+    of_eps = math.sqrt(1 - left) / kept - moved
+    assert of_eps**2 + drawn**2 == pytest.approx(1 - there, rel=1e-12)
 
 
 @pytest.mark.lecture("edm.train")
@@ -96,3 +109,25 @@ def test_z_t_of_algorithm_1_has_no_centre_of_gravity_in_its_noise(seed):
     assert float(diffusion.simple_loss(eps, diffusion.noise_of(z_t, x0, abar)).max()) < 1e-20
     nothing = diffusion.simple_loss(eps, torch.zeros_like(eps))
     assert torch.allclose(nothing, eps.square().sum(1))
+
+
+@pytest.mark.parametrize("early", [1.0, 2.0])
+def test_the_times_of_algorithm_1_are_drawn(early, monkeypatch):
+    """t = u^early for a uniform u, no earlier than the chain's first time: mean 1 / (early + 1), both ends seen."""
+    n, steps = 4000, 50
+    model = EDM(SETTINGS.model_copy(update={"early": early, "steps": steps}))
+    seen = {}
+
+    def keep(*arguments):
+        seen["t"] = arguments[1]
+        return {}
+
+    monkeypatch.setattr(model, "_by_size", keep)
+    many = molecules(0).take(torch.zeros(n, dtype=torch.long))
+    model.losses(many, "denoiser", Streams.of(0, n))
+    t = seen["t"]
+    # The floor of 1 / T adds less than its square to the mean.
+    spread = math.sqrt(1 / (2 * early + 1) - 1 / (early + 1) ** 2)
+    assert abs(float(t.mean()) - 1 / (early + 1)) < 5 * spread / math.sqrt(n) + 1 / steps / 10
+    assert float(t.min()) == pytest.approx(1 / steps) and float(t.max()) > 0.99
+    assert abs(float((t < 0.5).double().mean()) - 0.5 ** (1 / early)) < 5 * 0.5 / math.sqrt(n)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from scipy import stats
 
-from zsteer.core.rng import Streams
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams, initialised
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError
 from zsteer.maths.adversarial import (
     critic_loss,
@@ -17,6 +19,7 @@ from zsteer.maths.adversarial import (
     slopes,
     wasserstein_generator_loss,
 )
+from zsteer.models.gan.gan import Gan, GanSettings
 
 
 def numbers(name, n=12):
@@ -97,3 +100,26 @@ def test_a_constant_critic_has_a_finite_penalty_gradient():
     x = torch.zeros(3, 2, requires_grad=True)
     gradient_penalty(slopes(x)).sum().backward()
     assert bool(torch.isfinite(x.grad).all())
+
+
+@pytest.mark.parametrize("loss", ["minimax", "non-saturating", "wasserstein"])
+def test_one_step_of_each_player_goes_the_printed_way(loss):
+    """A small step down the model's own loss: the generator's raises f(G(z)), the critic's raises f(x) - f(G(z))."""
+    with initialised(0):
+        model = Gan(GanSettings(datum=SampleSpec(shape=(2,), values="real"), loss=loss, width=8, depth=2)).double()
+    rng, x = Streams.of(5, 64), Batch({"x": 3 + Streams.of(6, 64).normal("x", (2,), dtype=torch.float64)})
+
+    def worth():
+        with torch.no_grad():
+            made = model.critic(model._made(rng)).mean()
+            return float(made), float(model.critic(x["x"]).mean() - made)
+
+    for player, place in (("generator", 0), ("critic", 1)):
+        before, weights = worth()[place], list(model.players()[player])
+        # The penalty of the critic's slope is another term, with a way of its own.
+        slopes_of = torch.autograd.grad(model.losses(x, player, rng)["loss"].mean(), weights, allow_unused=True)
+        with torch.no_grad():
+            for weight, slope in zip(weights, slopes_of, strict=True):
+                if slope is not None:
+                    weight.sub_(slope, alpha=1e-4)
+        assert worth()[place] > before, player

@@ -7,10 +7,15 @@ import pytest
 import torch
 from tests.diffusion import draws, model
 
+from zsteer.core.batch import Batch
 from zsteer.core.protocols import Prediction
+from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, SettingsError
 from zsteer.maths import diffusion
 from zsteer.maths.schedules import Schedule
+from zsteer.models.diffusion.ddpm import DDPM
+from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.noise.gaussian import Gaussian
 from zsteer.steer.guide import ByClassifier, ClassifierFree
 
@@ -128,3 +133,27 @@ def test_a_classifier_that_cannot_guide_is_named(log_prob, message):
     guide = ByClassifier(model().denoiser(None, 3), log_prob)
     with pytest.raises(InputError, match=message):
         guide.predict(draws(3, 0), torch.full((3,), 0.5, dtype=torch.float64))
+
+
+class Deaf(torch.nn.Module):
+    """A net that keeps the classes it was shown and says nothing."""
+
+    def forward(self, x, t, y=None):
+        del t
+        self.shown = y
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("drop", [0.1, 0.4])
+def test_training_without_a_classifier_shows_a_share_of_none(drop):
+    """Line 3 of classifier-free training: y becomes None for a share of the samples; the others keep theirs."""
+    n, classes = 4000, ("a", "b", "c")
+    settings = DDPMSettings(datum=SampleSpec(shape=(2,), values="real"), net="mlp", classes=classes, drop=drop, width=8)
+    model = DDPM(settings)
+    model.net = Deaf()
+    y = torch.arange(n) % 3
+    model.losses(Batch({"x": torch.zeros(n, 2), "y": y}), "denoiser", Streams.of(0, n))
+    none = model.net.shown == -1
+    assert abs(float(none.double().mean()) - drop) < 5 * math.sqrt(drop * (1 - drop) / n)
+    assert torch.equal(model.net.shown[~none], y[~none])
+    assert not bool(none[:300].all()) and len(y[none].unique()) == 3

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zsteer.core.batch import Batch
-from zsteer.core.rng import Streams
+from zsteer.core.rng import Streams, initialised
 from zsteer.maths.boltzmann import Couplings, contrast, free_energy, level_states, log_partition
 from zsteer.models.ratings import bernoulli as binary
 from zsteer.models.ratings.rating_rbm import RatingRBM, RatingSettings
@@ -84,3 +84,34 @@ def test_users_share_the_weights():
     assert torch.allclose(whole, parts, atol=1e-12)
     assert not bool(whole[4].any())
     assert contrast(torch.ones(1), torch.zeros(1)) == 1
+
+
+@pytest.mark.parametrize("hidden", ["gaussian", "bernoulli"])
+def test_a_step_of_the_model_makes_what_users_rated_likelier(hidden):
+    """Truth: the biases' gradient is (share of the level under the machine) - (share in the ratings), as printed."""
+    settings = RatingSettings(
+        items=5,
+        levels=("Dislike", "Like"),
+        values=(0.0, 1.0),
+        factors=2,
+        hidden=hidden,
+        negative="closed" if hidden == "gaussian" else "chain",
+        usage=0.0,
+        decay=0.0,
+        bias_decay=0.0,
+    )
+    with initialised(0):
+        model = RatingRBM(settings).double()
+    copies = 80  # so that a chain's draws cancel
+    x, rng = lecture_batch().take(torch.arange(5).repeat(copies)), Streams.of(0, 5 * copies)
+    model.prepare(x)
+    model.bias.data.zero_()
+    model.w.data.zero_()
+    model.zero_grad()
+    model.losses(x, "machine", rng)["machine"].sum().backward()
+    rated = {item: [row[item] for row in TABLE.values() if item in row] for item in range(4)}
+    # Without weights each item is liked as often as all are, 9 of 15; the step goes to its own share.
+    for item, levels in rated.items():
+        likes = sum(levels) - len(levels) * 9 / 15
+        slope = float(model.bias.grad[item])
+        assert slope * likes < 0, (item, slope, likes)

@@ -43,6 +43,11 @@ def test_objective_of_a_line_is_known_in_closed_form(measured):
     value = float(wae_objective(cost, penalty, weight).mean())
     error = abs(value - (1 - a * b) ** 2)
     measured(error, "Monte-Carlo difference from (1 - ab)^2 for n = 20,000")
+    # At a = 0.5 the penalty has a value: it adds lambda times that to each cost.
+    penalty = mmd(normal(2000, 1, "prior"), 0.5 * x[:2000])
+    assert float(penalty) > 0.02
+    given = wae_objective(torch.tensor([1.0, 2.0], dtype=torch.float64), penalty, weight)
+    assert given.tolist() == pytest.approx([1 + 10 * float(penalty), 2 + 10 * float(penalty)], rel=1e-12)
     # Standard error of the cost: sqrt(2) (1 - ab)^2 / sqrt(n) = 9e-4; of 10 MMD^2 at n = 2,000: about 5e-3.
     assert error < 2e-2
 
@@ -85,6 +90,9 @@ def test_vae_loss_on_numbers_worked_by_hand(measured):
     error = abs(float(value) - (0.25 + (1 + 4 - 1 - math.log(4)) / 2))
     measured(error, "absolute difference from the closed form")
     assert error < 1e-6
+    # Sums over the dimensions, not means: three equal ones have three times the loss.
+    parts = [torch.tensor([[number] * 3]) for number in (1.0, 0.5, 1.0, math.log(4.0))]
+    assert float(vae_loss(*parts)) == pytest.approx(3 * float(value), rel=1e-6)
 
 
 @pytest.mark.lecture("dwae.loss")

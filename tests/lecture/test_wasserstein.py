@@ -65,6 +65,8 @@ def test_all_four_are_zero_where_the_segments_overlap(measured):
     values = {name: float(value[0]) for name, value in segments.all_at(THETA).items()}
     measured(max(map(abs, values.values())), "largest of the four at theta = 0")
     assert values == {"KL(P|Q)": 0, "KL(Q|P)": 0, "JS": 0, "W": 0}
+    apart = {name: float(value) for name, value in segments.all_at(torch.tensor([-0.5])).items()}
+    assert apart == {"KL(P|Q)": math.inf, "KL(Q|P)": math.inf, "JS": pytest.approx(math.log(2)), "W": 0.5}
 
 
 def test_samples_tell_theta():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.diffusion import data, draws, model, one, start, three
 
+from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.maths.schedules import SCHEDULES, Schedule
 from zsteer.maths.solvers import mean_weights, midpoint_weights, value_weights
@@ -15,7 +16,7 @@ from zsteer.sample.auto import auto
 from zsteer.sample.ddim import ddim
 from zsteer.sample.invert import invert
 from zsteer.sample.solvers import SOLVERS, walk
-from zsteer.sample.times import times
+from zsteer.sample.times import steps_of, times, times_from
 
 DETERMINISTIC = [name for name, solver in SOLVERS.items() if not solver.stochastic]
 RANGE = 2.0
@@ -91,6 +92,68 @@ def test_times_fall_from_one_to_zero(spacing, schedule):
     steps = ratio.diff() if spacing == "log_snr" else (-ratio / 14).exp().diff()
     if spacing not in {"time", "power"}:
         assert float((steps - steps[0]).abs().max() / steps[0].abs()) < 1e-8
+
+
+STEPS = 20
+NEAR = (-1e-3, 0.0, 1e-17, 1e-6)
+"""Distances of a start from a time of the grid."""
+
+
+@cache
+def starts(spacing):
+    """Starts on and beside times of the grid, the smallest and the largest: template, state, end of a fine walk."""
+    n, toy = 24, model()
+    noise, denoiser, rng = toy.noise, toy.denoiser(None, n), Streams.of(0, n)
+    x0, grid = data(three(), n, 0).float(), times(noise, STEPS, spacing)
+    found = []
+    for begin in (1e-12, *(grid[k] + off for k in (8, 19) for off in NEAR)):
+        state = noise.corrupt(x0, torch.full((n,), begin, dtype=torch.float32), rng)
+        whole = [begin * (1 - i / 24) ** 2 for i in range(25)]
+        found.append((begin, x0, state, SOLVERS["heun"].run(denoiser, state, whole, rng)))
+    return found
+
+
+@pytest.mark.parametrize("spacing", ["time", "log_snr"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_start_on_a_time_of_the_grid_is_no_seam(name, spacing):
+    """Partial noising and back ends where a fine walk from the same state ends, or draws from as near; in float32."""
+    toy = model()
+    for begin, x0, state, exact in starts(spacing):
+        rng = Streams.of(0, len(x0))
+        at = times_from(toy.noise, begin, STEPS, spacing)
+        assert at[0] == begin and at[0] - at[1] >= (at[1] - (at[2] if len(at) > 2 else at[1])) / 2
+        found = SOLVERS[name].run(toy.denoiser(None, len(x0)), state, at, rng)
+        gap = float((found - exact).square().mean().sqrt())
+        change = float((exact - x0).square().mean().sqrt())
+        # A draw differs from the deterministic end by what the noise left open, as the template itself does.
+        bar = 3 * change + 0.1 if SOLVERS[name].stochastic else 0.25
+        assert gap < bar, (begin, gap, change)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("off", [1e-17, 1e-7, 1e-4])
+def test_no_solver_follows_the_slope_of_a_vanishing_step(name, off):
+    """Times of one's own: two that are equal but for rounding, or nearly so, change nothing; either way in time."""
+    n, toy = 24, model()
+    (x, rng), denoiser = start(n, 0), toy.denoiser(None, n)
+    for at in ([0.8, 0.5, 0.5 - off, 0.3, 0.1], [0.1, 0.3, 0.5 - off, 0.5, 0.8]):
+        if SOLVERS[name].stochastic and at[0] < at[-1]:
+            continue
+        plain = [time for time in at if time == 0.5 or abs(time - 0.5) > 2e-4]
+        found, wanted = (SOLVERS[name].run(denoiser, x.float(), one, rng) for one in (at, plain))
+        if SOLVERS[name].stochastic:  # draws of later steps differ, for steps are counted; their size does not
+            assert 0.5 < float(found.square().mean() / wanted.square().mean()) < 2
+            continue
+        whole = [at[0] + (at[-1] - at[0]) * i / 30 for i in range(31)]
+        exact = SOLVERS["heun"].run(denoiser, x.float(), whole, rng)
+        errors = [float((each - exact).square().mean().sqrt()) for each in (found, wanted)]
+        assert errors[0] < 1.2 * errors[1] + 0.01, (at, errors)
+
+
+def test_times_that_turn_round_are_refused():
+    for at in ([0.5, 0.2, 0.3], [1.2, 0.5], [0.1, math.nan]):
+        with pytest.raises(SettingsError):
+            list(steps_of(at))
 
 
 def test_weights_are_integrals_of_lagrange_polynomials():

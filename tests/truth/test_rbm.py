@@ -161,6 +161,20 @@ def test_the_centred_gradient_is_that_of_the_centred_parameters(seed):
     assert torch.allclose(model.b.grad, own[1].grad - mu @ w.grad, atol=1e-9)
 
 
+def test_persistent_chains_pull_against_the_data(seed, monkeypatch):
+    """Data and chains are two samples of their own size: mean F over the data less mean F over the chains."""
+    model = machine(method="pcd", centre=False, precision="float32").double()
+    x, rng = Batch({"x": numbers("binary", seed=seed)["x"].double()}), Streams.of(seed, 24)
+    chains = Streams.of(seed + 9, 10).integers("v", 2, (9,)).double()
+    monkeypatch.setattr(model, "_negative", lambda *_: (chains, chains))
+    model.losses(x, "machine", rng)["contrast"].mean().backward()
+    w, a, b = (part.detach().clone().requires_grad_(True) for part in (model.w, model.a, model.b))
+    p = Couplings(w, a, b)
+    (free_energy(x["x"], p).mean() - free_energy(chains, p).mean()).backward()
+    for ours, wanted in ((model.w, w), (model.a, a), (model.b, b)):
+        assert torch.allclose(ours.grad, wanted.grad, atol=1e-9)
+
+
 def test_without_centring_the_gradient_is_the_plain_one(seed):
     model = machine(method="cd", centre=False, precision="float32").double()
     x, rng = Batch({"x": numbers("binary", seed=seed)["x"].double()}), Streams.of(seed, 24)

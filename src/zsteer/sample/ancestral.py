@@ -1,14 +1,13 @@
 """Algorithm 2 of the lecture for every noise: draw x_T, then from the reverse kernel at each earlier time."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
-from zsteer.sample.times import ask
+from zsteer.sample.times import ask, steps_of
 
 __all__ = ["ancestral"]
 
@@ -26,6 +25,6 @@ def ancestral(
 
     Lecture: ddpm.sample
     """
-    for k, (t, s) in enumerate(pairwise(times)):
+    for k, t, s in steps_of(times):
         x = denoiser.noise.step(x, ask(denoiser, x, t), t, s, rng=rng.at(k), eta=1.0)
     return x

@@ -5,14 +5,13 @@ eta = 1 is Algorithm 2 with the posterior's variance.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
-from zsteer.sample.times import ask
+from zsteer.sample.times import ask, steps_of
 
 __all__ = ["ddim"]
 
@@ -31,6 +30,6 @@ def ddim(
 
     Source: Song, Meng, Ermon, "Denoising diffusion implicit models", 2020, equations 12 and 16.
     """
-    for k, (t, s) in enumerate(pairwise(times)):
+    for k, t, s in steps_of(times):
         x = denoiser.noise.step(x, ask(denoiser, x, t), t, s, rng=rng.at(k), eta=eta)
     return x

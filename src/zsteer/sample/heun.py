@@ -6,7 +6,6 @@ predictions at both ends, under the weight of the exact solution (``maths.solver
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.maths.solvers import mean_weights
-from zsteer.sample.times import ask, half_log_snr
+from zsteer.sample.times import ask, half_log_snr, steps_of
 
 __all__ = ["heun"]
 
@@ -31,12 +30,13 @@ def heun(denoiser: Denoiser, x: Float[Tensor, "b ..."], times: Sequence[float], 
     Source: Karras, Aittala, Aila, Laine, "Elucidating the design space of diffusion-based generative models", 2022,
     algorithm 1 (there in sigma, here in the log signal-to-noise ratio).
     """
-    noise, places = denoiser.noise, half_log_snr(denoiser.noise, times)
-    for k, (t, s) in enumerate(pairwise(times)):
+    noise = denoiser.noise
+    for k, t, s in steps_of(times):
         prediction = ask(denoiser, x, t)
         there = noise.step(x, prediction, t, s, rng=rng.at(k), eta=0.0)
         if s > 0:
-            h = places[k + 1] - places[k]
+            now, then = half_log_snr(noise, (t, s))
+            h = then - now
             here, ahead = mean_weights(h, [0.0, h])
             both = replace(prediction, x0=here * prediction.x0 + ahead * ask(denoiser, there, s).x0)
             there = noise.step(x, both, t, s, rng=rng.at(k), eta=0.0)

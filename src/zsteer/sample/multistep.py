@@ -5,16 +5,18 @@ Order 2 is DPM-Solver++ 2M, which takes the straight line through two prediction
 .. math:: D = \hat x_0 + \frac{h}{2 h'} (\hat x_0 - \hat x_0') ;
 
 order 3 takes the exact mean of the parabola through three (``maths.solvers.mean_weights``). The first steps have the
-order that they have predictions for, and the step to t = 0, where lambda is infinite, is of order 1: x_0 itself.
+order that they have predictions for, and the step to t = 0, where lambda is infinite, is of order 1: x_0 itself. A
+prediction that lies nearer than an eighth of the step is not extrapolated from: its slope would be that of rounding, or
+of the noise that was drawn in between, many times over.
 
 With ``corrected`` each step is taken once more as soon as the prediction at its end is known, which the next step needs
 anyway: the order rises by one at no further call (the idea of UniPC). Order 3 always does so for its first step, for
 the error of order 1 there would stay in all that follows.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,9 +25,12 @@ from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError
 from zsteer.maths.solvers import mean_weights, midpoint_weights
-from zsteer.sample.times import ask, half_log_snr
+from zsteer.sample.times import ask, half_log_snr, steps_of
 
 __all__ = ["multistep"]
+
+NEAREST = 1 / 8
+"""Share of a step that a prediction must be away to be extrapolated from."""
 
 
 def _sum(weights: Sequence[float], values: Sequence[Float[Tensor, "b ..."]]) -> Float[Tensor, "b ..."]:
@@ -69,19 +74,31 @@ def multistep(
     if eta and (corrected or order == 3):
         raise SettingsError(f"expected order 1 or 2 without correction where noise is drawn, got eta={eta:g}")
     weigh = midpoint_weights if order == 2 else mean_weights
-    noise, places = denoiser.noise, half_log_snr(denoiser.noise, times)
-    past: list[Tensor] = []
-    before = x
-    for k, (t, s) in enumerate(pairwise(times)):
+    noise = denoiser.noise
+    past: list[tuple[float, Tensor]] = []
+    before, last = x, 0.0
+    for k, t, s in steps_of(times):
         prediction = ask(denoiser, x, t)
-        past = [prediction.x0, *past[:order]]
+        now, then = half_log_snr(noise, (t, s))
+        past = [(now, prediction.x0), *past[: order + 1]]
         # Nodes are the lambdas of the predictions, less that of the start of the step.
         if k and (corrected or (order == 3 and k == 1)):
-            weights = mean_weights(places[k] - places[k - 1], [places[k - j] - places[k - 1] for j in range(len(past))])
-            x = noise.step(
-                before, replace(prediction, x0=_sum(weights, past)), times[k - 1], t, rng=rng.at(k - 1), eta=0.0
-            )
-        known = past[:order]
-        weights = weigh(places[k + 1] - places[k], [places[k - j] - places[k] for j in range(len(known))])
-        before, x = x, noise.step(x, replace(prediction, x0=_sum(weights, known)), t, s, rng=rng.at(k), eta=eta)
+            known = _apart(past, now - past[1][0])[: order + 1]
+            weights = mean_weights(now - past[1][0], [place - past[1][0] for place, _ in known])
+            better = replace(prediction, x0=_sum(weights, [x0 for _, x0 in known]))
+            x = noise.step(before, better, last, t, rng=rng.at(k - 1), eta=0.0)
+        known = _apart(past, then - now)[:order]
+        weights = weigh(then - now, [place - now for place, _ in known])
+        taken = replace(prediction, x0=_sum(weights, [x0 for _, x0 in known]))
+        before, x, last = x, noise.step(x, taken, t, s, rng=rng.at(k), eta=eta), t
     return x
+
+
+def _apart(past: Sequence[tuple[float, Tensor]], step: float) -> list[tuple[float, Tensor]]:
+    """The newest prediction, and those before it that lie some way from each other."""
+    least = NEAREST * abs(step) if math.isfinite(step) else 0.0
+    kept = [past[0]]
+    for one in past[1:]:
+        if abs(one[0] - kept[-1][0]) >= least:
+            kept.append(one)
+    return kept

@@ -4,9 +4,14 @@ Four spacings. ``time`` is even in t, as the chain itself, and ``power`` in t^{2
 denser near the data. ``log_snr`` is even in the log signal-to-noise ratio, in
 which the solvers are polynomials. ``karras`` is even in sigma^{1/7} of x_t / signal, dense near the data. The last two
 cannot reach t = 0, where the ratio is infinite: they end at ``first`` and then step to 0.
+
+A walk that starts in between (partial noising) takes the later times of the same grid. Its first step is at least half
+as long as the next: a start that lies on a time of the grid but for rounding would otherwise make a step of 1e-17, and
+a multistep solver would follow the slope of that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -16,11 +21,13 @@ from zsteer.core.protocols import Denoiser, Noise, Prediction
 from zsteer.errors import SettingsError, nearest
 from zsteer.sample.table import SPACINGS, Spacing
 
-__all__ = ["SPACINGS", "Spacing", "ask", "half_log_snr", "times"]
+__all__ = ["SPACINGS", "Spacing", "ask", "half_log_snr", "steps_of", "times", "times_from"]
 
 RHO = 7.0
 POWER = 1.5
 """Of ``power``: t = u^1.5 for even u."""
+ROUNDING = 1e-9
+"""Times closer than this are one time: the rounding of a grid, never a step."""
 
 
 def ask(denoiser: Denoiser, x: Float[Tensor, "b ..."], t: float) -> Prediction:
@@ -83,3 +90,53 @@ def times(noise: Noise, steps: int, spacing: Spacing = "time", *, first: float |
     found = _inverse(noise.log_snr, wanted).tolist()
     found[0] = 1.0
     return [*found, 0.0]
+
+
+def times_from(noise: Noise, start: float, steps: int, spacing: Spacing = "time") -> list[float]:
+    """Times of a walk from a start in between to data: the start, and the later part of the grid of all times.
+
+    Args:
+        noise: whose log signal-to-noise ratio is asked.
+        start: time of the start, in (0, 1].
+        steps: number of steps of the grid from 1 to 0.
+        spacing: of the grid.
+
+    Returns:
+        Falling times from ``start`` to 0; from 1 the grid as it is. From elsewhere the first step is no shorter than
+        half of the one that follows.
+
+    Raises:
+        SettingsError: if the start is not in (0, 1], or as for ``times``.
+    """
+    if not 0 < start <= 1:
+        raise SettingsError(f"expected a start above 0 and at most 1, got {start:g}")
+    grid = times(noise, steps, spacing)
+    if start == 1:
+        return grid
+    later = [time for time in grid if time < start]
+    if len(later) > 1 and start - later[0] < (later[0] - later[1]) / 2:
+        later = later[1:]
+    return [start, *later]
+
+
+def steps_of(times: Sequence[float]) -> Iterator[tuple[int, float, float]]:
+    """The steps of a walk: their number, start and end. Times that are equal but for rounding are no step.
+
+    Args:
+        times: falling or rising.
+
+    Raises:
+        SettingsError: if the times turn round, leave [0, 1] or are no numbers.
+    """
+    if not all(0 <= time <= 1 for time in times):
+        raise SettingsError(f"expected times from 0 to 1, got {next(time for time in times if not 0 <= time <= 1):g}")
+    kept: list[float] = []
+    for time in times:
+        if not kept or abs(time - kept[-1]) > ROUNDING:
+            kept.append(time)
+    if kept and times[-1] == 0:
+        kept[-1] = 0.0
+    pairs = list(pairwise(kept))
+    if any((t > s) != (kept[0] > kept[-1]) for t, s in pairs):
+        raise SettingsError("expected times that fall or rise all the way")
+    return ((k, t, s) for k, (t, s) in enumerate(pairs))

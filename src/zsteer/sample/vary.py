@@ -15,7 +15,7 @@ from zsteer.core.protocols import Denoiser
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.sample.solvers import solver_named
-from zsteer.sample.times import Spacing, times
+from zsteer.sample.times import Spacing, times_from
 
 __all__ = ["vary"]
 
@@ -48,6 +48,6 @@ def vary(
     if not 0 < strength <= 1:
         raise InputError(f"expected a strength in (0, 1], got {strength:g}")
     chosen = solver_named(solver)
-    at = times(denoiser.noise, steps, spacing or chosen.spacing)
+    at = times_from(denoiser.noise, strength, steps, spacing or chosen.spacing)
     x_t = denoiser.noise.corrupt(x0, torch.full((len(x0),), strength, dtype=x0.dtype, device=x0.device), rng)
-    return chosen.run(denoiser, x_t, [strength, *(time for time in at if time < strength)], rng)
+    return chosen.run(denoiser, x_t, at, rng)

@@ -19,7 +19,7 @@ from zsteer.core.rng import Streams
 from zsteer.errors import SettingsError, nearest
 from zsteer.sample.auto import auto
 from zsteer.sample.solvers import Solver, solver_named
-from zsteer.sample.times import SPACINGS, Spacing, times
+from zsteer.sample.times import SPACINGS, Spacing, times_from
 from zsteer.steer.guide import ClassifierFree
 from zsteer.steer.options import SamplingOptions
 
@@ -113,7 +113,7 @@ def groups_of(model: object, n: int, given: Mapping[str, object], rng: Streams) 
     if isinstance(model, Grouped):
         return model.groups(n, given, rng)
     if not isinstance(model, Conditional):
-        raise SettingsError(f"a {type(model).__name__} is no diffusion model; its sampling takes no such options")
+        raise SettingsError(f"{type(model).__name__} is no diffusion model; its sampling takes no such options")
     return [Group(model, torch.arange(n), dict(given))]
 
 
@@ -199,12 +199,11 @@ def _states(
         piece = slice(first, min(first + AT_ONCE, len(group.rows)))
         part, streams = _part(group, piece), rng.take(piece)
         denoiser = _denoiser(part, trajectory, guides)
-        at = times(group.model.noise, steps, trajectory.spacing)
+        at = times_from(group.model.noise, 1.0 if start is None else start.time, steps, trajectory.spacing)
         x = group.model.like(len(streams), streams)
         if start is None:
             x = group.model.noise.prior(x, streams)
         else:
-            at = [start.time, *(time for time in at if time < start.time)]
             back = torch.full((len(streams),), start.time, dtype=x.dtype)
             x = group.model.noise.corrupt(start.states[part.rows.to(start.states.device)], back, streams)
         eta = {} if trajectory.options.eta is None else {"eta": trajectory.options.eta}
