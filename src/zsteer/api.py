@@ -7,6 +7,7 @@
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +26,13 @@ from zsteer.kits.base import Kit, Samples, Subject
 from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
+from zsteer.nets.precision import bfloat16_of, bfloat16_pays
 from zsteer.recipes.base import Recipe, recipe_class
 from zsteer.steer.options import GeneralOptions
 from zsteer.train.distributed import World
 from zsteer.train.loop import fit as train_loop
 from zsteer.train.run import Run
-from zsteer.train.threads import free_threads, threads_of
+from zsteer.train.threads import MOST_THREADS, free_threads, threads_of
 
 __all__ = ["Loaded", "device_of", "evaluate", "fit", "load", "property", "resume", "sample", "steer"]
 
@@ -50,6 +52,8 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise SettingsError(f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise SettingsError(f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError(f"--device {name}: no CUDA device is here; use --device cpu or auto")
     return device
@@ -236,21 +240,26 @@ def fit(
         Run.check_free(Path(out), overwrite=overwrite)
     where = data if data is not None else os.environ.get("ZSTEER_DATA")
     threads = free_threads()
+    place = device_of(device)
+    bfloat16 = bfloat16_pays(place)
     values = {
         "name": recipe.name,
         **recipe.model_dump(mode="json"),
         "data": None if where is None else str(where),
         "device": device,
         "threads": threads,
+        "bfloat16": bfloat16,
     }
     folder = Path(out)
     try:
-        with threads_of(threads):
-            experiment = recipe.build(None if where is None else Path(where), device_of(device))
+        with threads_of(threads), bfloat16_of(bfloat16):
+            experiment = recipe.build(None if where is None else Path(where), place)
             if world.rank == 0:
                 Run.new(folder, values, overwrite=overwrite)
             world.wait()
-            return _train(recipe, experiment, Run.existing(folder), world, device, watch)
+            run = Run.existing(folder)
+            with run.hold() if world.rank == 0 else nullcontext():
+                return _train(recipe, experiment, run, world, device, watch)
     finally:
         world.leave()
 
@@ -281,20 +290,29 @@ def resume(
         InputError: if there is no such run.
     """
     run = Run.existing(Path(folder))
+    run.check_idle()
     values = run.recipe()
     cls = recipe_class(str(values.pop("name", "")))
     where = data if data is not None else values.pop("data", None)
-    count = values.pop("threads", None)
-    count = count if isinstance(count, int) and count > 0 else free_threads()
+    count, bfloat16 = values.pop("threads", None), values.pop("bfloat16", None)
+    if where is not None and not isinstance(where, (str, Path)):
+        raise InputError(f"{run.folder / 'recipe.yaml'}: expected a folder under data, got {where!r}")
+    if count is not None and (not isinstance(count, int) or not 1 <= count <= MOST_THREADS):
+        raise InputError(f"{run.folder / 'recipe.yaml'}: expected 1 to {MOST_THREADS} threads, got {count!r}")
+    if bfloat16 is not None and not isinstance(bfloat16, bool):
+        raise InputError(f"{run.folder / 'recipe.yaml'}: expected true or false under bfloat16, got {bfloat16!r}")
+    count = free_threads() if count is None else count
     values = {key: value for key, value in values.items() if key not in {"data", "device"}}
     recipe = settings_from(cls, values, where=str(run.folder / "recipe.yaml"))
     if run.finished and _told(recipe).items() >= read_artifact(run.artifact).origin.recipe.items():
         return load(run.folder, device=device)
     world = World.join(devices)
     try:
-        with threads_of(count):
-            experiment = recipe.build(None if where is None else Path(where), device_of(device))
-            return _train(recipe, experiment, run, world, device, watch)
+        place = device_of(device)
+        with threads_of(count), bfloat16_of(bfloat16_pays(place) if bfloat16 is None else bfloat16):
+            experiment = recipe.build(None if where is None else Path(where), place)
+            with run.hold() if world.rank == 0 else nullcontext():
+                return _train(recipe, experiment, run, world, device, watch)
     finally:
         world.leave()
 

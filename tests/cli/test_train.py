@@ -57,7 +57,7 @@ def test_a_recipe_file_leaves_a_run_folder(trained):
     folder, out = trained
     run = folder / "run"
     assert "model: run/artifact" in out
-    assert sorted(path.name for path in run.iterdir()) == ["artifact", "checkpoints", "metrics.jsonl", "recipe.yaml"]
+    assert sorted(path.name for path in run.iterdir()) == [".zsteer", "artifact", "checkpoints", "metrics.jsonl", "recipe.yaml"]
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     expected = {"name": "tcr-lm", "size": "xs", "steps": 12, "batch": 64, "seed": 3, "data": "synthetic"}
     assert {key: recipe[key] for key in expected} == expected
@@ -100,7 +100,7 @@ def test_overwrite_replaces_a_run_and_nothing_else(tmp_path, capsys, monkeypatch
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
     assert main([*LM, "--out", "precious", "--overwrite"]) == 2
-    assert "precious is no run, so it is not replaced" in capsys.readouterr().err
+    assert "thesis.txt" in capsys.readouterr().err
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
     (tmp_path / "file").write_text("x")
     assert main([*LM, "--out", "file", "--overwrite"]) == 2

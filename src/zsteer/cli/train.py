@@ -60,16 +60,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    import yaml
+    from zsteer.core.yaml_files import read_mapping
 
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no recipe file {path}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict) or "name" not in values:
-        raise InputError(f"{path} should hold keys and values, with the recipe's name under `name`")
+    values = read_mapping(path)
+    if "name" not in values:
+        raise InputError(f"{path} should hold the recipe's name under `name`")
     return values
 
 

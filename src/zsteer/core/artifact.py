@@ -8,7 +8,8 @@ huggingface_hub's mixin.
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zsteer.core.config import CONFIG, FORMAT, read_config
 from zsteer.core.files import new_folder
@@ -105,6 +107,33 @@ class Artifact:
     offer: Offer = field(default_factory=Offer)
 
 
+class _Bounded(TorchDispatchMode):
+    """Refuses a tensor far larger than any that is stored: settings that do not belong to the weights."""
+
+    def __init__(self, most: int, where: str) -> None:
+        super().__init__()
+        self.most, self.where = most, where
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        del types
+        if func in _MAKERS and math.prod(args[0]) > self.most:
+            shape = " x ".join(map(str, args[0]))
+            raise ArtifactError(
+                f"{self.where}: the settings ask for a tensor of {shape} and the weights have none of that size; "
+                "fetch or train it again"
+            )
+        return func(*args, **(kwargs or {}))
+
+
+_MAKERS = frozenset(getattr(torch.ops.aten, name).default for name in ("zeros", "ones", "full", "rand", "randn")) | {
+    torch.ops.aten.empty.memory_format
+}
+MARGIN, SPARE = 4, 10_000_000
+"""Of tensors that are made while a model is built: times the largest that is stored, and numbers beyond."""
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -158,6 +187,8 @@ def read_artifact(folder: Path) -> Artifact:
     """
     config = read_config(folder)
     texts: dict[str, str] = {}
+    if WEIGHTS not in config["files"]:
+        raise ArtifactError(f"{folder / CONFIG} names no sum of {WEIGHTS}; fetch or train the artifact again")
     for name, expected in config["files"].items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
@@ -165,7 +196,10 @@ def read_artifact(folder: Path) -> Artifact:
         if _digest(path) != expected:
             raise ArtifactError(f"{path} is damaged: its SHA-256 differs from {CONFIG}; fetch or train it again")
         if name != WEIGHTS:
-            texts[name] = path.read_text(encoding="utf-8")
+            try:
+                texts[name] = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                raise ArtifactError(f"{path} is no UTF-8 text; fetch or train the artifact again") from None
     try:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
@@ -259,9 +293,15 @@ class Pretrained(ModelHubMixin):
         """
         if artifact.kind != cls.kind:
             raise ArtifactError(f"{where} holds a {artifact.kind!r}, expected a {cls.kind!r}")
-        with initialised(0):  # the first weights are drawn and then replaced; the global state stays as it was
+        largest = max((value.numel() for value in artifact.tensors.values()), default=0)
+        # The first weights are drawn and then replaced; the global state stays as it was.
+        with initialised(0), _Bounded(MARGIN * largest + SPARE, where):
             model = cls(settings_from(cls.Settings, artifact.settings, where=where))
         model.restore(artifact.tensors, artifact.texts)
+        if isinstance(model, nn.Module):
+            for name, weight in model.named_parameters():
+                if not bool(torch.isfinite(weight).all()):
+                    raise ArtifactError(f"{where}: the weights {name} are not finite; fetch or train it again")
         model.origin = artifact.origin
         if isinstance(model, nn.Module):
             model.eval()

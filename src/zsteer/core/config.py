@@ -30,6 +30,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} is not a zsteer config: expected the keys {', '.join(_TYPES)}; fetch it again")
     if not isinstance(config.get("origin", {}), dict):
         raise ArtifactError(f"{path}: expected an object under origin; fetch or train the artifact again")
+    if isinstance(config["format"], bool) or config["format"] < 1:
+        raise ArtifactError(f"{path}: expected a format of 1 or more, got {config['format']}; fetch it again")
     if config["format"] > FORMAT:
         raise ArtifactError(f"{folder} has format {config['format']}, this zsteer reads up to {FORMAT}; update zsteer")
     return config

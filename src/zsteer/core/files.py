@@ -1,37 +1,106 @@
-"""Writing without half-written results: a file or folder appears whole or not at all.
+"""Writing without half-written results: a file or folder appears whole or not at all, and replaces nothing of others.
 
-Everything is written beside its goal under a temporary name, flushed to the disk, and renamed.
+Everything is written beside its goal under a temporary name, flushed to the disk, and renamed. A folder holds a list of
+the files that were written into it (``.zsteer``): with ``overwrite`` a folder that holds anything else is not replaced.
+A link is followed; a device, a pipe or a socket is never written over. Temporary names hold the process, so that what a
+killed process left behind is removed by the next one that writes there.
 """
 
 import os
 import shutil
+import socket
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from zsteer.errors import OutputError
 
-__all__ = ["check_free", "new_file", "new_folder"]
+__all__ = ["MARK", "alive", "check_free", "new_file", "new_folder", "plain_mode", "strangers"]
+
+MARK = ".zsteer"
+"""In every folder that is written here: the names of its files, a line each."""
+PARTIAL = ".partial-"
+SHOWN = 3
+LONGEST = 120
+"""Letters of a name that its temporary one keeps, the ending among them."""
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool, known: Sequence[str] = ()) -> None:
     """Refuse a goal that exists, before any work is done for it.
 
+    Args:
+        path: where something is to be written.
+        overwrite: whether what exists may be replaced.
+        known: patterns of names that a folder may hold besides what its list says.
+
     Raises:
-        OutputError: if ``path`` exists and ``overwrite`` is false, or its parent cannot hold it.
+        OutputError: if ``path`` exists and ``overwrite`` is false, it is no file or folder, it is a folder with files
+            of others, or its parent cannot hold it.
     """
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another name or pass --overwrite")
-    for parent in path.absolute().parents:
+    goal = _followed(path)
+    if goal.exists():
+        if not (goal.is_file() or goal.is_dir()):
+            raise OutputError(f"{path} is a {_special(goal)}, not a file; choose another name")
+        if not overwrite:
+            raise OutputError(f"{path} exists; choose another name or pass --overwrite")
+        if goal.is_dir() and (others := strangers(goal, known)):
+            more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+            raise OutputError(
+                f"{path} holds files that zsteer did not write there ({', '.join(others[:SHOWN])}{more}), so it is not "
+                "replaced; choose another name or remove it yourself"
+            )
+    for parent in goal.absolute().parents:
         if parent.exists():
             if not parent.is_dir():
                 raise OutputError(f"cannot write {path}: {parent} is not a folder")
             if not os.access(parent, os.W_OK):
                 raise OutputError(f"cannot write {path}: no permission to write in {parent}")
             return
+
+
+def strangers(folder: Path, known: Sequence[str] = ()) -> list[str]:
+    """Files below a folder that are in no list of it or of the folders below, sorted; links count as files.
+
+    Args:
+        folder: that exists.
+        known: patterns of relative names that are known besides.
+    """
+    found: list[str] = []
+    marks: dict[Path, frozenset[str]] = {}
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        marks[here] = _listed(here)
+        for name in [*names, *(one for one in folders if (here / one).is_symlink())]:
+            path = here / name
+            within = path.relative_to(folder).as_posix()
+            own = [base for base in (here, *here.parents) if base in marks]
+            listed = any(path.relative_to(base).as_posix() in marks[base] for base in own)
+            if not (listed or name == MARK or any(fnmatch(within, pattern) for pattern in known)):
+                found.append(within)
+    return sorted(found)
+
+
+def _listed(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset((folder / MARK).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return frozenset()
+
+
+def _followed(path: Path) -> Path:
+    """Where a link leads; the path itself otherwise."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _special(path: Path) -> str:
+    mode = path.stat().st_mode
+    kinds = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "device"), (stat.S_ISCHR, "device"))
+    return next((word for test, word in kinds if test(mode)), "special file")
 
 
 @contextmanager
@@ -48,50 +117,113 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes ``path`` when the block ends without an error.
 
     Raises:
-        OutputError: if the goal exists and ``overwrite`` is false, or the disk refuses (full, no permission).
+        OutputError: if the goal exists and ``overwrite`` is false, it is no file, or the disk refuses (full, no
+            permission).
     """
+    goal = _followed(path)
+    if goal.is_dir():
+        raise OutputError(f"{path} is a folder, and a file is to be written; choose another name")
     check_free(path, overwrite=overwrite)
     with _plain_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(goal.parent)
         # The ending is kept, so that a writer that chooses by ending (.gz) still does.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="-" + path.name)
+        handle, name = tempfile.mkstemp(dir=goal.parent, prefix=_prefix(), suffix="-" + goal.name[-LONGEST:])
         os.close(handle)
         partial = Path(name)
         try:
             yield partial
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
-            partial.chmod(0o666 & ~_umask())
-            if not overwrite and path.exists():
+            plain_mode(partial)
+            if not overwrite and goal.exists():
                 raise OutputError(f"{path} exists; choose another name or pass --overwrite")
-            partial.replace(path)
+            partial.replace(goal)
         finally:
             partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, overwrite: bool = False, known: Sequence[str] = ()) -> Iterator[Path]:
     """Give a temporary folder to fill; it becomes ``path`` when the block ends without an error.
 
+    Args:
+        path: where to.
+        overwrite: replace a folder that holds nothing but what was written there.
+        known: patterns of names that such a folder may hold besides what its list says.
+
     Raises:
-        OutputError: if the goal exists and ``overwrite`` is false, or the disk refuses (full, no permission).
+        OutputError: if the goal exists and ``overwrite`` is false, it is no folder or holds files of others, or the
+            disk refuses (full, no permission).
     """
-    check_free(path, overwrite=overwrite)
+    goal = _followed(path)
+    check_free(path, overwrite=overwrite, known=known)
+    if goal.exists() and not goal.is_dir():
+        raise OutputError(f"{path} is a file, and a folder is to be written; choose another name")
     with _plain_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(goal.parent)
+        partial = Path(tempfile.mkdtemp(dir=goal.parent, prefix=_prefix()))
+        old = partial.with_name(partial.name + "-old")
         try:
             yield partial
-            partial.chmod(0o777 & ~_umask())
-            if path.exists():
-                old = partial.with_name(partial.name + "-old")
-                path.replace(old)
-                partial.replace(path)
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            _finish(partial)
+            if goal.exists():
+                goal.replace(old)
+                try:
+                    partial.replace(goal)
+                except OSError:
+                    old.replace(goal)
+                    raise
+                shutil.rmtree(old, ignore_errors=True)
             else:
-                partial.replace(path)
+                partial.replace(goal)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _finish(folder: Path) -> None:
+    """List the files, and give all of them the permissions of plain ones."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    for name in names:
+        plain_mode(folder / name)
+    (folder / MARK).write_text("".join(name + "\n" for name in names if Path(name).name != MARK), encoding="utf-8")
+    folder.chmod(0o777 & ~_umask())
+
+
+def plain_mode(path: Path) -> None:
+    """The permissions that a new file has: temporary ones are readable by their owner alone."""
+    path.chmod(0o666 & ~_umask())
+
+
+def _prefix() -> str:
+    host = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:24]
+    return f"{PARTIAL}{host}-{os.getpid()}-"
+
+
+def alive(host: str, process: int) -> bool:
+    """Whether a process may still run: one of another host, or of this one as far as can be told."""
+    if host != socket.gethostname() or os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what dead processes of this host left unfinished here."""
+    own = _prefix().rsplit("-", 2)[0] + "-"
+    for path in parent.glob(f"{own}*"):
+        number = path.name.removeprefix(own).split("-", 1)[0]
+        if number.isdigit() and not alive(socket.gethostname(), int(number)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -1,46 +1,51 @@
-"""Half precision: whether bfloat16 pays on this machine, and the way out of it.
+"""Half precision: whether this machine has instructions for it, and the way out of it.
 
-Layers may run in bfloat16; sums over pixels and losses must not.
+Layers may run in bfloat16; sums over pixels and losses must not. No clock decides: the same machine gives the same
+weights each time, and a run keeps its answer in ``recipe.yaml``, so that it is resumed elsewhere as it began.
 """
 
-import time
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["at_least_single", "bfloat16_pays"]
+__all__ = ["at_least_single", "bfloat16_of", "bfloat16_pays", "lay_out"]
 
-SHAPE = (128, 784, 400)
-"""Rows, inputs and outputs of the layer that is timed: a hidden layer of a small image model."""
+_CHOSEN: ContextVar[bool | None] = ContextVar("bfloat16", default=None)
 
 
-@cache
 def bfloat16_pays(device: torch.device) -> bool:
-    """True where a matrix product in bfloat16 takes less than two thirds of the time that float32 takes.
-
-    Processors with bfloat16 instructions are four times as fast or more, those without are slower than in float32: no
-    machine is near the threshold, so a resumed run decides as the first one did.
+    """Whether products in bfloat16 are faster than in float32: on CUDA, and on processors with instructions for it.
 
     Args:
-        device: where to train; on CUDA the answer is always True.
+        device: where the product is taken.
     """
+    chosen = _CHOSEN.get()
+    if chosen is not None:
+        return chosen
     if device.type == "cuda":
         return True
-    b, i, o = SHAPE
-    x, w = torch.ones(b, i, device=device), torch.ones(i, o, device=device)
-    seconds = []
-    for dtype in (torch.float32, torch.bfloat16):
-        a, c = x.to(dtype), w.to(dtype)
-        times: list[float] = []
-        for _ in range(7):
-            started = time.perf_counter()
-            torch.mm(a, c)
-            times.append(time.perf_counter() - started)
-        # The least time is the one that no other process disturbed.
-        seconds.append(min(times))
-    return seconds[1] < seconds[0] / 1.5
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch tells it under private names only
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in names)
+
+
+@contextmanager
+def bfloat16_of(chosen: bool) -> Iterator[None]:  # noqa: FBT001 - the answer itself
+    """Compute as was chosen before, whatever this machine would choose."""
+    token = _CHOSEN.set(chosen)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+def lay_out(net: nn.Module, device: torch.device) -> None:
+    """Put the channels of convolutions innermost in memory where bfloat16 is used: its kernels want them there."""
+    if bfloat16_pays(device):
+        net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
 
 
 def at_least_single(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

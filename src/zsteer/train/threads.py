@@ -10,7 +10,10 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["free_threads", "threads_of"]
+__all__ = ["MOST_THREADS", "free_threads", "threads_of"]
+
+MOST_THREADS = 1024
+"""More than any machine has cores; the thread library ends the process far above."""
 
 
 def free_threads() -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.batch import Batch
@@ -14,8 +13,7 @@ from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, SettingsError
 from zsteer.models.diffusion.ddpm import CALLS, DDPM
 from zsteer.models.diffusion.settings import DDPMSettings
-from zsteer.models.multinomial.multinomial import MultinomialDiffusion
-from zsteer.nets.autotune import Tuned, autotune
+from zsteer.nets.precision import bfloat16_pays, lay_out
 from zsteer.nets.unet2d import UNet2DSettings
 from zsteer.predictors.noisy_classifier import NoisyClassifier, NoisyClassifierSettings
 from zsteer.recipes.base import Experiment, Size, by_size
@@ -25,7 +23,7 @@ from zsteer.recipes.sets import Sets, load_set
 from zsteer.train.loop import Optim, Plan
 from zsteer.train.source import Shuffled
 
-__all__ = ["classifier", "ddpm", "tuned_for"]
+__all__ = ["classifier", "ddpm"]
 
 IMAGE_SIZES: dict[Size, dict[str, Any]] = {
     "xs": {"steps": 300, "batch": 64, "lr": 1e-3, "width": 32},
@@ -46,19 +44,17 @@ CLASSIFIER_SIZES: dict[Size, dict[str, Any]] = {
     "l": {"steps": 30_000, "batch": 512, "lr": 2e-3, "width": 64},
 }
 LIMITS = "Trained on one set of data; it knows nothing outside that set."
-TUNING = 16
-"""Samples that precision and memory format are chosen on."""
 HELD = 1000
 """Held-out samples behind the figures of a card."""
 BOUNDED = 128
 """Held-out samples whose likelihood is bounded: 32 calls of the net each."""
 
 
-def _plan(chosen: dict[str, Any], tuned: Tuned) -> Plan:
+def _plan(chosen: dict[str, Any], *, bf16: bool) -> Plan:
     steps = chosen["steps"]
     # The loss sums over pixels; the norm of its gradient grows with their number, and clipping it would set the rate.
     optim = Optim(lr=chosen["lr"], clip=1e6, warmup=warmup_for(steps, 200), decay="cosine")
-    return plan_for(steps, optim, memory=20, checkpoint=500, bf16=tuned.half)
+    return plan_for(steps, optim, memory=20, checkpoint=500, bf16=bf16)
 
 
 def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.device) -> Experiment[DDPM]:
@@ -86,7 +82,8 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
     }
     with initialised(recipe.seed):
         model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
-    tuned = tuned_for(model, sets.train, device) if images else Tuned()
+    if images:
+        lay_out(model.net, device)
 
     def measure(trained: DDPM) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
@@ -95,7 +92,9 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
         metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
+    return Experiment(
+        model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, bf16=images and bfloat16_pays(device)), measure
+    )
 
 
 def _unet2d(recipe: recipes.DiffusionRecipe, datum: SampleSpec, width: int, classes: int) -> UNet2DSettings:
@@ -120,22 +119,6 @@ def _likelihood(model: DDPM, held: Batch, seed: int) -> dict[str, float]:
     return {"bits_per_dim": round(found.bits, 4), "bits_per_dim_se": round(found.se, 4)}
 
 
-def tuned_for(model: DDPM | NoisyClassifier | MultinomialDiffusion, train: Batch, device: torch.device) -> Tuned:
-    """What the model trains fastest with; its weights are laid out accordingly."""
-    example = train.take(slice(TUNING)).to(device)
-    streams = Streams.of(0, len(example), device=device)
-
-    def call(net: nn.Module) -> Tensor:
-        del net  # the model's own: its losses call it
-        return torch.stack(
-            [value.sum() for value in model.losses(example, model.turns[0].player, streams).values()]
-        ).sum()
-
-    tuned = autotune(model.net, call)
-    tuned.format(model.net)
-    return tuned
-
-
 @torch.no_grad()
 def _held_loss(model: DDPM | NoisyClassifier, held: Batch, seed: int) -> float:
     """Mean of the first loss on held-out samples."""
@@ -157,7 +140,8 @@ def classifier(
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):
         model = NoisyClassifier(settings_from(NoisyClassifierSettings, values, where=recipe.name)).to(device)
-    tuned = tuned_for(model, sets.train, device) if model.images else Tuned()
+    if model.images:
+        lay_out(model.net, device)
 
     def measure(trained: NoisyClassifier) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
@@ -166,7 +150,12 @@ def classifier(
         metrics |= _accuracies(trained, held, recipe.seed)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
+    return Experiment(
+        model,
+        Shuffled(sets.train, chosen["batch"]),
+        _plan(chosen, bf16=model.images and bfloat16_pays(device)),
+        measure,
+    )
 
 
 def _need_classes(sets: Sets, name: str) -> None:

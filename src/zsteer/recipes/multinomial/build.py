@@ -20,8 +20,8 @@ from zsteer.domains.sequences.space import MAX_LENGTH, MIN_LENGTH
 from zsteer.errors import InputError
 from zsteer.models.multinomial.multinomial import CALLS, MultinomialDiffusion
 from zsteer.models.multinomial.settings import MultinomialSettings
+from zsteer.nets.precision import bfloat16_pays, lay_out
 from zsteer.recipes.base import Experiment, Size, by_size
-from zsteer.recipes.diffusion.build import tuned_for
 from zsteer.recipes.multinomial import settings as recipes
 from zsteer.recipes.plans import plan_for, warmup_for
 from zsteer.recipes.sequences import tables
@@ -169,7 +169,7 @@ def segments(
         "net": "unet",
     }
     model = _model(recipe, chosen, values).to(device)
-    half = tuned_for(model, train, device).half
+    lay_out(model.net, device)
 
     def measure(trained: MultinomialDiffusion) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
@@ -179,7 +179,7 @@ def segments(
         origin = {**sets.origin, "levels": " ".join(f"{grey:g}" for grey in cut.greys)}
         return Origin(data=origin, metrics=metrics, limits=PICTURE_LIMITS)
 
-    return Experiment(model, Shuffled(train, chosen["batch"]), _plan(chosen, half=half), measure)
+    return Experiment(model, Shuffled(train, chosen["batch"]), _plan(chosen, half=bfloat16_pays(device)), measure)
 
 
 def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, Any]:
