@@ -57,7 +57,13 @@ def test_a_recipe_file_leaves_a_run_folder(trained):
     folder, out = trained
     run = folder / "run"
     assert "model: run/artifact" in out
-    assert sorted(path.name for path in run.iterdir()) == [".zsteer", "artifact", "checkpoints", "metrics.jsonl", "recipe.yaml"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        ".zsteer",
+        "artifact",
+        "checkpoints",
+        "metrics.jsonl",
+        "recipe.yaml",
+    ]
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     expected = {"name": "tcr-lm", "size": "xs", "steps": 12, "batch": 64, "seed": 3, "data": "synthetic"}
     assert {key: recipe[key] for key in expected} == expected

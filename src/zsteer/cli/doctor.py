@@ -16,7 +16,7 @@ from zsteer.errors import ZsteerError
 
 __all__ = ["run"]
 
-CORE = ("torch", "numpy", "scipy", "lightgbm", "safetensors", "huggingface_hub", "pydantic", "tyro")
+CORE = ("torch", "numpy", "scipy", "safetensors", "huggingface_hub", "pydantic", "tyro")
 EXTRAS = {"olga-compute_pgen": "optional: generation probability (pip install olga; GPL-3, a separate program)"}
 
 

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zsteer.errors import InputError
+from zsteer.errors import InputError, MissingExtraError
 from zsteer.evaluate.report import Table
 
 __all__ = ["Dci", "dci", "factor_table", "mutual_information", "mutual_information_gap", "separated"]
@@ -170,12 +170,15 @@ def dci(codes: Float[Tensor, "n d"], factors: Int[Tensor, "n k"], *, rounds: int
 
     Raises:
         InputError: if shapes do not fit, a factor is constant, or there is one factor only.
+        MissingExtraError: if LightGBM is not installed.
     """
     _check(codes, factors)
     if factors.shape[1] < 2:
         raise InputError("DCI compares factors: expected at least 2, got 1; use mutual_information_gap")
-    import lightgbm
-
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtraError("lightgbm", "trees", "DCI, which fits boosted trees,") from None
     half = len(codes) // 2
     x = codes.double().cpu().numpy()
     gains, right = [], []

@@ -11,7 +11,7 @@ binders that pass come from the test split. What learns from train + valid has n
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.sequences import oracles
 from zsteer.domains.sequences.data import CALIBRATION, JUDGE, TcrData
 from zsteer.errors import ArtifactError, InputError, nearest
+from zsteer.maths.trees import Trees
 from zsteer.scoring.card import Card, card_of, cards_from, cards_text, require
 
 __all__ = ["JudgeOracle", "SequenceJudge"]
@@ -61,17 +62,17 @@ class SequenceJudge(Pretrained):
         self.settings = settings
         self.cards: dict[str, Card] = {}
         self._state: dict[str, Tensor] = {}
-        self._trees: dict[str, str] = {}
-        self._boosters: dict[str, Any] = {}
+        self._trees: dict[str, Trees] = {}
         self._projection = oracles.projection(settings.dims)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, descriptors (8-bit) and tail tables; no sequence among them."""
-        return dict(self._state)
+        """Weights, descriptors (8-bit), tail tables and trees; no sequence among them."""
+        trees = [tree.tensors(f"trees-{name}") for name, tree in self._trees.items()]
+        return {**self._state, **{key: value for part in trees for key, value in part.items()}}
 
     def texts(self) -> dict[str, str]:
-        """The trees of each peptide as LightGBM text, and the cards."""
-        return {_CARDS: cards_text(self.cards)} | {f"trees-{name}.txt": text for name, text in self._trees.items()}
+        """The cards."""
+        return {_CARDS: cards_text(self.cards)}
 
     def restore(self, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
         """Take back what ``tensors`` and ``texts`` gave.
@@ -81,11 +82,11 @@ class SequenceJudge(Pretrained):
         """
         needed = {f"{part}-{name}" for name in self.settings.peptides for part in ("logistic", "binders", "tails")}
         missing = sorted((needed | {"centre", "others"}) - set(tensors))
-        missing += sorted({_CARDS, *(f"trees-{name}.txt" for name in self.settings.peptides)} - set(texts))
+        missing += sorted({_CARDS} - set(texts))
         if missing:
             raise ArtifactError(f"the judge lacks {', '.join(missing[:3])}; fetch or train it again")
-        self._state = dict(tensors)
-        self._trees = {name: texts[f"trees-{name}.txt"] for name in self.settings.peptides}
+        self._state = {name: value for name, value in tensors.items() if not name.startswith("trees-")}
+        self._trees = {name: Trees.read(tensors, f"trees-{name}") for name in self.settings.peptides}
         self.cards = cards_from(texts[_CARDS], where=f"{_CARDS} of the judge")
 
     @classmethod
@@ -209,19 +210,12 @@ class SequenceJudge(Pretrained):
         z, others = self._descriptors(tokens), _unpacked(self._state["others"])
         near = [oracles.nearest_similarity(z, _unpacked(self._state[f"binders-{name}"]), others) for name in names]
         table = oracles.tree_features(tokens)
-        grown = [self._booster(name).predict(table, raw_score=True, num_threads=1) for name in names]
-        trees = torch.from_numpy(np.stack(grown, 1)).float()
+        table = torch.from_numpy(table)
+        trees = torch.stack([self._trees[name](table) for name in names], 1).float()
         return torch.stack([logistic, torch.stack(near, 1), trees], -1)
 
     def _descriptors(self, tokens: Int[Tensor, "b n"]) -> Float[Tensor, "b dims"]:
         return oracles.descriptors(tokens, self._state["centre"], self._projection)
-
-    def _booster(self, name: str) -> Any:
-        if name not in self._boosters:
-            import lightgbm
-
-            self._boosters[name] = lightgbm.Booster(model_str=self._trees[name])
-        return self._boosters[name]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from torch import Tensor
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.rng import Streams
 from zsteer.domains.sequences.measures import HYDROPATHY
-from zsteer.errors import InputError
+from zsteer.errors import InputError, MissingExtraError
+from zsteer.maths.trees import Trees
 
 __all__ = [
     "DESCRIPTOR_INPUTS",
@@ -227,13 +228,16 @@ def fit_logistic(
     return found.x[:-1], float(found.x[-1])
 
 
-def fit_trees(x: Float[np.ndarray, "b f"], y: Float[np.ndarray, " b"], *, trees: int = 150, seed: int = 0) -> str:
+def fit_trees(x: Float[np.ndarray, "b f"], y: Float[np.ndarray, " b"], *, trees: int = 150, seed: int = 0) -> Trees:
     """Boosted trees of 8 leaves, class-balanced.
 
-    Returns:
-        The model as LightGBM's text.
+    Raises:
+        MissingExtraError: if LightGBM is not installed.
     """
-    import lightgbm
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtraError("lightgbm", "trees", "fitting boosted trees") from None
 
     settings = {
         "objective": "binary",
@@ -250,7 +254,7 @@ def fit_trees(x: Float[np.ndarray, "b f"], y: Float[np.ndarray, " b"], *, trees:
         "verbose": -1,
     }
     fitted = lightgbm.train(settings, lightgbm.Dataset(x, y, weight=_balance(y)), trees)
-    return fitted.model_to_string()
+    return Trees.from_lightgbm(fitted)
 
 
 TAILS = torch.linspace(0.0, 4.0, 65)
