@@ -13,7 +13,7 @@ from typing import Any
 from zsteer.bench import BENCHMARKS, IN_PARTS, benchmark
 from zsteer.cli.parse import parse
 from zsteer.cli.show import Progress
-from zsteer.errors import SettingsError
+from zsteer.errors import InputError, SettingsError
 
 __all__ = ["run"]
 
@@ -57,9 +57,15 @@ def run(arguments: Sequence[str]) -> int:
     name = words.pop(0)
     function = benchmark(name)
     command = parse(Bench, words, name=f"bench {name}")
+    if command.models is not None and not command.models.is_dir():
+        raise InputError(f"--models: there is no folder {command.models}")
     import torch
 
+    from zsteer.train.threads import MOST_THREADS
+
     if command.threads is not None:
+        if not 1 <= command.threads <= MOST_THREADS:
+            raise SettingsError(f"--threads: expected 1 to {MOST_THREADS}, got {command.threads}")
         torch.set_num_threads(command.threads)
     options: dict[str, Any] = {"quick": command.quick}
     with Progress(f"bench {name}", quiet=command.json) as progress:

@@ -4,7 +4,9 @@ Nothing heavy is imported here; ``--help``, ``recipes`` and most errors never im
 """
 
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -51,7 +53,23 @@ def _noted(
 ) -> None:
     """A warning as one line, without the line of code that gave it."""
     del category, filename, lineno, place, more
-    print(f"zsteer: note: {message}", file=sys.stderr)
+    print(f"zsteer: note: {_safe(message)}", file=sys.stderr)
+
+
+LONGEST = 1000
+"""Letters of a message: what a file holds may be told in part, never at any length."""
+
+
+def _safe(message: object) -> str:
+    """A message without what steers a terminal, and no longer than a reader reads."""
+    text = "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in str(message))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 4 :]}"
+
+
+def _stopped(number: int, frame: object) -> None:
+    """A request to end is an interrupt: what was begun is tidied up."""
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,14 +84,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
+    alone = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _stopped) if alone else None
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _noted
-            return _run(given)
+            code = _run(given)
+            sys.stdout.flush()
+            return code
     except ZsteerError as error:
         if debug:
             raise
-        print(f"zsteer: error: {error}", file=sys.stderr)
+        print(f"zsteer: error: {_safe(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("zsteer: interrupted", file=sys.stderr)
@@ -82,12 +104,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone; leave quietly, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"zsteer: error: {_safe(where)}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("zsteer: error: there is not enough memory for that; ask for fewer or smaller things", file=sys.stderr)
+        return 2
     except Exception as error:
         if debug:
             raise
-        line = " ".join(str(error).split())[:300]
+        if "not enough memory" in str(error) or "out of memory" in str(error).lower():
+            print(
+                "zsteer: error: there is not enough memory for that; ask for fewer or smaller things", file=sys.stderr
+            )
+            return 2
+        line = _safe(" ".join(str(error)[:2000].split())[:300])
         print(f"zsteer: internal error: {type(error).__name__}: {line}; --debug shows where", file=sys.stderr)
         return 1
+    finally:
+        if alone:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _run(given: list[str]) -> int:

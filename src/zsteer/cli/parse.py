@@ -39,11 +39,37 @@ def parse(command: type[C], arguments: Sequence[str], *, name: str) -> C:
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(command, args=list(arguments), prog=f"zsteer {name}")
+            found = tyro.cli(command, args=list(arguments), prog=f"zsteer {name}")
     except SystemExit as leave:
         if leave.code in {0, None}:
             raise
         raise SettingsError(f"zsteer {name}: {_line(captured.getvalue())}; see zsteer {name} --help") from None
+    _check_sizes(found, name)
+    return found
+
+
+MOST = 10**9
+"""Of any count that is asked for; a seed may have 63 bits."""
+
+
+def _check_sizes(command: object, name: str) -> None:
+    """Refuse numbers that no machine could serve, before anything is made of them.
+
+    Raises:
+        SettingsError: if a whole number is larger.
+    """
+    for field in fields(command):  # type: ignore[arg-type]
+        value = getattr(command, field.name)
+        most = 2**63 - 1 if field.name == "seed" else MOST
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, int) and not isinstance(each, bool) and abs(each) > most:
+                flag = "--" + field.name.replace("_", "-")
+                raise SettingsError(f"zsteer {name}: {flag} is at most {most:,}, got {_short(each)}")
+
+
+def _short(number: int) -> str:
+    text = str(number)
+    return text if len(text) <= 20 else f"a number of {len(text)} digits"
 
 
 def _line(box: str) -> str:

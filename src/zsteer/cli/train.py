@@ -14,6 +14,10 @@ from zsteer.recipes.base import RECIPES, Recipe, recipe_class
 __all__ = ["run"]
 
 
+MOST_DEVICES = 64
+"""Of one machine."""
+
+
 @dataclass(frozen=True)
 class Train:
     """Fit a model from a recipe, or go on with a run: zsteer train RECIPE --out FOLDER | zsteer train --resume FOLDER.
@@ -93,6 +97,8 @@ def _with_recipe(cls: type[Recipe], values: Mapping[str, Any], *, where: str) ->
 def _finish(command: Train, recipe: Recipe | None, arguments: Sequence[str]) -> int:
     import os
 
+    if not 1 <= command.devices <= MOST_DEVICES:
+        raise SettingsError(f"--devices: expected 1 to {MOST_DEVICES}, got {command.devices}")
     if command.devices > 1 and "RANK" not in os.environ:
         from zsteer.train.distributed import launch
         from zsteer.train.run import Run
