@@ -134,8 +134,8 @@ class TableSpace:
             start += column.width
             if column.kind == "category":
                 found[column.name] = np.array(column.categories)[part.argmax(1)]
-            elif column.kind == "binary" and self.values == "binary":
-                found[column.name] = part[:, 0].round()
+            elif column.kind == "binary":
+                found[column.name] = part[:, 0].clip(0, 1).round()
             else:
                 found[column.name] = part[:, 0] * column.sd + column.mean
         return found

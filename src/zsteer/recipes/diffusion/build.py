@@ -50,6 +50,8 @@ TUNING = 16
 """Samples that precision and memory format are chosen on."""
 HELD = 1000
 """Held-out samples behind the figures of a card."""
+MARGIN = 0.1
+"""Of the range of a column, that a prediction may lie outside it."""
 BOUNDED = 128
 """Held-out samples whose likelihood is bounded: 32 calls of the net each."""
 
@@ -74,7 +76,7 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
     values = {
         "datum": sets.datum,
         "schedule": recipe.schedule,
-        "target": recipe.target if recipe.target != "auto" else "v" if images else "eps",
+        "target": recipe.target if recipe.target != "auto" else "v",
         "variance": recipe.variance,
         "classes": classes,
         "drop": recipe.drop,
@@ -83,6 +85,7 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
         "width": width,
         "patch": recipe.patch,
         "hidden": (width,) * 3,
+        **_range(sets),
     }
     with initialised(recipe.seed):
         model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
@@ -96,6 +99,16 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
+
+
+def _range(sets: Sets) -> dict[str, tuple[float, ...]]:
+    """Bounds of x_0 where numbers have none of their own: the training rows', a tenth of their range wider each way."""
+    if sets.datum.values != "real":
+        return {}
+    rows = sets.datum.flat(sets.train)
+    least, most = rows.amin(0), rows.amax(0)
+    wider = MARGIN * (most - least)
+    return {"low": tuple((least - wider).tolist()), "high": tuple((most + wider).tolist())}
 
 
 def _unet2d(recipe: recipes.DiffusionRecipe, datum: SampleSpec, width: int, classes: int) -> UNet2DSettings:
