@@ -234,7 +234,8 @@ def fit(
     world = World.join(devices)
     if world.rank == 0:
         Run.check_free(Path(out), overwrite=overwrite)
-    where = data if data is not None else os.environ.get("ZSTEER_DATA")
+    where = data if data is not None else os.environ.get("ZSTEER_DATA") or None
+    recipe = recipe.settled(None if where is None else Path(where))
     threads = free_threads()
     values = {
         "name": recipe.name,
@@ -248,7 +249,9 @@ def fit(
         with threads_of(threads):
             experiment = recipe.build(None if where is None else Path(where), device_of(device))
             if world.rank == 0:
-                Run.new(folder, values, overwrite=overwrite)
+                Run.new(folder, values, overwrite=overwrite).keep_lines(experiment.lines)
+                if watch is not None and experiment.lines:
+                    watch({"lines": experiment.lines})
             world.wait()
             return _train(recipe, experiment, Run.existing(folder), world, device, watch)
     finally:

@@ -1,4 +1,4 @@
-"""A run is a folder: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``artifact/``.
+"""A run is a folder: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``artifact/``, and ``data.txt`` on own data.
 
 A checkpoint holds everything that the next step depends on, so a run killed at any moment and resumed ends with the
 same weights, bit for bit, on one device. Checkpoints appear whole or not at all; the newest whole one counts.
@@ -6,7 +6,7 @@ same weights, bit for bit, on one device. Checkpoints appear whole or not at all
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,12 @@ class Run:
         if not isinstance(values, dict):
             raise InputError(f"{path} should hold keys and values, got {type(values).__name__}")
         return values
+
+    def keep_lines(self, lines: Sequence[str]) -> None:
+        """Keep what was read of the user's own data, in words, as ``data.txt``."""
+        if lines:
+            with new_file(self.folder / "data.txt", overwrite=True) as partial:
+                partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``.

@@ -150,7 +150,7 @@ class ImageKit:
         """What a model made, as pixels."""
         del given
         pixels = self.space(subject.model.space).decode(x.to("cpu"))
-        size = f"{pixels.shape[1]} x {pixels.shape[2]}"
+        size = f"{pixels.shape[2]} x {pixels.shape[1]}"
         lines = [f"{len(pixels)} images of {size} pixels; pass --out FILE.png (a grid), .gif or .npz"]
         lines += [f"{name}: {value}" for name, value in facts.items()]
         return Samples("images", pixels, facts=dict(facts), lines=lines, batch=x.to("cpu"), count=len(pixels))

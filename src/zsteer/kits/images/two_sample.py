@@ -41,7 +41,8 @@ class Found:
         where: the file.
         pixels: of images, or None.
         columns: of a table, or None.
-        skipped: why pictures of a folder were left out.
+        skipped: why pictures of a folder or rows were left out.
+        notes: what was assumed to read it.
         label: class of each image, where the file or folder has them.
     """
 
@@ -49,6 +50,7 @@ class Found:
     pixels: NDArray[np.uint8] | None = None
     columns: Columns | None = None
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     label: Tensor | None = None
 
 
@@ -70,7 +72,8 @@ class TwoSampleProtocol:
             images = image_files.read(path, skip_invalid=skip_invalid)
             label = None if images.labels is None else torch.from_numpy(images.labels)
             return Found(str(path), images.pixels, skipped=tuple(images.skipped), label=label)
-        return Found(str(path), columns=table_files.read(path))
+        table = table_files.read(path, table_files.Reading(skip_invalid=skip_invalid))
+        return Found(str(path), columns=table.columns, skipped=table.skipped, notes=table.notes)
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """The report.

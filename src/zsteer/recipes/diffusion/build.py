@@ -65,7 +65,7 @@ def _plan(chosen: dict[str, Any], tuned: Tuned) -> Plan:
 
 def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.device) -> Experiment[DDPM]:
     """The diffusion model."""
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     images = len(sets.datum.shape) == 3
     chosen = by_size(recipe, IMAGE_SIZES if images else ROW_SIZES)
     width = recipe.width or chosen["width"]
@@ -98,7 +98,7 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
         metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure, sets.lines)
 
 
 def _range(sets: Sets) -> dict[str, tuple[float, ...]]:
@@ -165,7 +165,7 @@ def classifier(
 ) -> Experiment[NoisyClassifier]:
     """The classifier of noisy samples."""
     chosen = by_size(recipe, CLASSIFIER_SIZES)
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     _need_classes(sets, str(sets.origin["name"]))
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):
@@ -179,7 +179,7 @@ def classifier(
         metrics |= _accuracies(trained, held, recipe.seed)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure, sets.lines)
 
 
 def _need_classes(sets: Sets, name: str) -> None:

@@ -58,7 +58,7 @@ LIMITS = "Trained on one set of data; it knows nothing outside that set. Samples
 def machine(recipe: "recipes.RBMRecipe", data: Path | None, device: torch.device) -> Experiment[RBM]:
     """The machine on images (cut into 0 and 1) or on a table."""
     chosen = _chosen(recipe, SIZES)
-    sets = load_set(recipe.dataset, data, binary=True, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, binary=True, own=recipe.own)
     if sets.datum.values == "unit":
         raise InputError("the numbers lie in [0, 1] but are no images; make them 0 and 1, or real columns of a table")
     if sets.datum.values == "real":
@@ -108,7 +108,7 @@ def made(
         trained.measure(rng, chains=chosen["runs"], temperatures=chosen["temperatures"])
         return Origin(data=sets.origin, metrics=metrics_of(trained, sets), limits=LIMITS)
 
-    return Experiment(model.to(device), Shuffled(sets.train, chosen["batch"]), plan, measure)
+    return Experiment(model.to(device), Shuffled(sets.train, chosen["batch"]), plan, measure, sets.lines)
 
 
 def metrics_of(model: RBM, sets: Sets) -> dict[str, Any]:
