@@ -171,7 +171,8 @@ def cells_of(found: Text, separator: str, *, heading: bool | None = None) -> Cel
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(_ragged(str(error), found.where, first)) from error
     texts = frame.fillna("").to_numpy(dtype=object)
-    breaks = np.array([sum(str(cell).count("\n") for cell in row) for row in texts])
+    quoted = '"' in found.text  # only quoted cells break a line
+    breaks = np.array([sum(cell.count("\n") for cell in row) if quoted else 0 for row in texts])
     rows = first + np.arange(len(texts)) + np.concatenate([[0], np.cumsum(breaks)[:-1]])
     full = np.array([any(str(cell).strip() for cell in row) for row in texts])
     if any(row[-1] == "" for row in texts[full]):  # pandas fills rows that are too short
