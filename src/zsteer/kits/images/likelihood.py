@@ -25,8 +25,10 @@ from zsteer.maths.gaussian import log_density
 from zsteer.models.diffusion.bound import Bound
 from zsteer.models.diffusion.ddpm import CALLS
 
-__all__ = ["LikelihoodProtocol", "independent", "likelihood"]
+__all__ = ["STANDARDISED", "LikelihoodProtocol", "floor_facts", "independent", "likelihood", "log_volume"]
 
+STANDARDISED = "columns of numbers are standardised"
+"""In what unit a density of rows is."""
 BOUNDS = {
     "exact": "exact",
     "lower": "a lower bound",
@@ -50,6 +52,36 @@ def independent(datum: SampleSpec, train: Float[Tensor, "n d"], x: Float[Tensor,
     if datum.values == "levels":
         return log_p.gather(1, x.long().T).sum(0).to(x.dtype)
     return (x * log_p[:, 1] + (1 - x) * log_p[:, 0]).sum(-1).to(x.dtype)
+
+
+def log_volume(datum: SampleSpec) -> float:
+    """What to take off a log-density of standardised columns to have it in the data's own units. [nats]"""
+    if datum.values != "real" or datum.space.get("name") != "tables":
+        return 0.0
+    return math.fsum(math.log(column["sd"]) for column in datum.space["columns"] if column["kind"] in {"real", "whole"})
+
+
+def floor_facts(
+    datum: SampleSpec, log_prob: float, train: Float[Tensor, "n d"], test: Float[Tensor, "b d"]
+) -> dict[str, Any]:
+    """A mean log-probability in words, beside independent numbers and, of standardised columns, in the data's units.
+
+    Args:
+        datum: what a number is.
+        log_prob: mean of a model on the test rows, in nats.
+        train: rows whose frequencies or moments the floor has.
+        test: the rows judged.
+    """
+    floor = float(independent(datum, train, test).double().mean())
+    better = "above" if log_prob > floor else "NO BETTER than"
+    standard = ", columns standardised" if datum.values == "real" else ""
+    facts: dict[str, Any] = {
+        "verdict": f"{better} independent numbers: {log_prob:.2f} for {floor:.2f} nats a sample{standard}",
+        "independent": round(floor, 3),
+    }
+    if datum.values == "real":
+        facts["log_prob_in_data_units"] = round(log_prob - log_volume(datum), 3)
+    return facts
 
 
 class LikelihoodProtocol:
@@ -102,10 +134,14 @@ class LikelihoodProtocol:
             floor = independent(datum, datum.flat(source), datum.flat(samples))
             rows.append(["independent numbers", *_figures(floor, numbers)])
             notes.append(f"independent numbers: frequencies or moments of {where}")
+        line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats a sample, on {len(samples)} samples"
+        if len(rows) > 1 and rows[0][1] <= rows[1][1]:
+            line = f"NO BETTER than independent numbers ({rows[1][1]:.2f}): {line}"
+        if log_volume(datum):
+            line += f"; {STANDARDISED}; {rows[0][1] - log_volume(datum):.2f} nats in the data's own units"
         remarks = getattr(model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
         table = Table("Likelihood", columns, rows, [*notes, *remarks])
-        line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
         folder = self.subject.folder or Path(model.kind)
         name = folder.parent.name if folder.name == "artifact" else folder.name
         return Report(f"How probable {name} finds the samples", [line], [table, *terms], blocks)

@@ -9,6 +9,7 @@ import torch
 from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
+from zsteer.kits.images.likelihood import floor_facts
 from zsteer.maths.importance import importance_bound
 from zsteer.models.autoencoder.vae import VAE, VAESettings
 from zsteer.models.autoencoder.wae import PRESETS, WAE, WAESettings
@@ -79,13 +80,17 @@ def vae(recipe: recipes.VAERecipe, data: Path | None, device: torch.device) -> E
         bound, elbo = importance_bound(log_w).double(), log_w.mean(1).double()
         code = trained.encode(held, Streams.of(0, len(held), device=device))
         back = trained.decode(code, Streams.of(0, len(held), device=device))
-        metrics = {
+        metrics: dict[str, Any] = {
             "test_samples": len(held),
             "log_prob_k50": round(float(bound.mean()), 3),
             "log_prob_k50_se": round(float(bound.std()) / math.sqrt(len(held)), 3),
             "elbo": round(float(elbo.mean()), 3),
             "squared_error": round(float((back["x"] - held["x"]).square().flatten(1).sum(1).mean()), 3),
         }
+        datum = sets.datum
+        if datum.values != "unit":
+            rows = datum.flat(held.to("cpu"))
+            metrics |= floor_facts(datum, float(bound.mean()), datum.flat(sets.train), rows)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     # Importance weights compare log-likelihoods: rounded to bfloat16 they would differ by nats for no reason.

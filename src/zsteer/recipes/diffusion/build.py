@@ -12,6 +12,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, SettingsError
+from zsteer.kits.images.likelihood import floor_facts
 from zsteer.models.diffusion.ddpm import CALLS, DDPM
 from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.models.multinomial.multinomial import MultinomialDiffusion
@@ -94,8 +95,14 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
     def measure(trained: DDPM) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         held = sets.test.take(slice(HELD)).to(device)
-        metrics = {"test_samples": len(held), "squared_error": round(_held_loss(trained, held, recipe.seed), 3)}
+        metrics: dict[str, Any] = {"test_samples": len(held)}
+        metrics["squared_error"] = round(_held_loss(trained, held, recipe.seed), 3)
         metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
+        datum = sets.datum
+        if datum.values == "real":
+            nats = -metrics["bits_per_dim"] * datum.size * math.log(2)
+            rows = datum.flat(held.take(slice(BOUNDED)).to("cpu"))
+            metrics |= floor_facts(datum, nats, datum.flat(sets.train), rows)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, tuned), measure, sets.lines)
