@@ -235,7 +235,7 @@ def fit(
     if world.rank == 0:
         Run.check_free(Path(out), overwrite=overwrite)
     where = data if data is not None else os.environ.get("ZSTEER_DATA") or None
-    recipe = recipe.settled(None if where is None else Path(where))
+    recipe = recipe.resolve(None if where is None else Path(where))
     threads = free_threads()
     values = {
         "name": recipe.name,

@@ -98,7 +98,7 @@ class Recipe(BaseModel):
     batch: int | None = Field(default=None, ge=1, description="samples in a batch; default depends on --size")
     lr: float | None = Field(default=None, gt=0, description="learning rate; default depends on --size")
 
-    def settled(self, data: Path | None) -> Self:
+    def resolve(self, data: Path | None) -> Self:
         """The recipe with what its data decide filled in, as the run folder keeps it.
 
         Args:

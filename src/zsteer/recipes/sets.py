@@ -37,8 +37,6 @@ NAMES = ("auto", *images.SETS, *MIXTURES, "own")
 TOY_SIZES = (100_000, 10_000, 10_000)
 SHOWN = 20
 """Pictures and rows left out that a card lists; the rest are counted."""
-FEW = 3
-"""Pictures from which a class has some for validation and tests."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def _pictures(path: Path, how: OwnFile, *, binary: bool) -> Sets:
     if labels is not None:
         y = torch.from_numpy(labels)
         parts = [part.with_fields(y=y[which]) for part, which in zip(parts, rows, strict=True)]
-    lines = [f"{_sizes(path, parts, 'pictures')}; {space.words}", *_class_words(labels, classes), *found.notes]
+    lines = [f"{_sizes(path, parts, 'pictures')}; {space.words}", *found.class_words, *found.notes]
     return _sets(path, parts, space, lines, found.skipped, classes)
 
 
@@ -198,31 +196,19 @@ def _sets(
     origin: dict[str, Any] = {"name": path.name, "licence": "the user's own", "rows": str([len(x) for x in parts])}
     if path.is_file():
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    told = list(lines)
-    origin["read"] = "; ".join(told)
+    words = list(lines)
+    origin["read"] = "; ".join(words)
     if skipped:
         noun = "pictures" if isinstance(space, ImageSpace) else "rows"
         reasons = "; ".join(skipped[:SHOWN]).replace(f"{path}{os.sep}", "")
         origin["left_out"] = f"{len(skipped)} {noun}: {reasons}"
-        told.append(f"left out: {len(skipped)} {noun}, the first: {skipped[0].replace(f'{path}{os.sep}', '')}")
-    return Sets(parts[0], parts[1], parts[2], _datum(space), origin, classes, tuple(told))
+        words.append(f"left out: {len(skipped)} {noun}, the first: {skipped[0].replace(f'{path}{os.sep}', '')}")
+    return Sets(parts[0], parts[1], parts[2], _datum(space), origin, classes, tuple(words))
 
 
 def _sizes(path: Path, parts: Sequence[Batch], noun: str) -> str:
     train, valid, test = (len(part) for part in parts)
     return f"{path}: {train + valid + test:,} {noun} ({train:,} to learn from, {valid:,} and {test:,} held out)"
-
-
-def _class_words(labels: NDArray[np.int64] | None, classes: tuple[str, ...]) -> list[str]:
-    """Counts of the classes, and a warning of those that are too small to be held out."""
-    if labels is None:
-        return []
-    counts = np.bincount(labels, minlength=len(classes)).tolist()
-    lines = ["classes: " + ", ".join(f"{name} {count}" for name, count in zip(classes, counts, strict=True))]
-    small = [name for name, count in zip(classes, counts, strict=True) if count < FEW]
-    if small:
-        lines.append(f"warning: fewer than {FEW} pictures, none of them held out, in class {', '.join(small)}")
-    return lines
 
 
 def _split(n: int, path: Path, noun: str, labels: NDArray[np.int64] | None) -> tuple[Any, Any, Any]:
@@ -232,7 +218,7 @@ def _split(n: int, path: Path, noun: str, labels: NDArray[np.int64] | None) -> t
     order = Streams.of(0, 1).child("split").permutation("rows", n)[0].numpy()
     if labels is None:
         return np.sort(order[n // 5 :]), np.sort(order[: n // 10]), np.sort(order[n // 10 : n // 5])
-    large = np.bincount(labels)[labels] >= FEW
+    large = np.bincount(labels)[labels] >= image_files.FEW
     by_class = order[np.argsort(labels[order], kind="stable")]
     place = np.arange(n) % 10
     free = large[by_class]

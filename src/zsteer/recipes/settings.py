@@ -62,7 +62,7 @@ class VectorRecipe(Recipe):
         default="auto", description="make all your pictures grey or rgb; auto: they must be alike"
     )
 
-    def settled(self, data: Path | None) -> Self:
+    def resolve(self, data: Path | None) -> Self:
         """The recipe with the name of the set that its data are."""
         from zsteer.recipes.sets import dataset_of
 

@@ -142,8 +142,8 @@ def test_a_path_that_the_user_names_is_the_users_own(tmp_path):
     assert dataset_of("auto", None) == "fashion-mnist"
     assert dataset_of("auto", tmp_path / "public") == "fashion-mnist"
     assert dataset_of("auto", tmp_path / "nothing") == "own"
-    assert VAERecipe().settled(tmp_path / "classes").dataset == "own"
-    assert VAERecipe(dataset="ring-8").settled(tmp_path / "public").dataset == "ring-8"
+    assert VAERecipe().resolve(tmp_path / "classes").dataset == "own"
+    assert VAERecipe(dataset="ring-8").resolve(tmp_path / "public").dataset == "ring-8"
     with pytest.raises(InputError, match="nothing holds no pictures"):
         load_set("auto", tmp_path / "nothing")
     with pytest.raises(InputError, match="none holds no pictures"):
@@ -153,3 +153,29 @@ def test_a_path_that_the_user_names_is_the_users_own(tmp_path):
             load_set(dataset, tmp_path / "absent")
     with pytest.raises(SettingsError, match="resize"):
         load_set("ring-8", None, own=OwnFile(resize=8))
+
+
+def test_a_grid_is_large_enough_and_names_its_classes(tmp_path):
+    images = pixels(6, 8, 8)
+    files.write(tmp_path / "plain.png", images, overwrite=False)
+    with Image.open(tmp_path / "plain.png") as sheet:
+        assert sheet.size == (3 * 66 - 2, 2 * 66 - 2)
+    labels = ["cat", "dog"] * 3
+    files.write(tmp_path / "named.png", images, overwrite=False, labels=labels)
+    with Image.open(tmp_path / "named.png") as opened:
+        sheet = np.asarray(opened)
+    assert sheet.shape == (3 * (64 + 13 + 2) - 2, 2 * 66 - 2)  # a column for each class
+    assert np.array_equal(sheet[:64:8, 66:130:8], images[1])
+    assert (sheet[64:77, :64] < 100).any()
+    assert not np.array_equal(sheet[64:77, :64], sheet[64:77, 66:130])
+    files.write(tmp_path / "named.npz", images, overwrite=False, labels=labels)
+    assert files.read(tmp_path / "named.npz").classes == ("cat", "dog")
+
+
+def test_a_report_says_what_is_read(tmp_path):
+    save(tmp_path / "a", pixels(4, 4, 6))
+    save(tmp_path / "b", pixels(2, 4, 6))
+    lines = files.report(tmp_path)
+    assert "6 pictures" in lines[0]
+    assert "6 x 4 pixels, grey" in lines[0]
+    assert lines[1] == "classes: a 4, b 2"

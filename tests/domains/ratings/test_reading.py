@@ -112,3 +112,11 @@ def test_a_pair_that_comes_again_is_left_out_on_request(tmp_path):
     found = read(tmp_path / "r.csv", skip_invalid=True)
     assert len(found) == 63
     assert [entry.row for entry in found.skipped] == [65, 66]
+
+
+def test_what_was_read_is_said_in_words(tmp_path):
+    (tmp_path / "r.csv").write_bytes(FORMS["no heading"])
+    lines = read(tmp_path / "r.csv").lines
+    assert "63 ratings of 7 items by 9 users" in lines[0]
+    assert lines[1].startswith("levels: 1 ")
+    assert "user 'column_1', item 'column_2', rating 'column_3'" in lines[2]

@@ -10,7 +10,7 @@ import torch
 from zsteer.core.batch import Batch
 from zsteer.core.cells import read_cells
 from zsteer.core.numerals import numbers_of, written
-from zsteer.domains.tables.files import Reading, read, write
+from zsteer.domains.tables.files import Reading, read, report, write
 from zsteer.domains.tables.space import TableSpace
 from zsteer.errors import InputError, MissingExtraError
 from zsteer.recipes.sets import load_set
@@ -223,3 +223,14 @@ def test_a_row_after_a_quoted_line_break_keeps_its_line(tmp_path):
         read_cells(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text('a,b\n1,"x\ny"\n2,z\n,z\n')
     assert read_cells(tmp_path / "t.csv").rows.tolist() == [2, 4, 5]
+
+
+def test_a_report_says_what_is_read(tmp_path):
+    (tmp_path / "t.csv").write_text("town;x\n" + "Rome;1,5\nOslo;2,5\nRome;3,5\n" * 3 + "Oslo;\n")
+    with pytest.raises(InputError, match="line 11"):
+        report(tmp_path / "t.csv")
+    lines = report(tmp_path / "t.csv", Reading(skip_invalid=True))
+    assert "9 rows; 2 columns" in lines[0]
+    assert lines[1] == "categories: town (Rome 6, Oslo 3); numbers: x"
+    assert any("decimal comma" in line for line in lines)
+    assert lines[-1].startswith("left out: line 11")

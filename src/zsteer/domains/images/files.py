@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.core.files import new_file, new_folder
-from zsteer.domains.images.draw import grid
+from zsteer.domains.images.draw import labelled_grid
 from zsteer.domains.images.pictures import (
     PICTURES,
     Shaping,
@@ -23,9 +23,11 @@ from zsteer.domains.images.pictures import (
     read_folder,
     write_animation,
 )
+from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import InputError, OutputError, nearest
 
 __all__ = [
+    "FEW",
     "IDX",
     "KEYS",
     "PICTURES",
@@ -35,12 +37,15 @@ __all__ = [
     "holds_pictures",
     "is_images",
     "read",
+    "report",
     "write",
 ]
 
 KEYS = {"x": "y", "images": "labels", "x_train": "y_train", "data": "labels"}
 """Array of the images in an .npz -> array of their classes, which need not be there."""
 IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
+FEW = 3
+"""Pictures from which a class has some for validation and tests."""
 MAGIC = {0x803: 3, 0x801: 1, 0x804: 4}
 
 
@@ -61,6 +66,19 @@ class Pixels:
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def class_words(self) -> list[str]:
+        """Counts of the classes, and a warning of those that are too small to be held out."""
+        if self.labels is None or len(self.classes) < 2:
+            return []
+        counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        pairs = list(zip(self.classes, counts, strict=True))
+        lines = ["classes: " + ", ".join(f"{name} {count}" for name, count in pairs)]
+        small = [name for name, count in pairs if count < FEW]
+        if small:
+            lines.append(f"warning: fewer than {FEW} pictures, none of them held out, in class {', '.join(small)}")
+        return lines
 
 
 def read(path: Path, *, key: str | None = None, skip_invalid: bool = False, shaping: Shaping | None = None) -> Pixels:
@@ -94,6 +112,14 @@ def read(path: Path, *, key: str | None = None, skip_invalid: bool = False, shap
     if shaping is not None and shaping != Shaping():
         pixels = np.stack([shaping(one, f"{path}, picture {k + 1}") for k, one in enumerate(pixels)])
     return replace(found, pixels=pixels, notes=(*found.notes, *light_of(pixels)))
+
+
+def report(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = None) -> list[str]:
+    """What is read of a file or folder, in words: pictures, size, colour, classes, what was assumed and left out."""
+    found = read(path, skip_invalid=skip_invalid, shaping=shaping)
+    space = ImageSpace(3 if found.pixels.ndim == 4 else 1, *found.pixels.shape[1:3])
+    head = f"{path}: {len(found.pixels):,} pictures; {space.words}"
+    return [head, *found.class_words, *found.notes, *(f"left out: {reason}" for reason in found.skipped)]
 
 
 def _arrays(path: Path, key: str | None) -> Pixels:
@@ -201,7 +227,9 @@ def check_ending(path: Path) -> None:
         )
 
 
-def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: float = 3.0) -> None:
+def write(
+    path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: float = 3.0, labels: Sequence[str] = ()
+) -> None:
     """Write images by the ending: .npz (array ``x``), .npy, .png (one grid), .gif (frames), or a folder of pictures.
 
     Args:
@@ -209,6 +237,7 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
         pixels: shape ``(b, h, w)`` or ``(b, h, w, 3)``; for a .gif b are the frames (``draw.animation`` makes them).
         overwrite: replace what exists.
         seconds: length of a .gif.
+        labels: class of each image, written below it in a grid and beside it in an .npz; empty for none.
 
     Raises:
         OutputError: if the ending is unknown, or the path exists and ``overwrite`` is false.
@@ -224,7 +253,7 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
         return
     with new_file(path, overwrite=overwrite) as partial:
         if ending == ".npz":
-            np.savez_compressed(partial, x=pixels)
+            np.savez_compressed(partial, x=pixels, **({"y": np.array(labels)} if labels else {}))
         elif ending == ".npy":
             np.save(partial, pixels)
         elif ending == ".gif":
@@ -232,7 +261,7 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
         else:
             from PIL import Image
 
-            Image.fromarray(grid(pixels)).save(partial)
+            Image.fromarray(labelled_grid(pixels, labels)).save(partial)
 
 
 def is_images(path: Path) -> bool:

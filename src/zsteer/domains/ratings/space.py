@@ -117,6 +117,19 @@ class Ratings:
         parts = {name: getattr(self, name)[chosen] for name in ("user", "item", "level", "row")}
         return replace(self, **parts)
 
+    @property
+    def lines(self) -> list[str]:
+        """What was read, in words: how many of what, levels with their counts, what was assumed and left out."""
+        counts = torch.bincount(self.level, minlength=len(self.scale)).tolist()
+        levels = [f"{name} {count:,}" for name, count in zip(self.scale.names, counts, strict=True)]
+        more = f" and {len(levels) - 12} more" if len(levels) > 12 else ""
+        sizes = f"{len(self):,} ratings of {len(self.items):,} items by {len(self.users):,} users"
+        found = [f"{self.source}: {sizes}", "levels: " + ", ".join(levels[:12]) + more, *self.notes]
+        if self.skipped:
+            first = self.skipped[0]
+            found.append(f"left out: {len(self.skipped)} rows, the first: row {first.row}: {first.reason}")
+        return found
+
     def user_number(self, name: str) -> int:
         """Number of a user.
 

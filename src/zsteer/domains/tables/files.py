@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from zsteer.core.cells import SHEETS, TEXTS, Cells, read_cells
 from zsteer.core.files import new_file
 from zsteer.core.numerals import is_date, numbers_of, written
-from zsteer.domains.tables.space import Columns
+from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.errors import InputError, OutputError, nearest
 
-__all__ = ["Reading", "Table", "check_ending", "read", "texts_of", "write"]
+__all__ = ["Reading", "Table", "check_ending", "read", "report", "texts_of", "write"]
 
 LEAST = 20
 """Rows from which whole numbers that count them are taken for their numbers, not for data."""
@@ -89,6 +89,14 @@ def read(path: Path, how: Reading | None = None) -> Table:
     if name.endswith((".npz", ".npy")):
         return _array(path, how)
     raise InputError(f"{path}: expected a table with the ending .csv, .tsv, .txt, .xlsx, .parquet, .npy or .npz")
+
+
+def report(path: Path, how: Reading | None = None) -> list[str]:
+    """What is read of a file, in words: rows, columns and their kinds, what was assumed and left out."""
+    table = read(path, how)
+    space = TableSpace.learn(table.columns, where=str(path))
+    head = f"{path}: {len(table):,} rows; {len(space.columns)} columns"
+    return [head, space.words(table.columns), *table.notes, *(f"left out: {reason}" for reason in table.skipped)]
 
 
 class _Columns:

@@ -108,20 +108,10 @@ def load_ratings(recipe: RatingRecipe, data: Path | None) -> tuple[Ratings, dict
 
 def lines_of(ratings: Ratings, parts: Split) -> tuple[str, ...]:
     """What was read, in words: how many of what, levels with their counts, what was assumed and left out."""
-    counts = torch.bincount(ratings.level, minlength=len(ratings.scale)).tolist()
-    levels = [f"{name} {count:,}" for name, count in zip(ratings.scale.names, counts, strict=True)]
-    more = f" and {len(levels) - 12} more" if len(levels) > 12 else ""
-    sizes = f"{len(ratings):,} ratings of {len(ratings.items):,} items by {len(ratings.users):,} users"
-    found = [
-        f"{ratings.source}: {sizes} ({len(parts.train):,} to learn from, {len(parts.test):,} held out)",
-        "levels: " + ", ".join(levels[:12]) + more,
-        *ratings.notes,
-    ]
+    head, *others = ratings.lines
+    found = [f"{head} ({len(parts.train):,} to learn from, {len(parts.test):,} held out)", *others]
     if 0 < len(parts.test) < FEW:
         found.append(f"warning: {len(parts.test)} ratings are held out; figures of so few say little")
-    if ratings.skipped:
-        first = ratings.skipped[0]
-        found.append(f"left out: {len(ratings.skipped)} rows, the first: row {first.row}: {first.reason}")
     return tuple(found)
 
 

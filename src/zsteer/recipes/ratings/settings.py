@@ -48,7 +48,7 @@ class RatingRecipe(Recipe):
     )
     keep: bool = Field(default=True, description="keep users' training ratings with the model, to answer for them")
 
-    def settled(self, data: Path | None) -> Self:
+    def resolve(self, data: Path | None) -> Self:
         """The recipe with the name of the set that its data are."""
         from zsteer.domains.ratings.data import dataset_of
 
