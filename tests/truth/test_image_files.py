@@ -9,8 +9,8 @@ from zsteer.core.rng import Streams
 from zsteer.domains.images import files
 from zsteer.domains.images.draw import animation, grid
 from zsteer.errors import InputError, OutputError, SettingsError
+from zsteer.recipes.own import OwnFile
 from zsteer.recipes.sets import load_set
-from zsteer.recipes.settings import OwnFile
 
 
 def pixels(*shape):

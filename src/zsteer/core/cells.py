@@ -103,6 +103,7 @@ def text_of(path: Path) -> Text:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}")
+    raw = b""
     try:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw

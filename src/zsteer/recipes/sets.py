@@ -29,7 +29,7 @@ from zsteer.domains.tables import files as table_files
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.domains.tables.toys import MIXTURES
 from zsteer.errors import InputError, SettingsError, nearest
-from zsteer.recipes.settings import OwnFile
+from zsteer.recipes.own import OwnFile
 
 __all__ = ["NAMES", "Sets", "dataset_of", "load_set"]
 

@@ -1,40 +1,14 @@
-"""The keys that every recipe of images and tables has, and what they say of the user's own file. Imports no torch."""
+"""The keys that every recipe of images and tables has. Imports no torch."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field
 
 from zsteer.recipes.base import Recipe
+from zsteer.recipes.own import OwnFile
 
-__all__ = ["OwnFile", "VectorRecipe"]
-
-
-@dataclass(frozen=True)
-class OwnFile:
-    """How the user's own file or folder is read.
-
-    Args:
-        skip_invalid: leave out rows and pictures that cannot be used, and count them.
-        categorical: columns of a table that are categories.
-        leave_out: columns of a table that are not learnt.
-        resize: edge that pictures are brought to, the shorter one first, then cut to a square. [pixels]
-        crop: edge of the square that is cut out of the middle of pictures. [pixels]
-        color: grey or rgb for all pictures; auto takes them as they are.
-    """
-
-    skip_invalid: bool = False
-    categorical: tuple[str, ...] = ()
-    leave_out: tuple[str, ...] = ()
-    resize: int | None = None
-    crop: int | None = None
-    color: Literal["auto", "grey", "rgb"] = "auto"
-
-    @property
-    def of_pictures(self) -> bool:
-        """Whether something is asked for that only pictures have."""
-        return self.resize is not None or self.crop is not None or self.color != "auto"
+__all__ = ["VectorRecipe"]
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from zsteer.domains.images import files
 from zsteer.domains.images.files import Shaping
 from zsteer.errors import InputError, SettingsError
 from zsteer.recipes.autoencoders.settings import VAERecipe
+from zsteer.recipes.own import OwnFile
 from zsteer.recipes.sets import dataset_of, load_set
-from zsteer.recipes.settings import OwnFile
 
 
 def pixels(*shape):

@@ -13,8 +13,8 @@ from zsteer.core.numerals import numbers_of, written
 from zsteer.domains.tables.files import Reading, read, report, write
 from zsteer.domains.tables.space import TableSpace
 from zsteer.errors import InputError, MissingExtraError
+from zsteer.recipes.own import OwnFile
 from zsteer.recipes.sets import load_set
-from zsteer.recipes.settings import OwnFile
 
 AGES = [31 + (7 * k) % 40 for k in range(30)]
 PAY = [1200.5 + 17.25 * ((11 * k) % 30) for k in range(30)]

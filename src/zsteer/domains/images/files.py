@@ -253,7 +253,8 @@ def write(
         return
     with new_file(path, overwrite=overwrite) as partial:
         if ending == ".npz":
-            np.savez_compressed(partial, x=pixels, **({"y": np.array(labels)} if labels else {}))
+            arrays: dict[str, Any] = {"x": pixels, "y": np.array(labels)} if labels else {"x": pixels}
+            np.savez_compressed(partial, **arrays)
         elif ending == ".npy":
             np.save(partial, pixels)
         elif ending == ".gif":

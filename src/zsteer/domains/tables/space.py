@@ -172,7 +172,7 @@ def _some(words: Sequence[str], most: int = 10) -> str:
 
 def _kept(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers as their column has them."""
-    if column.kind == "whole":
+    if column.kind == "whole" and column.low is not None and column.high is not None:
         return values.clip(column.low, column.high).round()
     return values if column.decimals is None else values.round(column.decimals)
 

@@ -124,7 +124,8 @@ class LikelihoodProtocol:
             else:
                 log_p = model.log_prob(samples, streams)
         numbers = float(samples.mask.sum()) / len(samples) if varying else float(datum.size)
-        rows = [["this model", *_figures(log_p, numbers)]]
+        own, worse = _figures(log_p, numbers), ""
+        rows = [["this model", *own]]
         notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[model.bound]}; +- is the standard error"]
         if datum.values != "unit" and not varying:
             source = samples if request.reference is None else self.read(request.reference, skip_invalid=False)
@@ -132,13 +133,14 @@ class LikelihoodProtocol:
                 "the evaluated samples themselves, which flatters it" if request.reference is None else "the reference"
             )
             floor = independent(datum, datum.flat(source), datum.flat(samples))
-            rows.append(["independent numbers", *_figures(floor, numbers)])
+            floor_figures = _figures(floor, numbers)
+            rows.append(["independent numbers", *floor_figures])
             notes.append(f"independent numbers: frequencies or moments of {where}")
-        line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats a sample, on {len(samples)} samples"
-        if len(rows) > 1 and rows[0][1] <= rows[1][1]:
-            line = f"NO BETTER than independent numbers ({rows[1][1]:.2f}): {line}"
+            if own[0] <= floor_figures[0]:
+                worse = f"NO BETTER than independent numbers ({floor_figures[0]:.2f}, moments of {where}): "
+        line = f"{worse}mean log-probability {own[0]:.2f} +- {own[1]:.2f} nats a sample, on {len(samples)} samples"
         if log_volume(datum):
-            line += f"; {STANDARDISED}; {rows[0][1] - log_volume(datum):.2f} nats in the data's own units"
+            line += f"; {STANDARDISED}; {own[0] - log_volume(datum):.2f} nats in the data's own units"
         remarks = getattr(model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
         table = Table("Likelihood", columns, rows, [*notes, *remarks])
