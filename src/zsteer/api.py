@@ -238,7 +238,8 @@ def fit(
     world = World.join(devices)
     if world.rank == 0:
         Run.check_free(Path(out), overwrite=overwrite)
-    where = data if data is not None else os.environ.get("ZSTEER_DATA")
+    where = data if data is not None else os.environ.get("ZSTEER_DATA") or None
+    recipe = recipe.resolve(None if where is None else Path(where))
     threads = free_threads()
     place = device_of(device)
     bfloat16 = bfloat16_pays(place)
@@ -255,7 +256,9 @@ def fit(
         with threads_of(threads), bfloat16_of(bfloat16):
             experiment = recipe.build(None if where is None else Path(where), place)
             if world.rank == 0:
-                Run.new(folder, values, overwrite=overwrite)
+                Run.new(folder, values, overwrite=overwrite).keep_lines(experiment.lines)
+                if watch is not None and experiment.lines:
+                    watch({"lines": experiment.lines})
             world.wait()
             run = Run.existing(folder)
             with run.hold() if world.rank == 0 else nullcontext():

@@ -104,7 +104,7 @@ def test_images_of_ones_own_are_trained_on_and_written_as_one_picture(zsteer, fo
     ("text", "hint"),
     [
         ("a,b\n" + "1,2\n" * 30, "constant"),
-        ("a,b\n" + "1,2\n2,3\n" * 15 + "1,nan\n", "finite"),
+        ("a,b\n" + "1,2\n2,3\n" * 15 + "1,nan\n", "line 32"),
         ("a,b\n1,2\n", "at least 20"),
         ("a,b\n" + "".join(f"{i},word{i}\n" for i in range(60)), "different texts"),
     ],

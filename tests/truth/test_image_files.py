@@ -9,6 +9,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.images import files
 from zsteer.domains.images.draw import animation, grid
 from zsteer.errors import InputError, OutputError, SettingsError
+from zsteer.recipes.own import OwnFile
 from zsteer.recipes.sets import load_set
 
 
@@ -86,7 +87,7 @@ def test_the_odd_one_out_is_named_even_if_it_comes_first(classed):
     assert "boot/000.png is 7 x 9 grey, but 27 of 29 are 5 x 6 grey" in told.replace("\\", "/")
     assert "5 x 6 colour" in told
     assert "cannot be read" in told
-    origin = load_set("own", classed, skip_invalid=True).origin
+    origin = load_set("own", classed, own=OwnFile(skip_invalid=True)).origin
     assert origin["left_out"].startswith("3 pictures: ")
     assert str(classed) not in origin["left_out"]
 
@@ -110,8 +111,8 @@ def test_folders_that_are_neither_one_nor_the_other_are_refused(classed, tmp_pat
     (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError, match="holds no pictures"):
         files.read(tmp_path / "nothing")
-    with pytest.raises(SettingsError, match="skip_invalid is for"):
-        load_set("ring-8", None, skip_invalid=True)
+    with pytest.raises(SettingsError, match="skip_invalid"):
+        load_set("ring-8", None, own=OwnFile(skip_invalid=True))
 
 
 def test_sixteen_bits_palettes_and_transparency(tmp_path):

@@ -21,6 +21,10 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "zsteer.bench.classical:bench",
             "RBMs, autoencoders, GANs and distances of the lecture's first half, with peers",
         ),
+        "defaults": (
+            "zsteer.bench.defaults:bench",
+            "recipes of rows, pictures and ratings at size xs on sets that nothing was tuned on, beside baselines",
+        ),
         "diffusion": (
             "zsteer.bench.diffusion:bench",
             "diffusion of images and sequences: cost, quality, guidance, likelihood, inversion, with peers",

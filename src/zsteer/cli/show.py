@@ -31,6 +31,9 @@ class Progress:
         now = time.monotonic()
         if self.quiet:
             return
+        if "lines" in record:  # what was read, before work on it begins
+            print("\n".join(record["lines"]), file=sys.stderr)
+            return
         if "doing" in record:  # a part of the work begins whose length nobody knows
             print(f"{self.title}: {record['doing']}", file=sys.stderr)
             return

@@ -30,7 +30,8 @@ class Train:
     resume: Path | None = None
     """Run folder to go on with, from its newest checkpoint."""
     data: Path | None = None
-    """Folder of the data; ZSTEER_DATA when absent; `synthetic` draws tables from the shipped models."""
+    """Your file or folder, or the folder of public data; ZSTEER_DATA when absent; `synthetic` draws receptors from the
+    shipped models."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     devices: int = 1
@@ -126,6 +127,8 @@ def _finish(command: Train, recipe: Recipe | None, arguments: Sequence[str]) -> 
     if command.json:
         print(json.dumps({"artifact": str(done.folder), "metrics": dict(origin.metrics), **left_out}))
     else:
+        if "verdict" in origin.metrics:
+            print(origin.metrics["verdict"])
         for name, value in (*origin.metrics.items(), *left_out.items()):
             print(f"  {name:<28} {value}")
         print(f"model: {done.folder}")

@@ -105,7 +105,28 @@ def two_sample_report(
     if reference.label is not None:
         tables.append(_class_table(own, left, right))
     facts = {"samples": n, "reference": m, "compared": k, "numbers in a row": samples.rows.shape[1], "seed": rng.seed}
-    return Report(title, _summary(found, nets["samples"], near), tables, (), facts)
+    return Report(
+        title,
+        [*_sizes(n, m, k, max(row.n for row in found)), *_summary(found, nets["samples"], near)],
+        tables,
+        (),
+        facts,
+    )
+
+
+def _sizes(n: int, m: int, k: int, most: int) -> list[str]:
+    """How many rows the figures rest on, where that is not all of them.
+
+    Args:
+        n: samples.
+        m: rows of reference.
+        k: rows of each behind classifiers and coverage.
+        most: rows of each behind the distances.
+    """
+    if n == k == most and m <= 2 * k:
+        return []
+    rows = f"{most:,} rows of each (distances) and {k:,} (classifier, coverage)"
+    return [f"Rests on {rows}, of {n:,} samples and {m:,} rows of reference; smaller differences go unseen."]
 
 
 def _summary(found: list[Compared], net: Separation, near: Mapping[str, Neighbourhood]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,12 +49,14 @@ class Experiment(Generic[M]):
         source: its data; None for a model that ``measure`` fits in one call.
         plan: how the loop trains it; None likewise.
         measure: completes the trained model, and says where it comes from and how good it is.
+        lines: what was read of the user's own data, in words.
     """
 
     model: M
     source: "Source | None"
     plan: "Plan | None"
     measure: "Callable[[M], Origin]"
+    lines: tuple[str, ...] = ()
 
     def train(self, *, seed: int, watch: Callable[[dict[str, Any]], None] | None = None) -> M:
         """The model as the loop leaves it, not yet measured; without a run folder.
@@ -95,6 +97,15 @@ class Recipe(BaseModel):
     steps: int | None = Field(default=None, ge=1, description="training steps; default depends on --size")
     batch: int | None = Field(default=None, ge=1, description="samples in a batch; default depends on --size")
     lr: float | None = Field(default=None, gt=0, description="learning rate; default depends on --size")
+
+    def resolve(self, data: Path | None) -> Self:
+        """The recipe with what its data decide filled in, as the run folder keeps it.
+
+        Args:
+            data: the folder of the data, or None.
+        """
+        del data
+        return self
 
     def build(self, data: Path | None, device: "torch.device") -> Experiment[Any]:
         """Read the data and make the experiment ready.

@@ -1,20 +1,22 @@
 """``load_set``: training, validation and test samples of a named set or of the user's own file.
 
 ``dataset`` is a public set of images (read from the data folder), a generated mixture, or ``own``: then ``data`` is the
-user's file, a table (.csv, .tsv, .npy, .npz with two axes) or images (.npz with three or four axes, IDX, a folder).
-Subfolders of pictures are classes, and so are whole numbers under y beside the images of an .npz. The user's rows are
-split 80 : 10 : 10 by a hash of nothing but their number, so that a second call splits them alike.
+user's file, a table (.csv, .tsv, .xlsx, .parquet, .npy, .npz with two axes) or images (.npz with three or four axes,
+IDX, a folder). Subfolders of pictures are classes, and so are whole numbers or words under y beside the images of an
+.npz. The user's rows are split 80 : 10 : 10 by nothing but their number and class, so that a second call splits them
+alike.
 """
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zsteer.core.batch import Batch
@@ -27,13 +29,14 @@ from zsteer.domains.tables import files as table_files
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.domains.tables.toys import MIXTURES
 from zsteer.errors import InputError, SettingsError, nearest
+from zsteer.recipes.own import OwnFile
 
-__all__ = ["NAMES", "Sets", "load_set"]
+__all__ = ["NAMES", "Sets", "dataset_of", "load_set"]
 
-NAMES = (*images.SETS, *MIXTURES, "own")
+NAMES = ("auto", *images.SETS, *MIXTURES, "own")
 TOY_SIZES = (100_000, 10_000, 10_000)
 SHOWN = 20
-"""Pictures left out that a card lists by name; the rest are counted."""
+"""Pictures and rows left out that a card lists; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Sets:
         datum: what one sample is.
         origin: name, rows, SHA-256 and licence, for the card.
         classes: names of the classes.
+        lines: what was read of the user's own data, in words.
     """
 
     train: Batch
@@ -55,36 +59,56 @@ class Sets:
     datum: SampleSpec
     origin: Mapping[str, Any]
     classes: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
-def load_set(dataset: str, data: Path | None, *, binary: bool = False, skip_invalid: bool = False) -> Sets:
-    """Read a set.
+def dataset_of(dataset: str, data: Path | None) -> str:
+    """The name of the set that a recipe's ``dataset`` and data path stand for.
 
     Args:
         dataset: one of ``NAMES``; a data path that is a file, or a folder of pictures, is always the user's own.
-        data: the data folder, or the user's own file.
-        binary: cut images at the middle into 0 and 1.
-        skip_invalid: leave out pictures of a folder that cannot be read or differ from most; the origin lists them.
+        data: the data folder, or the user's own file or folder.
 
     Raises:
-        InputError: if the data are not there, or cannot be used.
+        InputError: if the path does not exist.
         SettingsError: if there is no such set.
     """
     if dataset not in NAMES:
         raise SettingsError(nearest(dataset, NAMES, what="dataset"))
-    if data is not None and (dataset == "own" or data.is_file() or _pictures(data)):
-        return _own(data, binary=binary, skip_invalid=skip_invalid)
-    if skip_invalid:
-        raise SettingsError(f"skip_invalid is for a folder of your own pictures, and the dataset is {dataset}")
-    if dataset == "own":
-        raise InputError("dataset own needs --data FILE: a table (.csv, .npy) or images (.npz, IDX, a folder)")
-    if dataset in MIXTURES:
-        return _mixture(dataset)
-    return _public(dataset, data, binary=binary)
+    if data is not None and not data.exists():
+        raise InputError(f"there is no file or folder {data}")
+    if data is not None and (data.is_file() or image_files.holds_pictures(data)):
+        return "own"
+    if dataset != "auto":
+        return dataset
+    if data is None:
+        return "fashion-mnist"
+    # A folder that the user names is a public data folder if it has a public set, and otherwise the user's own.
+    return next((name for name in images.SETS if images.place(name, data) is not None), "own")
 
 
-def _pictures(path: Path) -> bool:
-    return path.is_dir() and image_files.holds_pictures(path)
+def load_set(dataset: str, data: Path | None, *, binary: bool = False, own: OwnFile | None = None) -> Sets:
+    """Read a set.
+
+    Args:
+        dataset: one of ``NAMES``, as ``dataset_of`` understands it.
+        data: the data folder, or the user's own file or folder.
+        binary: cut images at the middle into 0 and 1.
+        own: how the user's own file is read; the origin lists what was left out.
+
+    Raises:
+        InputError: if the data are not there, or cannot be used.
+        SettingsError: if there is no such set, or ``own`` asks for what the data cannot have.
+    """
+    name, how = dataset_of(dataset, data), own or OwnFile()
+    if name == "own":
+        if data is None:
+            raise InputError("dataset own needs --data FILE: a table (.csv, .npy) or images (.npz, IDX, a folder)")
+        return _own(data, how, binary=binary)
+    if how != OwnFile():
+        changed = [key for key, value in asdict(how).items() if value != getattr(OwnFile(), key)]
+        raise SettingsError(f"{', '.join(changed)}: for data of your own, and the dataset is {name}")
+    return _mixture(name) if name in MIXTURES else _public(name, data, binary=binary)
 
 
 def _public(name: str, data: Path | None, *, binary: bool) -> Sets:
@@ -124,42 +148,82 @@ def _columns(points: Tensor) -> Columns:
     return {"x": points[:, 0].double().numpy(), "y": points[:, 1].double().numpy()}
 
 
-def _own(path: Path, *, binary: bool, skip_invalid: bool) -> Sets:
-    if not path.exists():
-        raise InputError(f"there is no file or folder {path}")
-    if skip_invalid and not path.is_dir():
-        raise SettingsError(f"skip_invalid is for folders of pictures, and {path} is none; mend the file instead")
-    space: ImageSpace | TableSpace
-    found = image_files.read(path, skip_invalid=skip_invalid) if image_files.is_images(path) else None
-    if found is not None:
-        pixels = found.pixels
-        train, valid, test = _split(len(pixels), path)
-        space = ImageSpace(3 if pixels.ndim == 4 else 1, pixels.shape[1], pixels.shape[2], binary=binary)
-        parts = [space.encode(pixels[rows]) for rows in (train, valid, test)]
-        if found.labels is not None and len(found.classes) > 1:
-            y = torch.from_numpy(found.labels)
-            parts = [part.with_fields(y=y[rows]) for part, rows in zip(parts, (train, valid, test), strict=True)]
-    else:
-        table = table_files.read(path)
-        train, valid, test = _split(len(next(iter(table.values()))), path)
-        learnt = {name: values[train] for name, values in table.items()}
-        space = TableSpace.learn(learnt, where=str(path), whole=table)
-        parts = [space.encode({name: v[rows] for name, v in table.items()}) for rows in (train, valid, test)]
+def _own(path: Path, how: OwnFile, *, binary: bool) -> Sets:
+    return _pictures(path, how, binary=binary) if image_files.is_images(path) else _table(path, how)
+
+
+def _pictures(path: Path, how: OwnFile, *, binary: bool) -> Sets:
+    if how.categorical or how.leave_out:
+        raise SettingsError(f"categorical and leave_out are for columns of a table, and {path} holds pictures")
+    if how.skip_invalid and not path.is_dir():
+        raise SettingsError(f"skip_invalid is for folders of pictures and tables, and {path} is neither")
+    shaping = image_files.Shaping(how.resize, how.crop, how.color)
+    found = image_files.read(path, skip_invalid=how.skip_invalid, shaping=shaping)
+    pixels, classes = found.pixels, found.classes if len(found.classes) > 1 else ()
+    labels = found.labels if classes else None
+    rows = _split(len(pixels), path, "pictures", labels)
+    space = ImageSpace(3 if pixels.ndim == 4 else 1, pixels.shape[1], pixels.shape[2], binary=binary)
+    parts = [space.encode(pixels[part]) for part in rows]
+    if labels is not None:
+        y = torch.from_numpy(labels)
+        parts = [part.with_fields(y=y[which]) for part, which in zip(parts, rows, strict=True)]
+    lines = [f"{_sizes(path, parts, 'pictures')}; {space.words}", *found.class_words, *found.notes]
+    return _sets(path, parts, space, lines, found.skipped, classes)
+
+
+def _table(path: Path, how: OwnFile) -> Sets:
+    if how.of_pictures:
+        raise SettingsError(f"resize, crop and color are for pictures, and {path} is a table")
+    reading = table_files.Reading(how.categorical, how.leave_out, skip_invalid=how.skip_invalid)
+    table = table_files.read(path, reading)
+    rows = _split(len(table), path, "rows", None)
+    learnt = {name: values[rows[0]] for name, values in table.columns.items()}
+    space = TableSpace.learn(learnt, where=str(path), whole=table.columns)
+    parts = [space.encode({name: values[part] for name, values in table.columns.items()}) for part in rows]
+    head = f"{_sizes(path, parts, 'rows')}; {len(space.columns)} columns"
+    return _sets(path, parts, space, [head, space.words(table.columns), *table.notes], table.skipped, ())
+
+
+def _sets(
+    path: Path,
+    parts: Sequence[Batch],
+    space: ImageSpace | TableSpace,
+    lines: Sequence[str],
+    skipped: Sequence[str],
+    classes: tuple[str, ...],
+) -> Sets:
+    """The parts with where they come from, and what was read in words."""
     origin: dict[str, Any] = {"name": path.name, "licence": "the user's own", "rows": str([len(x) for x in parts])}
     if path.is_file():
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found is not None and found.skipped:
-        reasons = "; ".join(found.skipped[:SHOWN]).replace(f"{path}{os.sep}", "")
-        origin["left_out"] = f"{len(found.skipped)} pictures: {reasons}"
-    classes = found.classes if "y" in parts[0] and found is not None else ()
-    return Sets(parts[0], parts[1], parts[2], _datum(space), origin, classes)
+    words = list(lines)
+    origin["read"] = "; ".join(words)
+    if skipped:
+        noun = "pictures" if isinstance(space, ImageSpace) else "rows"
+        reasons = "; ".join(skipped[:SHOWN]).replace(f"{path}{os.sep}", "")
+        origin["left_out"] = f"{len(skipped)} {noun}: {reasons}"
+        words.append(f"left out: {len(skipped)} {noun}, the first: {skipped[0].replace(f'{path}{os.sep}', '')}")
+    return Sets(parts[0], parts[1], parts[2], _datum(space), origin, classes, tuple(words))
 
 
-def _split(n: int, path: Path) -> tuple[Any, Any, Any]:
+def _sizes(path: Path, parts: Sequence[Batch], noun: str) -> str:
+    train, valid, test = (len(part) for part in parts)
+    return f"{path}: {train + valid + test:,} {noun} ({train:,} to learn from, {valid:,} and {test:,} held out)"
+
+
+def _split(n: int, path: Path, noun: str, labels: NDArray[np.int64] | None) -> tuple[Any, Any, Any]:
+    """Rows to learn from, for validation and for tests; of classes in the same shares, small ones are learnt whole."""
     if n < 20:
-        raise InputError(f"{path} has {n} rows; at least 20 are needed to split off validation and test rows")
+        raise InputError(f"{path} has {n} {noun}; at least 20 are needed to split off validation and test {noun}")
     order = Streams.of(0, 1).child("split").permutation("rows", n)[0].numpy()
-    return np.sort(order[n // 5 :]), np.sort(order[: n // 10]), np.sort(order[n // 10 : n // 5])
+    if labels is None:
+        return np.sort(order[n // 5 :]), np.sort(order[: n // 10]), np.sort(order[n // 10 : n // 5])
+    large = np.bincount(labels)[labels] >= image_files.FEW
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    place = np.arange(n) % 10
+    free = large[by_class]
+    valid, test = by_class[(place == 3) & free], by_class[(place == 7) & free]
+    return np.setdiff1d(order, np.concatenate([valid, test])), np.sort(valid), np.sort(test)
 
 
 def _datum(space: ImageSpace | TableSpace) -> SampleSpec:

@@ -1,4 +1,4 @@
-"""A run is a folder: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``artifact/``.
+"""A run is a folder: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoints/``, ``artifact/``, and ``data.txt`` on own data.
 
 A checkpoint holds everything that the next step depends on, so a run killed at any moment and resumed ends with the
 same weights, bit for bit, on one device. Checkpoints appear whole or not at all; the newest whole one counts.
@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ __all__ = ["Checkpoint", "Run"]
 
 
 LOCK = ".lock"
-KNOWN = ("recipe.yaml", "metrics.jsonl", LOCK)
+KNOWN = ("recipe.yaml", "metrics.jsonl", "data.txt", LOCK)
 """What a run adds to its folder as it goes; checkpoints and the artifact hold lists of their own."""
 
 
@@ -170,6 +170,12 @@ class Run:
             InputError: if it cannot be read.
         """
         return read_mapping(self.folder / "recipe.yaml")
+
+    def keep_lines(self, lines: Sequence[str]) -> None:
+        """Keep what was read of the user's own data, in words, as ``data.txt``."""
+        if lines:
+            with new_file(self.folder / "data.txt", overwrite=True) as partial:
+                partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zsteer.errors import InputError
 
-__all__ = ["SETS", "ImageSet", "Labelled", "load"]
+__all__ = ["SETS", "ImageSet", "Labelled", "load", "place"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ SETS = MappingProxyType(
 """Sets by name."""
 
 
+def place(name: str, data: Path) -> Path | None:
+    """The file of a set in a data folder, or in a folder that holds the file itself; None where it has none."""
+    file = SETS[name].file
+    return next((path for path in (data / file, data / Path(file).name) if path.is_file()), None)
+
+
 def load(name: str, data: Path | None) -> Labelled:
     """Read a public set from the data folder.
 
@@ -65,8 +71,7 @@ def load(name: str, data: Path | None) -> Labelled:
     known = SETS[name]
     if data is None:
         raise InputError(f"{name} needs the data folder: pass --data FOLDER or set ZSTEER_DATA")
-    places = (data / known.file, data / Path(known.file).name)
-    path = next((place for place in places if place.is_file()), None)
+    path = place(name, data)
     if path is None:
         raise InputError(f"there is no {known.file} in {data}; put {name} ({known.source}) there as one .npz")
     try:

@@ -10,7 +10,40 @@ from numpy.typing import NDArray
 
 from zsteer.errors import InputError
 
-__all__ = ["animation", "grid", "inline"]
+__all__ = ["animation", "grid", "inline", "labelled_grid"]
+
+LARGE = 64
+"""Longer edge that small images are enlarged to, by whole factors. [pixels]"""
+TEXT = 13
+"""Height of a label. [pixels]"""
+MOST_COLUMNS = 20
+
+
+def labelled_grid(pixels: NDArray[np.uint8], labels: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """Images in rows as people look at them: small ones enlarged, each with the name of its class below.
+
+    Args:
+        pixels: shape ``(b, h, w)`` or ``(b, h, w, 3)``.
+        labels: of each image; classes that take turns fill a row. Empty for none.
+
+    Returns:
+        One picture, shape ``(H, W)`` or ``(H, W, 3)``.
+    """
+    zoom = max(1, LARGE // max(pixels.shape[1:3]))
+    shown = pixels.repeat(zoom, 1).repeat(zoom, 2)
+    if not labels:
+        return grid(shown)
+    from PIL import Image, ImageDraw
+
+    high = np.full((len(shown), shown.shape[1] + TEXT, *shown.shape[2:]), 255, dtype=np.uint8)
+    high[:, : shown.shape[1]] = shown
+    for k, label in enumerate(labels):
+        picture = Image.fromarray(high[k])
+        ImageDraw.Draw(picture).text((2, shown.shape[1] + 1), label, fill=0 if picture.mode == "L" else (0, 0, 0))
+        high[k] = np.asarray(picture)
+    kinds = len(dict.fromkeys(labels))
+    turns = 1 < kinds <= MOST_COLUMNS and list(labels[:kinds]) == list(dict.fromkeys(labels))
+    return grid(high, columns=kinds if turns else None)
 
 
 def grid(pixels: NDArray[np.uint8], *, columns: int | None = None, gap: int = 2) -> NDArray[np.uint8]:

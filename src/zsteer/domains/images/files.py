@@ -4,23 +4,48 @@ import gzip
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.core.files import new_file, new_folder
-from zsteer.domains.images.draw import grid
-from zsteer.domains.images.pictures import PICTURES, frames, holds_pictures, read_folder, write_animation
+from zsteer.domains.images.draw import labelled_grid
+from zsteer.domains.images.pictures import (
+    PICTURES,
+    Shaping,
+    frames,
+    holds_pictures,
+    light_of,
+    read_folder,
+    write_animation,
+)
+from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import InputError, OutputError, nearest
 
-__all__ = ["IDX", "KEYS", "PICTURES", "Pixels", "check_ending", "holds_pictures", "read", "write"]
+__all__ = [
+    "FEW",
+    "IDX",
+    "KEYS",
+    "PICTURES",
+    "Pixels",
+    "Shaping",
+    "check_ending",
+    "holds_pictures",
+    "is_images",
+    "read",
+    "report",
+    "write",
+]
 
 KEYS = {"x": "y", "images": "labels", "x_train": "y_train", "data": "labels"}
 """Array of the images in an .npz -> array of their classes, which need not be there."""
 IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
+FEW = 3
+"""Pictures from which a class has some for validation and tests."""
 MAGIC = {0x803: 3, 0x801: 1, 0x804: 4}
 
 
@@ -33,15 +58,30 @@ class Pixels:
         skipped: why files of a folder were left out, by name.
         labels: index of the class of each, or None.
         classes: names of the classes; empty where there are none.
+        notes: what was assumed, and warnings.
     """
 
     pixels: NDArray[np.uint8]
     skipped: Sequence[str] = ()
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def class_words(self) -> list[str]:
+        """Counts of the classes, and a warning of those that are too small to be held out."""
+        if self.labels is None or len(self.classes) < 2:
+            return []
+        counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        pairs = list(zip(self.classes, counts, strict=True))
+        lines = ["classes: " + ", ".join(f"{name} {count}" for name, count in pairs)]
+        small = [name for name, count in pairs if count < FEW]
+        if small:
+            lines.append(f"warning: fewer than {FEW} pictures, none of them held out, in class {', '.join(small)}")
+        return lines
 
 
-def read(path: Path, *, key: str | None = None, skip_invalid: bool = False) -> Pixels:
+def read(path: Path, *, key: str | None = None, skip_invalid: bool = False, shaping: Shaping | None = None) -> Pixels:
     """Read images by the ending of the path.
 
     Args:
@@ -49,23 +89,37 @@ def read(path: Path, *, key: str | None = None, skip_invalid: bool = False) -> P
             names); a .gif gives its frames.
         key: name of the array in an .npz; x, images, x_train or data when None.
         skip_invalid: leave out pictures of a folder that cannot be read, or differ from most in size or colour.
+        shaping: makes the pictures alike in size and colour; None leaves them as they are.
 
     Raises:
         InputError: if the path does not exist, is damaged, or holds no images.
     """
     if path.is_dir():
-        found = read_folder(path, skip_invalid=skip_invalid)
-        return Pixels(found.pixels, found.skipped, found.labels, found.classes)
+        folder = read_folder(path, skip_invalid=skip_invalid, shaping=shaping)
+        return Pixels(folder.pixels, folder.skipped, folder.labels, folder.classes, folder.notes)
     if not path.is_file():
         raise InputError(f"there is no file or folder {path}")
     name = path.name.lower()
     if name.endswith((".npz", ".npy")):
-        return _arrays(path, key)
-    if name.endswith(IDX):
-        return Pixels(_shaped(_idx(path), path))
-    if path.suffix.lower() in PICTURES:
-        return Pixels(frames(path))
-    raise InputError(f"{path}: {nearest(path.suffix, ('.npz', '.npy', '-ubyte', *PICTURES), what='ending')}")
+        found = _arrays(path, key)
+    elif name.endswith(IDX):
+        found = Pixels(_shaped(_idx(path), path))
+    elif path.suffix.lower() in PICTURES:
+        found = Pixels(frames(path))
+    else:
+        raise InputError(f"{path}: {nearest(path.suffix, ('.npz', '.npy', '-ubyte', *PICTURES), what='ending')}")
+    pixels = found.pixels
+    if shaping is not None and shaping != Shaping():
+        pixels = np.stack([shaping(one, f"{path}, picture {k + 1}") for k, one in enumerate(pixels)])
+    return replace(found, pixels=pixels, notes=(*found.notes, *light_of(pixels)))
+
+
+def report(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = None) -> list[str]:
+    """What is read of a file or folder, in words: pictures, size, colour, classes, what was assumed and left out."""
+    found = read(path, skip_invalid=skip_invalid, shaping=shaping)
+    space = ImageSpace(3 if found.pixels.ndim == 4 else 1, *found.pixels.shape[1:3])
+    head = f"{path}: {len(found.pixels):,} pictures; {space.words}"
+    return [head, *found.class_words, *found.notes, *(f"left out: {reason}" for reason in found.skipped)]
 
 
 def _arrays(path: Path, key: str | None) -> Pixels:
@@ -79,28 +133,39 @@ def _arrays(path: Path, key: str | None) -> Pixels:
                 raise InputError(f"{path} has no array {key or ' or '.join(KEYS)}; it has {', '.join(loaded.files)}")
             pixels = _shaped(loaded[names[0]], path)
             beside = next((word for word in (KEYS.get(names[0], ""), "y") if word in loaded.files), None)
-            labels = None if beside is None else _labels(loaded[beside], len(pixels), f"{path}, array {beside}")
+            values = None if beside is None else loaded[beside]
             given = tuple(str(word) for word in loaded["classes"]) if "classes" in loaded.files else ()
     except (OSError, ValueError, BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path} cannot be read as numpy arrays: {' '.join(str(error).split())[:120]}") from error
-    if labels is None:
+    if values is None:
         return Pixels(pixels)
-    count = int(labels.max()) + 1
-    if given and len(given) < count:
-        raise InputError(f"{path} names {len(given)} classes, but its labels go up to {count - 1}")
-    return Pixels(pixels, (), labels, given or tuple(str(i) for i in range(count)))
+    return _labelled(pixels, values, given, f"{path}, array {beside}")
 
 
-def _labels(values: NDArray[np.generic], n: int, where: str) -> NDArray[np.int64] | None:
-    """Classes beside images; None for values that are no classes."""
-    if values.ndim != 1 or values.dtype.kind not in "iu":
-        return None
-    if len(values) != n or values.min() < 0 or values.max() >= n:
+def _labelled(pixels: NDArray[np.uint8], values: NDArray[Any], given: tuple[str, ...], where: str) -> Pixels:
+    """Images with the classes beside them: words, or numbers 0, 1, ...; anything else is no class, and named."""
+    n = len(pixels)
+    if values.ndim != 1 or values.dtype.kind not in "iubUS":
+        note = f"{where}: {values.dtype} of shape {values.shape} is no class of each picture, so it was not read"
+        return Pixels(pixels, notes=(note,))
+    if len(values) != n:
+        raise InputError(f"{where}: expected a class for each of {n} images, got {len(values)} values")
+    if values.dtype.kind in "bUS":
+        words = [word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in values.tolist()]
+        names = given or tuple(sorted(set(words)))
+        unknown = sorted(set(words) - set(names))
+        if unknown:
+            raise InputError(f"{where}: {nearest(unknown[0], names, what='class')}")
+        return Pixels(pixels, (), np.array([names.index(word) for word in words], dtype=np.int64), names)
+    if values.min() < 0 or values.max() >= n:
         raise InputError(
             f"{where}: expected a class 0, 1, ... for each of {n} images, got {len(values)} values from "
-            f"{values.min(initial=0)} to {values.max(initial=0)}"
+            f"{values.min()} to {values.max()}"
         )
-    return values.astype(np.int64)
+    count = int(values.max()) + 1
+    if given and len(given) < count:
+        raise InputError(f"{where}: its labels go up to {count - 1}, but the array classes names {len(given)} classes")
+    return Pixels(pixels, (), values.astype(np.int64), given or tuple(str(i) for i in range(count)))
 
 
 def _idx(path: Path) -> NDArray[np.generic]:
@@ -121,20 +186,33 @@ def _idx(path: Path) -> NDArray[np.generic]:
 
 def _shaped(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     if values.ndim not in {3, 4} or (values.ndim == 4 and values.shape[-1] not in {1, 3}) or not len(values):
-        raise InputError(f"{path}: expected images of shape (b, h, w) or (b, h, w, 1 or 3), got {values.shape}")
+        raise InputError(
+            f"{path}: expected images of shape (b, h, w) or (b, h, w, 1 or 3), got {values.shape}{_axes_hint(values)}"
+        )
     if values.dtype == np.uint8:
         pixels = values.astype(np.uint8)
     elif values.dtype == np.bool_:
         pixels = values.astype(np.uint8) * np.uint8(255)
     elif np.issubdtype(values.dtype, np.floating):
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        if not np.isfinite(values).all():
+            first = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))[0])
+            raise InputError(
+                f"{path}: expected numbers in [0, 1], but picture {first + 1} holds one that is not finite"
+            )
+        if values.min() < 0 or values.max() > 1:
             raise InputError(f"{path}: expected numbers in [0, 1], got {values.min():g} ... {values.max():g}")
         pixels = (values.astype(np.float64) * 255).round().astype(np.uint8)
     else:
         if values.min() < 0 or values.max() > 255:
-            raise InputError(f"{path}: expected pixels 0 ... 255, got {values.min()} ... {values.max()}")
+            raise InputError(f"{path}: expected pixels 0 ... 255, got {values.min()} ... {values.max()}; scale them")
         pixels = values.astype(np.uint8)
     return pixels[..., 0] if pixels.ndim == 4 and pixels.shape[-1] == 1 else pixels
+
+
+def _axes_hint(values: NDArray[Any]) -> str:
+    if values.ndim == 4 and values.shape[1] in {1, 3}:
+        return "; the channels come first: transpose(0, 2, 3, 1)"
+    return "; leave the transparency out: x[..., :3]" if values.ndim == 4 and values.shape[-1] == 4 else ""
 
 
 def check_ending(path: Path) -> None:
@@ -149,7 +227,9 @@ def check_ending(path: Path) -> None:
         )
 
 
-def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: float = 3.0) -> None:
+def write(
+    path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: float = 3.0, labels: Sequence[str] = ()
+) -> None:
     """Write images by the ending: .npz (array ``x``), .npy, .png (one grid), .gif (frames), or a folder of pictures.
 
     Args:
@@ -157,6 +237,7 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
         pixels: shape ``(b, h, w)`` or ``(b, h, w, 3)``; for a .gif b are the frames (``draw.animation`` makes them).
         overwrite: replace what exists.
         seconds: length of a .gif.
+        labels: class of each image, written below it in a grid and beside it in an .npz; empty for none.
 
     Raises:
         OutputError: if the ending is unknown, or the path exists and ``overwrite`` is false.
@@ -172,7 +253,8 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
         return
     with new_file(path, overwrite=overwrite) as partial:
         if ending == ".npz":
-            np.savez_compressed(partial, x=pixels)
+            arrays: dict[str, Any] = {"x": pixels, "y": np.array(labels)} if labels else {"x": pixels}
+            np.savez_compressed(partial, **arrays)
         elif ending == ".npy":
             np.save(partial, pixels)
         elif ending == ".gif":
@@ -180,7 +262,7 @@ def write(path: Path, pixels: NDArray[np.uint8], *, overwrite: bool, seconds: fl
         else:
             from PIL import Image
 
-            Image.fromarray(grid(pixels)).save(partial)
+            Image.fromarray(labelled_grid(pixels, labels)).save(partial)
 
 
 def is_images(path: Path) -> bool:

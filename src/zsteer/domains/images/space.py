@@ -54,6 +54,12 @@ class ImageSpace:
         """What a pixel can be."""
         return "binary" if self.binary else "unit"
 
+    @property
+    def words(self) -> str:
+        """Size and colour in words."""
+        kind = "black and white" if self.binary else "grey" if self.channels == 1 else "colour"
+        return f"{self.width} x {self.height} pixels, {kind}"
+
     def settings(self) -> dict[str, Any]:
         """A description that JSON can hold; ``ImageSpace.of`` takes it back."""
         return {"name": self.name, **asdict(self)}

@@ -15,7 +15,7 @@ from zsteer.core.rng import Streams
 from zsteer.domains.ratings.space import Ratings
 from zsteer.errors import InputError, nearest
 
-__all__ = ["SETS", "Known", "Split", "core", "find", "split", "split_at"]
+__all__ = ["SETS", "Known", "Split", "core", "dataset_of", "find", "split", "split_at"]
 
 
 @dataclass(frozen=True)
@@ -52,35 +52,59 @@ SETS = {
 """Public sets by name; neither is part of zsteer, both are read from the data folder."""
 
 
+def dataset_of(dataset: str, data: Path | None) -> str:
+    """The name of the set that a recipe's ``dataset`` and data path stand for: one of ``SETS``, or own.
+
+    Args:
+        dataset: a name, own, or auto: own for a file and for a folder that has no public set.
+        data: the data folder, or the user's own file or folder.
+
+    Raises:
+        InputError: if the path does not exist, or there is no such set.
+    """
+    if dataset not in {*SETS, "auto", "own"}:
+        raise InputError(nearest(dataset, [*SETS, "auto", "own"], what="dataset"))
+    if data is None:
+        choice = "|".join(SETS)
+        raise InputError(f"no data was named; pass --data FILE with ratings, or --data FOLDER with --dataset {choice}")
+    if not data.exists():
+        raise InputError(f"there is no file or folder {data}")
+    if data.is_file():
+        return "own"
+    if dataset != "auto":
+        return dataset
+    return next((name for name, known in SETS.items() if (data / known.file).is_file()), "own")
+
+
 def find(dataset: str, data: Path | None) -> tuple[Path, dict[str, str]]:
     """The file of a set, and where it comes from.
 
     Args:
-        dataset: name of a set, or empty when ``data`` is a file itself.
-        data: data folder, or a file of ratings.
+        dataset: a name that ``dataset_of`` understands.
+        data: data folder, or the user's own ratings.
 
     Returns:
-        The file, and name, SHA-256 and licence for the card of a model.
+        The file, or the user's folder, and name, SHA-256 and licence for the card of a model.
 
     Raises:
         InputError: if there is no such file, or a known set is not what it should be.
     """
-    if data is not None and data.is_file():
-        digest = hashlib.sha256(data.read_bytes()).hexdigest()
-        return data, {"name": data.name, "sha256": digest, "licence": "as of the file that was given"}
-    if data is None or not data.is_dir():
-        where = "no data was named" if data is None else f"there is no file or folder {data}"
-        raise InputError(f"{where}; pass --data FILE with ratings, or --data FOLDER with --dataset {'|'.join(SETS)}")
-    if dataset not in SETS:
-        raise InputError(nearest(dataset, SETS, what="dataset"))
-    known = SETS[dataset]
+    name = dataset_of(dataset, data)
+    if data is None:
+        raise InputError("no data was named")
+    if name == "own":
+        origin = {"name": data.name, "licence": "the user's own"}
+        if data.is_file():
+            origin["sha256"] = hashlib.sha256(data.read_bytes()).hexdigest()
+        return data, origin
+    known = SETS[name]
     path = data / known.file
     if not path.is_file():
-        raise InputError(f"the data folder {data} has no {known.file}, which the dataset {dataset} needs")
+        raise InputError(f"the data folder {data} has no {known.file}, which the dataset {name} needs")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != known.sha256:
-        raise InputError(f"{path} is not the file that {dataset} names: SHA-256 {digest[:12]}, not {known.sha256[:12]}")
-    return path, {"name": dataset, "sha256": digest, "licence": known.licence, "cite": known.cite}
+        raise InputError(f"{path} is not the file that {name} names: SHA-256 {digest[:12]}, not {known.sha256[:12]}")
+    return path, {"name": name, "sha256": digest, "licence": known.licence, "cite": known.cite}
 
 
 def core(ratings: Ratings, least: int) -> Ratings:

@@ -11,29 +11,49 @@ RecBole         heading user_id:token TAB item_id:token TAB rating:float        
 matrix          heading of items, one row a user, blanks where not rated             any spreadsheet as csv
 =============== ==================================================================== =========================
 
-The format is detected from the content. Rows are lines of the file, so that the heading of a csv is row 1. In memory,
-use ``space.table`` with three columns. A byte-order mark and Windows line ends are accepted.
+The format is detected from the content, and what was taken for what is said: a missing heading, the column of the
+ratings (a few levels), those of user and item (the first two others). A folder is read as Netflix's ``mv_*.txt``.
+Rows are lines of the file, so that the heading of a csv is row 1. In memory, use ``space.table`` with three columns.
 """
 
 import csv
 import gzip
 import io
 import re
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
+from zsteer.core.cells import Cells, Text, cells_of, separator_of, text_of
 from zsteer.core.files import new_file
-from zsteer.domains.ratings.space import BLANKS, Known, Ratings, Scale, table
+from zsteer.core.numerals import is_date, is_number, numbers_of
+from zsteer.domains.ratings.space import BLANKS, MOST_LEVELS, Known, Ratings, Scale, table
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["FORMATS", "check_ending", "form_of", "read", "write"]
+__all__ = ["check_ending", "form_of", "read", "write"]
 
 USER = ("user", "userid", "uid", "reviewerid", "customerid")
-ITEM = ("item", "itemid", "iid", "movie", "movieid", "book", "bookid", "product", "productid", "asin", "business")
-RATING = ("rating", "ratings", "stars", "score", "overall")
+ITEM = (
+    "item",
+    "itemid",
+    "iid",
+    "movie",
+    "movieid",
+    "book",
+    "bookid",
+    "product",
+    "productid",
+    "asin",
+    "isbn",
+    "business",
+)
+RATING = ("rating", "ratings", "stars", "score", "overall", "bookrating", "grade")
+TIME = ("time", "timestamp", "date", "day", "when", "unixreviewtime", "reviewtime")
+PEEK = 1000
+"""Rows that tell what a column holds."""
+EPOCH = 1e8
+"""Numbers above it are seconds since 1970, not ratings."""
 _NETFLIX = re.compile(r"^\s*[^,\t]+:\s*$")
 
 
@@ -45,6 +65,7 @@ class _Columns:
     items: list[str] = field(default_factory=list)
     ratings: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, row: int, user: str, item: str, rating: str) -> None:
         self.users.append(user)
@@ -53,130 +74,180 @@ class _Columns:
         self.rows.append(row)
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from error
-
-
-def _lines(text: str) -> list[tuple[int, str]]:
-    return [(row, line) for row, line in enumerate(text.splitlines(), 1) if line.strip()]
-
-
 def _plain(name: str) -> str:
     """A column's name without its type, marks and capitals: ``User_ID:token`` is ``userid``."""
     return re.sub(r"[^a-z]", "", name.split(":", maxsplit=1)[0].casefold())
 
 
-def _heading(names: Sequence[str]) -> tuple[int, int, int] | None:
-    """Places of user, item and rating in a heading, or None if it is none."""
+def _places(names: Sequence[str]) -> tuple[int, int, int]:
+    """Places of user, item and rating in a heading, each -1 where it names none."""
     plain = [_plain(name) for name in names]
     found = [next((plain.index(name) for name in known if name in plain), -1) for known in (USER, ITEM, RATING)]
-    return (found[0], found[1], found[2]) if min(found) >= 0 else None
+    return found[0], found[1], found[2]
 
 
-def _cut(cells: Sequence[str], row: int, path: Path, at: tuple[int, int, int], into: _Columns) -> None:
-    if len(cells) <= max(at):
-        raise InputError(f"{path}, row {row}: expected at least {max(at) + 1} cells, got {len(cells)}")
-    into.add(row, *(cells[k] for k in at))
+def form_of(text: str) -> str:
+    """The format of a text, detected from its content: double colon, netflix, columns or matrix."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if "::" in first:
+        return "double colon"
+    if _NETFLIX.match(first):
+        return "netflix"
+    mark = separator_of(text, _mark(first))
+    names = next(csv.reader([first], delimiter=mark))
+    if min(_places(names)) >= 0:
+        return "columns"
+    # The corner of a matrix is a word or nothing; numbers alone are data without a heading.
+    if len(names) in {3, 4} and all(is_number(name.strip()) for name in names):
+        return "columns"
+    return "matrix" if _is_matrix(text, mark) else "columns"
 
 
-def _by_mark(mark: str) -> Callable[[str, Path], _Columns]:
-    def parse(text: str, path: Path) -> _Columns:
-        found = _Columns()
-        for row, line in _lines(text):
-            _cut(line.split(mark), row, path, (0, 1, 2), found)
-        return found
-
-    return parse
-
-
-def _by_heading(mark: str) -> Callable[[str, Path], _Columns]:
-    def parse(text: str, path: Path) -> _Columns:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-        at = _heading(next(reader))
-        if at is None:
-            raise InputError(f"{path}: expected a heading with user, item and rating")
-        found = _Columns()
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                _cut(cells, reader.line_num, path, at, found)
-        return found
-
-    return parse
-
-
-def _netflix(text: str, path: Path) -> _Columns:
-    found, item = _Columns(), ""
-    for row, line in _lines(text):
-        if _NETFLIX.match(line):
-            item = line.strip()[:-1]
-            continue
-        cells = line.split(",")
-        if len(cells) < 2:
-            raise InputError(f"{path}, row {row}: expected user,rating,date, got {line.strip()[:40]!r}")
-        found.add(row, cells[0], item, cells[1])
-    return found
-
-
-def _matrix(text: str, path: Path) -> _Columns:
-    mark = _mark(text.splitlines()[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-    items = [name.strip() for name in next(reader)][1:]
-    twice = [name for k, name in enumerate(items) if name in items[:k]]
-    if twice or not items or not all(items):
-        what = f"names {twice[0]!r} twice" if twice else "leaves an item without a name" if items else "names no items"
-        raise InputError(f"{path}: the heading {what}; expected user, item, item, ...")
-    found = _Columns()
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(items) + 1:
-            raise InputError(f"{path}, row {reader.line_num}: expected {len(items) + 1} cells, got {len(cells)}")
-        for item, cell in zip(items, cells[1:], strict=False):
-            if cell.strip().casefold() not in BLANKS:
-                found.add(reader.line_num, cells[0], item, cell)
-    return found
-
-
-FORMATS: dict[str, Callable[[str, Path], _Columns]] = {
-    "tab": _by_mark("\t"),
-    "double colon": _by_mark("::"),
-    "csv": _by_heading(","),
-    "tsv": _by_heading("\t"),
-    "netflix": _netflix,
-    "matrix": _matrix,
-}
-"""Name of a format -> its reader; RecBole's .inter is a tsv whose heading names types."""
+def _is_matrix(text: str, mark: str) -> bool:
+    """Whether every row is another user, and all other columns are alike: ratings and blanks."""
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if any(row)][1:]
+    users = [row[0] for row in rows]
+    if len(set(users)) < len(users):
+        return False
+    width = max(map(len, rows), default=0)
+    columns = [
+        [row[k] for row in rows if k < len(row) and row[k].strip().casefold() not in BLANKS] for k in range(1, width)
+    ]
+    numeric = [sum(map(is_number, column)) > 0.5 * len(column) for column in columns if column]
+    return not numeric or all(numeric) or not any(numeric)
 
 
 def _mark(line: str) -> str:
     return max(("\t", ",", ";"), key=line.count)
 
 
-def form_of(text: str) -> str:
-    """The format of a text, detected from its first line.
+def _of_columns(text: Text, mark: str) -> _Columns:
+    """Ratings of a file with a row each."""
+    first = next(csv.reader([next(line for line in text.text.splitlines() if line.strip())], delimiter=mark))
+    cells = cells_of(text, mark, heading=True if max(_places(first)) >= 0 else None)
+    at = list(_places(cells.names)) if cells.heading else [-1, -1, -1]
+    notes = list(cells.notes)
+    if min(at) < 0:
+        at = _by_content(cells, at)
+        words = ", ".join(f"{word} {cells.names[k]!r}" for word, k in zip(("user", "item", "rating"), at, strict=True))
+        notes = [note for note in notes if not note.startswith("no heading")]
+        notes.append(("" if cells.heading else "no heading; ") + f"columns by their content: {words}")
+    users, items, ratings = (cells.columns[k] for k in at)
+    numbers = numbers_of(ratings, comma=mark == ";")
+    if numbers.way and not numbers.wrong.any():
+        notes.append(f"ratings: {numbers.way}")
+        ratings = [
+            cell if gap else f"{x:.12g}" for cell, x, gap in zip(ratings, numbers.values, numbers.missing, strict=True)
+        ]
+    return _Columns(list(users), list(items), list(ratings), cells.rows.tolist(), notes)
 
-    Returns:
-        One of ``FORMATS``.
-    """
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if "::" in first:
-        return "double colon"
-    if _NETFLIX.match(first):
-        return "netflix"
-    mark = _mark(first)
-    cells = next(csv.reader([first], delimiter=mark))
-    if _heading(cells) is not None and mark != ";":
-        return "tsv" if mark == "\t" else "csv"
-    # Without a heading there are only numbers: u.data.
-    if mark == "\t" and len(cells) in {3, 4} and all(re.fullmatch(r"[-+.\d]+", cell.strip()) for cell in cells):
-        return "tab"
-    return "matrix"
+
+def _by_content(cells: Cells, known: Sequence[int]) -> list[int]:
+    """Places of user, item and rating: those that a heading names, else by what the columns hold."""
+    free = [k for k in range(len(cells.names)) if k not in known and not _is_time(cells, k)]
+    rating = known[2]
+    if rating < 0:
+        levels = {k: len(set(cells.columns[k])) for k in free if _may_rate(cells.columns[k])}
+        if not levels:
+            raise InputError(
+                f"{cells.where}: no column of ratings among {', '.join(cells.names)}; expected one called rating, "
+                f"stars or score, or one that holds at most {MOST_LEVELS} numbers again and again"
+            )
+        # user, item, rating is the order of most files; else the column with the fewest levels.
+        rating = 2 if 2 in levels else min(levels, key=lambda k: levels[k])
+    free = [k for k in free if k != rating]
+    user = known[0] if known[0] >= 0 else free.pop(0) if free else -1
+    item = known[1] if known[1] >= 0 else free.pop(0) if free else -1
+    if min(user, item) < 0:
+        raise InputError(f"{cells.where}: expected columns of user, item and rating, got {', '.join(cells.names)}")
+    return [user, item, rating]
+
+
+def _is_time(cells: Cells, k: int) -> bool:
+    column = cells.columns[k]
+    if cells.heading and _plain(cells.names[k]) in TIME:
+        return True
+    some = column[:PEEK]
+    return sum(map(is_date, some)) > 0.5 * len(some) or bool((numbers_of(some).values > EPOCH).mean() > 0.5)
+
+
+def _may_rate(column: Sequence[str]) -> bool:
+    """Whether a column may hold ratings: few values, most of them numbers or none of them."""
+    some = column[:PEEK]
+    few = 2 <= len(set(column)) <= min(MOST_LEVELS, max(10, len(column) // 2))
+    return few and sum(map(is_number, some)) > 0.5 * len(some)
+
+
+def _netflix(text: Text, into: _Columns, *, named: bool) -> None:
+    """Add the ratings of one file; ``named`` says its name in messages, for one of a folder."""
+    item, where = "", f"{text.where}, row " if not named else f"{text.where}, line "
+    for row, line in enumerate(text.text.splitlines(), 1):
+        if not line.strip():
+            continue
+        if _NETFLIX.match(line):
+            item = line.strip()[:-1]
+            continue
+        cells = line.split(",")
+        if len(cells) < 2 or not item:
+            raise InputError(f"{where}{row}: expected user,rating,date below a line item:, got {line.strip()[:40]!r}")
+        if named and not is_number(cells[1].strip()):
+            raise InputError(f"{where}{row}: expected a number as rating, got {cells[1]!r}")
+        into.add(row, cells[0], item, cells[1])
+
+
+def _folder(path: Path) -> _Columns:
+    """All text files of a folder, each as Netflix gives one film."""
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".txt" and file.name[0] != ".")
+    texts = [text_of(file) for file in files]
+    if not texts or any(form_of(text.text) != "netflix" for text in texts):
+        raise InputError(
+            f"the folder {path} holds neither a public set of ratings nor files .txt in the form of Netflix (a line "
+            f"item:, then user,rating,date); pass --data FILE"
+        )
+    found = _Columns(notes=[f"{len(texts)} files in the form of Netflix; rows count in each file"])
+    for text in texts:
+        _netflix(text, found, named=True)
+    return found
+
+
+def _matrix(text: Text, mark: str) -> _Columns:
+    reader = csv.reader(io.StringIO(text.text, newline=""), delimiter=mark)
+    items = [name.strip() for name in next(row for row in reader if any(row))][1:]
+    twice = [name for k, name in enumerate(items) if name in items[:k]]
+    if twice or not items or not all(items):
+        what = f"names {twice[0]!r} twice" if twice else "leaves an item without a name" if items else "names no items"
+        raise InputError(f"{text.where}: the heading {what}; expected user, item, item, ...")
+    found = _Columns(notes=list(text.notes))
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(items) + 1:
+            raise InputError(f"{text.where}, row {reader.line_num}: expected {len(items) + 1} cells, got {len(cells)}")
+        for item, cell in zip(items, cells[1:], strict=False):
+            if cell.strip().casefold() not in BLANKS:
+                found.add(reader.line_num, cells[0], item, cell.replace(",", ".") if mark == ";" else cell)
+    return found
+
+
+def _columns(path: Path) -> _Columns:
+    if path.is_dir():
+        return _folder(path)
+    text = text_of(path)
+    if not text.text.strip():
+        raise InputError(f"{path} is empty; expected user, item and rating, or a matrix with a heading of items")
+    form = form_of(text.text)
+    if form == "netflix":
+        found = _Columns(notes=list(text.notes))
+        _netflix(text, found, named=False)
+    elif form == "matrix":
+        found = _matrix(text, separator_of(text.text, _mark(text.text.lstrip().splitlines()[0])))
+    elif form == "double colon":
+        found = _of_columns(replace(text, text=text.text.replace("::", "\t")), "\t")
+    else:
+        found = _of_columns(text, separator_of(text.text, _mark(text.text.lstrip().splitlines()[0])))
+    if not found.rows:
+        raise InputError(f"{path}: there is no rating in it (read as {form})")
+    return found
 
 
 def read(
@@ -189,7 +260,7 @@ def read(
     """Read a table of ratings.
 
     Args:
-        path: file in any of ``FORMATS``, also as .gz.
+        path: file in any of the formats, also as .gz, or a folder of Netflix's files.
         levels: the levels from the worst to the best; all distinct values in order when None.
         against: the scale, or scale and items, of a model that the ratings must fit.
         skip_invalid: leave out rows that cannot be used.
@@ -199,16 +270,10 @@ def read(
             or there is only one level; file and row are named.
     """
     path = Path(path)
-    text = _text(path)
-    if not text.strip():
-        raise InputError(f"{path} is empty; expected user, item and rating, or a matrix with a heading of items")
-    form = form_of(text)
-    found = FORMATS[form](text, path)
-    if not found.rows:
-        raise InputError(f"{path}: there is no rating in it (read as {form})")
+    found = _columns(path)
     if against is None and levels is not None:
         against = _scale(levels)
-    return table(
+    ratings = table(
         found.users,
         found.items,
         found.ratings,
@@ -217,6 +282,7 @@ def read(
         against=against,
         skip_invalid=skip_invalid,
     )
+    return replace(ratings, notes=(*found.notes, *ratings.notes))
 
 
 def _scale(levels: Sequence[str]) -> Scale:

@@ -7,6 +7,7 @@ with the expectation E of each distribution. Ratings of one user are not indepen
 over users. Calibration compares promised with observed shares.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,15 +25,20 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with the middle 95 % of its bootstrap distribution."""
+    """A figure with the middle 95 % of its bootstrap distribution; NaN where there is but one user to draw."""
 
     value: float
     low: float
     high: float
     n: int
 
+    @property
+    def range(self) -> str:
+        """Its ends; none where all figures come from one draw of users."""
+        return "unknown (one user)" if math.isnan(self.low) else f"{self.low:.4f} to {self.high:.4f}"
+
     def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        return f"{self.value:.4f} [{self.range.replace(' to ', ', ')}]"
 
 
 def expectation(log_p: Float[Tensor, "r k"], values: Float[Tensor, " k"]) -> Float[Tensor, " r"]:
@@ -68,18 +74,18 @@ def bootstrap(values: Float[Tensor, " r"], user: Int[Tensor, " r"], *, root: boo
     """
     _, person = torch.unique(user, return_inverse=True)
     count = int(person.max()) + 1
+    middle = float(values.double().mean().sqrt() if root else values.double().mean())
+    if count == 1:
+        return Interval(middle, math.nan, math.nan, len(values))
     total = torch.zeros(count, dtype=torch.float64).index_add(0, person, values.double())
     size = torch.bincount(person, minlength=count).double()
     means: list[Tensor] = []
     for piece in range(0, RESAMPLES, 100):  # pieces bound the memory for many users
         drawn = Streams.of(seed, 100, start=piece).child("bootstrap").integers("users", count, (count,))
         means.append(total[drawn].sum(1) / size[drawn].sum(1))
-    middle = values.double().mean()
-    spread = torch.cat(means)
-    if root:
-        middle, spread = middle.sqrt(), spread.sqrt()
+    spread = torch.cat(means).sqrt() if root else torch.cat(means)
     low, high = torch.quantile(spread, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Interval(float(middle), low, high, len(values))
+    return Interval(middle, low, high, len(values))
 
 
 def calibration(

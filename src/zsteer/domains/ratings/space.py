@@ -5,6 +5,7 @@ a user is one sample: a ``Batch`` with fields ``items`` and ``levels`` of shape 
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,6 +21,9 @@ __all__ = ["BLANKS", "MOST_LEVELS", "Ratings", "Scale", "Skipped", "scale_of", "
 
 MOST_LEVELS = 100
 """Levels of a scale at most; a table with more distinct values holds measurements, not levels."""
+
+ENOUGH = 20
+"""Ratings from which a level that comes once is worth a word."""
 
 BLANKS = frozenset({"", "?", "na", "nan", "none", "null", "-"})
 """Cells of a matrix that stand for no rating, in lower case."""
@@ -113,6 +117,19 @@ class Ratings:
         parts = {name: getattr(self, name)[chosen] for name in ("user", "item", "level", "row")}
         return replace(self, **parts)
 
+    @property
+    def lines(self) -> list[str]:
+        """What was read, in words: how many of what, levels with their counts, what was assumed and left out."""
+        counts = torch.bincount(self.level, minlength=len(self.scale)).tolist()
+        levels = [f"{name} {count:,}" for name, count in zip(self.scale.names, counts, strict=True)]
+        more = f" and {len(levels) - 12} more" if len(levels) > 12 else ""
+        sizes = f"{len(self):,} ratings of {len(self.items):,} items by {len(self.users):,} users"
+        found = [f"{self.source}: {sizes}", "levels: " + ", ".join(levels[:12]) + more, *self.notes]
+        if self.skipped:
+            first = self.skipped[0]
+            found.append(f"left out: {len(self.skipped)} rows, the first: row {first.row}: {first.reason}")
+        return found
+
     def user_number(self, name: str) -> int:
         """Number of a user.
 
@@ -156,27 +173,55 @@ def _number(text: str) -> float | None:
         return None
 
 
-def scale_of(values: Sequence[str], rows: Sequence[int], *, source: str) -> tuple[Scale, list[str]]:
-    """The scale that the values of a table make up: all numbers, or all text.
+def scale_of(
+    values: Sequence[str], rows: Sequence[int], *, source: str, skip_invalid: bool = False
+) -> tuple[Scale, list[str]]:
+    """The scale that the values of a table make up: all numbers, or words whose order is known.
+
+    Args:
+        values: the ratings.
+        rows: line of each.
+        source: name for messages.
+        skip_invalid: leave values that are no numbers among numbers out of the scale.
 
     Returns:
-        The scale, and a note if the order of text levels had to be chosen.
+        The scale, and notes of levels that are seldom.
 
     Raises:
-        InputError: if numbers and text are mixed, a number is not finite, or there is only one level.
+        InputError: if numbers and text are mixed, a number is not finite, there is only one level, the order of words
+            is not known, or a rare level lies far from all others.
     """
     numbers = [_number(value) for value in values]
     bad = [k for k, number in enumerate(numbers) if number is None or not math.isfinite(number)]
     if len(bad) == len(values) and all(numbers[k] is None for k in bad):
         return _text_scale(values, source)
-    if bad:
+    if bad and (not skip_invalid or len(bad) > 0.5 * len(values)):
         raise InputError(f"{source}, row {rows[bad[0]]}: expected a number as rating, got {values[bad[0]]!r}")
+    numbers = [None if k in set(bad) else number for k, number in enumerate(numbers)]
     found = sorted({number for number in numbers if number is not None})
     if len(found) == 1:
         raise InputError(f"{source}: every rating is {found[0]:g}; there is nothing to learn from a single level")
     if len(found) > MOST_LEVELS:
         raise InputError(f"{source}: {len(found)} distinct ratings; expected at most {MOST_LEVELS} levels; round them")
-    return Scale(tuple(f"{number:g}" for number in found), tuple(found)), []
+    notes = _rare(found, numbers, rows, source)
+    return Scale(tuple(f"{number:g}" for number in found), tuple(found)), notes
+
+
+def _rare(levels: Sequence[float], numbers: Sequence[float | None], rows: Sequence[int], source: str) -> list[str]:
+    """A note of levels that come once; a rare level farther from the others than these spread is refused."""
+    count = Counter(numbers)
+    n = len(numbers)
+    for level in (levels[0], levels[-1]):
+        others = [other for other in levels if other != level]
+        gap = min(abs(level - other) for other in others)
+        if n >= ENOUGH and count[level] <= max(1, n // 200) and len(others) > 1 and gap > others[-1] - others[0]:
+            usual = f"{others[0]:g} ... {others[-1]:g}"
+            raise InputError(
+                f"{source}, row {rows[numbers.index(level)]}: the rating {level:g} lies far from all others ({usual}); "
+                f"mend it, or say which levels there are: --levels {','.join(f'{other:g}' for other in others[:3])},..."
+            )
+    once = [f"{level:g}" for level in levels if count[level] == 1]
+    return [f"warning: seen once: level {', '.join(once)}"] if once and n >= ENOUGH else []
 
 
 def _text_scale(values: Sequence[str], source: str) -> tuple[Scale, list[str]]:
@@ -187,12 +232,13 @@ def _text_scale(values: Sequence[str], source: str) -> tuple[Scale, list[str]]:
     if len(names) > MOST_LEVELS:
         raise InputError(f"{source}: {len(names)} distinct ratings; expected at most {MOST_LEVELS} levels")
     known = [order for order in _ORDERS if set(names) <= set(order)]
-    order = [name for name in known[0] if name in names] if known else sorted(names)
-    ordered = tuple(names[name] for name in order)
-    note = (
-        [] if known else [f"levels in alphabetical order: {' < '.join(ordered)}; --levels worst,...,best sets another"]
-    )
-    return Scale(ordered, tuple(float(k) for k in range(len(ordered)))), note
+    if not known:
+        words = ", ".join(list(names.values())[:8])
+        raise InputError(
+            f"{source}: the ratings are words ({words}) whose order is not known; pass --levels worst,...,best"
+        )
+    ordered = tuple(names[name] for name in known[0] if name in names)
+    return Scale(ordered, tuple(float(k) for k in range(len(ordered)))), []
 
 
 def _numbered(names: Sequence[str], known: Sequence[str] | None) -> tuple[Sequence[str], dict[str, int]]:
@@ -241,7 +287,7 @@ def table(
         raise InputError(f"{source}: there is no rating in it")
     scale, notes = (against.scale, []) if isinstance(against, Known) else (against, [])
     if scale is None:
-        scale, notes = scale_of(columns[2], lines, source=source)
+        scale, notes = scale_of(columns[2], lines, source=source, skip_invalid=skip_invalid)
     known_items = against.items if isinstance(against, Known) else None
     names, number = _numbered(columns[1], known_items)
     people, person = _numbered(columns[0], None)

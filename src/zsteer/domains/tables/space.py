@@ -2,9 +2,11 @@
 
 A batch holds ``x`` of shape ``(b, d)``. Columns of numbers are standardised with mean and deviation of the training
 rows; a column of categories takes one place for each category (1 at its own, 0 elsewhere). When every column holds 0
-and 1 only, the space is binary and nothing is changed.
+and 1 only, the space is binary and nothing is changed. What comes back keeps what its column is: 0 or 1, whole
+numbers in the range of the data, numbers with as many digits after the point as the data have.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from zsteer.core.batch import Batch
+from zsteer.core.numerals import decimals_of
 from zsteer.errors import InputError, nearest
 
 __all__ = ["Column", "Columns", "TableSpace"]
@@ -28,17 +31,23 @@ class Column:
 
     Args:
         name: heading.
-        kind: ``real``, ``binary`` or ``category``.
-        mean: of the training rows, for real columns.
-        sd: standard deviation of the training rows, for real columns.
+        kind: ``real``, ``whole``, ``binary`` or ``category``.
+        mean: of the training rows, for numbers.
+        sd: standard deviation of the training rows, for numbers.
         categories: in order, for categories.
+        low: least number of the data; None where it is not known.
+        high: largest number of the data; None where it is not known.
+        decimals: digits after the point of real numbers; None leaves them all.
     """
 
     name: str
-    kind: Literal["real", "binary", "category"]
+    kind: Literal["real", "whole", "binary", "category"]
     mean: float = 0.0
     sd: float = 1.0
     categories: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    decimals: int | None = None
 
     @property
     def width(self) -> int:
@@ -134,11 +143,38 @@ class TableSpace:
             start += column.width
             if column.kind == "category":
                 found[column.name] = np.array(column.categories)[part.argmax(1)]
-            elif column.kind == "binary" and self.values == "binary":
-                found[column.name] = part[:, 0].round()
+            elif column.kind == "binary":
+                found[column.name] = part[:, 0].clip(0, 1).round()
             else:
-                found[column.name] = part[:, 0] * column.sd + column.mean
+                found[column.name] = _kept(column, part[:, 0] * column.sd + column.mean)
         return found
+
+    def words(self, table: Columns) -> str:
+        """What the columns are: their names by kind, categories with their counts in a table."""
+        kinds: dict[str, list[str]] = {}
+        for column in self.columns:
+            text = column.name
+            if column.kind == "category":
+                names, counts = np.unique(table[column.name], return_counts=True)
+                order = np.argsort(-counts, kind="stable")
+                text += f" ({_some([f'{names[k]} {counts[k]}' for k in order])})"
+            kinds.setdefault(_WORDS[column.kind], []).append(text)
+        return "; ".join(f"{word}: {_some(names)}" for word, names in kinds.items())
+
+
+_WORDS = {"real": "numbers", "whole": "whole numbers", "binary": "0 or 1", "category": "categories"}
+
+
+def _some(words: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def _kept(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers as their column has them."""
+    if column.kind == "whole" and column.low is not None and column.high is not None:
+        return values.clip(column.low, column.high).round()
+    return values if column.decimals is None else values.round(column.decimals)
 
 
 def _described(column: Mapping[str, Any]) -> Column:
@@ -153,11 +189,13 @@ def _column(name: str, values: NDArray[Any], whole: NDArray[Any], where: str) ->
     if values.dtype.kind not in "fiu":
         categories: Sequence[str] = sorted({str(value) for value in whole})
         if len(categories) < 2:
-            raise InputError(f"{where}: column {name!r} is constant ({categories[0]!r}); leave it out of the table")
+            raise InputError(
+                f"{where}: column {name!r} is constant ({categories[0]!r}); leave it out: --leave-out {name!r}"
+            )
         if len(categories) > max(2, len(whole) // 4):
             raise InputError(
-                f"{where}: column {name!r} holds {len(categories)} different texts in {len(whole)} rows, too many for "
-                f"categories; leave it out of the table"
+                f"{where}: column {name!r} holds {len(categories)} different texts in {len(whole)} rows, such as "
+                f"{values[0]!r}: too many for categories; leave it out: --leave-out {name!r}"
             )
         return Column(name, "category", categories=tuple(categories))
     numbers = values.astype(np.float64)
@@ -166,7 +204,12 @@ def _column(name: str, values: NDArray[Any], whole: NDArray[Any], where: str) ->
         raise InputError(f"{where}, row {row + 1}, column {name!r}: expected a finite number, got {values[row]}")
     mean, sd = float(numbers.mean()), float(numbers.std())
     if sd <= 1e-12 * max(1.0, abs(mean)):
-        raise InputError(f"{where}: column {name!r} is constant ({numbers[0]:g}); leave it out of the table")
-    if set(np.unique(numbers)) <= {0.0, 1.0}:
+        raise InputError(f"{where}: column {name!r} is constant ({numbers[0]:g}); leave it out: --leave-out {name!r}")
+    if set(np.unique(whole)) <= {0.0, 1.0}:
         return Column(name, "binary")
-    return Column(name, "real", mean, sd)
+    low, high = float(whole.min()), float(whole.max())
+    if np.array_equal(whole, np.round(whole)):
+        return Column(name, "whole", mean, sd, low=low, high=high)
+    # Six digits of the spread are what single precision holds.
+    digits = max(0, 6 - math.floor(math.log10(sd)))
+    return Column(name, "real", mean, sd, low=low, high=high, decimals=decimals_of(whole.astype(np.float64), digits))

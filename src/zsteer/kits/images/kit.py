@@ -75,7 +75,8 @@ class ImageKit:
 
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
         """Write pictures by the file's ending."""
-        files.write(path, samples.items, overwrite=overwrite)
+        labels = [str(name) for name in samples.columns.get("class", ())]
+        files.write(path, samples.items, overwrite=overwrite, labels=labels)
 
     def check_ending(self, path: Path) -> None:
         """Refuse an ending that cannot be written, before any work is done."""
@@ -148,16 +149,26 @@ class ImageKit:
         self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
     ) -> Samples:
         """What a model made, as pixels."""
-        del given
         pixels = self.space(subject.model.space).decode(x.to("cpu"))
-        size = f"{pixels.shape[1]} x {pixels.shape[2]}"
+        size = f"{pixels.shape[2]} x {pixels.shape[1]}"
         lines = [f"{len(pixels)} images of {size} pixels; pass --out FILE.png (a grid), .gif or .npz"]
         lines += [f"{name}: {value}" for name, value in facts.items()]
-        return Samples("images", pixels, facts=dict(facts), lines=lines, batch=x.to("cpu"), count=len(pixels))
+        columns = _classes(subject, given, len(pixels))
+        return Samples("images", pixels, columns, dict(facts), lines, x.to("cpu"), count=len(pixels))
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, with each property wanted."""
         return results_of(self, subject, trail, start, targets)
+
+
+def _classes(subject: Subject, given: Mapping[str, object], n: int) -> dict[str, list[str]]:
+    """Class of each image that was made under one; nothing where none was given."""
+    from zsteer.models.diffusion.conditioned import class_indices
+
+    names = getattr(subject.model, "classes", ())
+    if not names or given.get("class") is None:
+        return {}
+    return {"class": [str(names[k]) for k in class_indices(names, given["class"], n).tolist()]}
 
 
 def _of_class(net: ImageClassifier, name: str) -> Any:

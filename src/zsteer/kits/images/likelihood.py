@@ -25,8 +25,10 @@ from zsteer.maths.gaussian import log_density
 from zsteer.models.diffusion.bound import Bound
 from zsteer.models.diffusion.ddpm import CALLS
 
-__all__ = ["LikelihoodProtocol", "independent", "likelihood"]
+__all__ = ["STANDARDISED", "LikelihoodProtocol", "floor_facts", "independent", "likelihood", "log_volume"]
 
+STANDARDISED = "columns of numbers are standardised"
+"""In what unit a density of rows is."""
 BOUNDS = {
     "exact": "exact",
     "lower": "a lower bound",
@@ -50,6 +52,36 @@ def independent(datum: SampleSpec, train: Float[Tensor, "n d"], x: Float[Tensor,
     if datum.values == "levels":
         return log_p.gather(1, x.long().T).sum(0).to(x.dtype)
     return (x * log_p[:, 1] + (1 - x) * log_p[:, 0]).sum(-1).to(x.dtype)
+
+
+def log_volume(datum: SampleSpec) -> float:
+    """What to take off a log-density of standardised columns to have it in the data's own units. [nats]"""
+    if datum.values != "real" or datum.space.get("name") != "tables":
+        return 0.0
+    return math.fsum(math.log(column["sd"]) for column in datum.space["columns"] if column["kind"] in {"real", "whole"})
+
+
+def floor_facts(
+    datum: SampleSpec, log_prob: float, train: Float[Tensor, "n d"], test: Float[Tensor, "b d"]
+) -> dict[str, Any]:
+    """A mean log-probability in words, beside independent numbers and, of standardised columns, in the data's units.
+
+    Args:
+        datum: what a number is.
+        log_prob: mean of a model on the test rows, in nats.
+        train: rows whose frequencies or moments the floor has.
+        test: the rows judged.
+    """
+    floor = float(independent(datum, train, test).double().mean())
+    better = "above" if log_prob > floor else "NO BETTER than"
+    standard = ", columns standardised" if datum.values == "real" else ""
+    facts: dict[str, Any] = {
+        "verdict": f"{better} independent numbers: {log_prob:.2f} for {floor:.2f} nats a sample{standard}",
+        "independent": round(floor, 3),
+    }
+    if datum.values == "real":
+        facts["log_prob_in_data_units"] = round(log_prob - log_volume(datum), 3)
+    return facts
 
 
 class LikelihoodProtocol:
@@ -92,7 +124,8 @@ class LikelihoodProtocol:
             else:
                 log_p = model.log_prob(samples, streams)
         numbers = float(samples.mask.sum()) / len(samples) if varying else float(datum.size)
-        rows = [["this model", *_figures(log_p, numbers)]]
+        own, worse = _figures(log_p, numbers), ""
+        rows = [["this model", *own]]
         notes = [f"{len(samples)} samples; the model's figure is {BOUNDS[model.bound]}; +- is the standard error"]
         if datum.values != "unit" and not varying:
             source = samples if request.reference is None else self.read(request.reference, skip_invalid=False)
@@ -100,12 +133,17 @@ class LikelihoodProtocol:
                 "the evaluated samples themselves, which flatters it" if request.reference is None else "the reference"
             )
             floor = independent(datum, datum.flat(source), datum.flat(samples))
-            rows.append(["independent numbers", *_figures(floor, numbers)])
+            floor_figures = _figures(floor, numbers)
+            rows.append(["independent numbers", *floor_figures])
             notes.append(f"independent numbers: frequencies or moments of {where}")
+            if own[0] <= floor_figures[0]:
+                worse = f"NO BETTER than independent numbers ({floor_figures[0]:.2f}, moments of {where}): "
+        line = f"{worse}mean log-probability {own[0]:.2f} +- {own[1]:.2f} nats a sample, on {len(samples)} samples"
+        if log_volume(datum):
+            line += f"; {STANDARDISED}; {own[0] - log_volume(datum):.2f} nats in the data's own units"
         remarks = getattr(model, "likelihood_notes", list)()
         columns = ["model", "log-probability [nats]", "+-", "bits a number"]
         table = Table("Likelihood", columns, rows, [*notes, *remarks])
-        line = f"mean log-probability {rows[0][1]:.2f} +- {rows[0][2]:.2f} nats on {len(samples)} samples"
         folder = self.subject.folder or Path(model.kind)
         name = folder.parent.name if folder.name == "artifact" else folder.name
         return Report(f"How probable {name} finds the samples", [line], [table, *terms], blocks)

@@ -41,7 +41,8 @@ class Found:
         where: the file.
         pixels: of images, or None.
         columns: of a table, or None.
-        skipped: why pictures of a folder were left out.
+        skipped: why pictures of a folder or rows were left out.
+        notes: what was assumed to read it.
         label: class of each image, where the file or folder has them.
     """
 
@@ -49,6 +50,7 @@ class Found:
     pixels: NDArray[np.uint8] | None = None
     columns: Columns | None = None
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     label: Tensor | None = None
 
 
@@ -69,8 +71,9 @@ class TwoSampleProtocol:
         if image_files.is_images(path):
             images = image_files.read(path, skip_invalid=skip_invalid)
             label = None if images.labels is None else torch.from_numpy(images.labels)
-            return Found(str(path), images.pixels, skipped=tuple(images.skipped), label=label)
-        return Found(str(path), columns=table_files.read(path))
+            return Found(str(path), images.pixels, None, tuple(images.skipped), tuple(images.notes), label)
+        table = table_files.read(path, table_files.Reading(skip_invalid=skip_invalid))
+        return Found(str(path), columns=table.columns, skipped=table.skipped, notes=table.notes)
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """The report.
@@ -96,7 +99,9 @@ class TwoSampleProtocol:
             Streams.of(request.seed, 1),
             title=title,
         )
-        left = [f"{len(own.skipped)} pictures were left out: {'; '.join(own.skipped[:3])}"] if own.skipped else []
+        noun = "rows" if own.pixels is None else "pictures"
+        left = [f"{len(own.skipped)} {noun} were left out: {'; '.join(own.skipped[:3])}"] if own.skipped else []
+        left += [f"{one.where}: {note}" for one in (own, other) for note in one.notes]
         return Report(report.title, [*report.summary, *left], report.tables, (), report.facts)
 
     def _features(self, x: Batch) -> dict[str, Tensor]:
@@ -123,10 +128,22 @@ def _encoded(own: Found, other: Found) -> tuple[Batch, Batch, Tensor | None]:
         space = ImageSpace(3 if other.pixels.ndim == 4 else 1, height, width)
         return space.encode(own.pixels), space.encode(other.pixels), other.label
     if own.columns is not None and other.columns is not None:
+        _check_columns(own, other)
         table = TableSpace.learn(other.columns, where=other.where)
         return table.encode(own.columns), table.encode(other.columns), None
     kinds = ["images" if found.pixels is not None else "a table" for found in (own, other)]
     raise InputError(f"{own.where} holds {kinds[0]} and {other.where} {kinds[1]}; compare like with like")
+
+
+def _check_columns(own: Found, other: Found) -> None:
+    """Refuse tables whose columns differ, naming the column and both files."""
+    for first, second in ((own, other), (other, own)):
+        extra = [name for name in first.columns or () if name not in (second.columns or ())]
+        if extra:
+            raise InputError(
+                f"{first.where} has the column {extra[0]!r}, and {second.where} has none of that name "
+                f"(it has {', '.join(second.columns or ())}); compare tables with the same columns"
+            )
 
 
 def two_sample(models: Path | None) -> TwoSampleProtocol:

@@ -12,7 +12,7 @@ from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.report import Report
 from zsteer.kits.protocols import EvaluationRequest
 from zsteer.kits.ratings.kit import scale_of
-from zsteer.kits.ratings.tables import judge, tables
+from zsteer.kits.ratings.tables import judge, tables, verdict
 from zsteer.models.ratings.baselines import fit_baselines
 from zsteer.models.ratings.rating_rbm import RatingRBM
 
@@ -74,10 +74,9 @@ class RatingProtocol:
         """Errors and calibration of the model, the baselines and a blend."""
         kept = self.kept()
         judged = judge(self.model, fit_baselines(kept), kept, samples, seed=request.seed)
-        first, bias = judged[0], judged[3]
-        better = "below" if first.rmse.value < bias.rmse.value else "not below"
+        first = judged[0]
         summary = [
-            f"RMSE {first.rmse} on {len(samples):,} ratings, {better} user + item bias ({bias.rmse.value:.4f}).",
+            f"{verdict(judged)}; on {len(samples):,} ratings, middle 95 % of draws {first.rmse.range}.",
             f"Log-loss {first.log_loss} nats a rating; baselines were fitted to the ratings that the model keeps.",
         ]
         if samples.skipped:

@@ -14,9 +14,9 @@ from zsteer.evaluate.report import Table
 from zsteer.models.ratings.baselines import Baselines, blend
 from zsteer.models.ratings.rating_rbm import RatingRBM
 
-__all__ = ["BLEND", "Judged", "judge", "judged_by", "tables"]
+__all__ = ["BLEND", "Judged", "judge", "judged_by", "predictions", "tables", "verdict"]
 
-BLEND = "blend of RBM and ALS"
+BIAS, BLEND = "user + item bias", "blend of RBM and ALS"
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,14 @@ def judge(model: RatingRBM, baselines: Baselines, known: Ratings, test: Ratings,
             mixed = blend([predicted, log_p])
             found.append(judged_by(BLEND, mixed, test, baselines.values, seed=seed))
     return found
+
+
+def verdict(judged: Sequence[Judged]) -> str:
+    """Whether the first predictor beats the biases of users and items, in words."""
+    first, bias = judged[0], next(entry for entry in judged if entry.name == BIAS)
+    if first.rmse.value < bias.rmse.value:
+        return f"RMSE {first.rmse.value:.4f}, below user + item bias ({bias.rmse.value:.4f})"
+    return f"NO BETTER than user + item bias: RMSE {first.rmse.value:.4f} for {bias.rmse.value:.4f}"
 
 
 def tables(judged: Sequence[Judged]) -> list[Table]:

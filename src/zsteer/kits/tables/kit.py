@@ -1,6 +1,5 @@
 """The kit of tables: rows of named columns; every column of numbers is a property."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,16 +40,17 @@ class TableKit:
         return TableSpace.of(description)
 
     def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
-        """Read a table by the file's ending.
+        """Read a table by the file's ending; columns that a model knows are what they were in its training.
 
         Raises:
-            InputError: if rows are to be left out.
+            InputError: if a cell is missing or wrong; file and line are named.
         """
-        del subject
-        if skip_invalid:
-            raise InputError("--skip-invalid is for folders of pictures; mend the table instead")
-        columns = files.read(path)
-        return Samples("rows", columns, source=str(path), count=len(next(iter(columns.values()))))
+        kinds: dict[str, str] = {}
+        if subject is not None:
+            columns = self.space(subject.model.space).columns
+            kinds = {column.name: "category" if column.kind == "category" else "number" for column in columns}
+        found = files.read(path, files.Reading(skip_invalid=skip_invalid, kinds=kinds))
+        return Samples("rows", found.columns, skipped=found.skipped, source=str(path), count=len(found))
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Columns by name, or a batch of the model, as samples.
@@ -93,13 +93,15 @@ class TableKit:
         space, found, start = self.space(subject.model.space), dict[str, Property](), 0
         for column in space.columns:
             if column.kind != "category":
-                standard = space.values == "real" and column.kind == "real"
+                standard = column.kind != "binary"
                 sd, mean = (column.sd, column.mean) if standard else (1.0, 0.0)
                 found[column.name] = Property(
                     column.name,
                     lambda things, name=column.name: things[name],
                     _measure(start, sd, mean),
                     spread=sd,
+                    low=0.0 if column.kind == "binary" else column.low if column.kind == "whole" else None,
+                    high=1.0 if column.kind == "binary" else column.high if column.kind == "whole" else None,
                     tolerance=0.1 * sd,
                     help="a column of the table",
                 )
@@ -132,12 +134,8 @@ class TableKit:
         """What a model made, as columns."""
         del given
         columns = self.things(subject, x)
-        text = io.StringIO()
-        text.write(",".join(columns) + "\n")
-        for row in zip(*columns.values(), strict=True):
-            cells = [f"{float(cell):.6g}" if np.issubdtype(type(cell), np.number) else str(cell) for cell in row]
-            text.write(",".join(cells) + "\n")
-        lines = text.getvalue().splitlines()
+        cells = [files.texts_of(values) for values in columns.values()]
+        lines = [",".join(row) for row in (list(columns), *zip(*cells, strict=True))]
         return Samples("rows", columns, facts=dict(facts), lines=lines, batch=x.to("cpu"), count=len(x))
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:

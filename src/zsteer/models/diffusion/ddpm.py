@@ -153,8 +153,15 @@ class DDPM(Pretrained, nn.Module):
         with torch.autocast(x_t.device.type, torch.bfloat16, enabled=half):
             value, spread = self._raw(x_t, t, y)
         x0 = self._x0(x_t, value, t)
-        # No image lies outside [-1, 1]; without the clamp an error at the noisy end is magnified by 1 / signal.
-        return Prediction(x0 if self.settings.datum.values == "real" else x0.clamp(-1, 1), spread)
+        return Prediction(self._bounded(x0), spread)
+
+    def _bounded(self, x0: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        """A prediction held in the range of the data: an error at the noisy end is magnified by 1 / signal."""
+        if self.settings.datum.values != "real":
+            return x0.clamp(-1, 1)
+        if not self.settings.low:
+            return x0
+        return torch.clamp(x0, x0.new_tensor(self.settings.low), x0.new_tensor(self.settings.high))
 
     def denoiser(self, given: Mapping[str, object] | None, n: int) -> Conditioned:
         """The denoiser of ``n`` samples.

@@ -42,6 +42,8 @@ class DDPMSettings(Settings):
     blocks: int = Field(default=2, ge=1, description="blocks at each level of the U-Net")
     patch: int = Field(default=2, ge=1, le=2, description="pixels along an edge that the U-Net folds into channels")
     hidden: tuple[int, ...] = Field(default=(256, 256, 256), description="hidden layers of the mlp", min_length=1)
+    low: tuple[float, ...] = Field(default=(), description="least value of x_0, for each number of a row of reals")
+    high: tuple[float, ...] = Field(default=(), description="largest value of x_0, likewise; without both no bound")
 
     @model_validator(mode="after")
     def _fits(self) -> "DDPMSettings":
@@ -53,6 +55,9 @@ class DDPMSettings(Settings):
             raise ValueError("one class is no condition: give two or more, or none")
         if len(self.betas) != (self.steps if self.schedule == "listed" else 0):
             raise ValueError(f"betas belong to schedule=listed, one for each of {self.steps} steps")
+        bounds = {len(self.low), len(self.high)}
+        if bounds != {0} and (bounds != {self.datum.size} or self.datum.values != "real"):
+            raise ValueError(f"low and high belong to reals, one for each of {self.datum.size} numbers")
         if (self.net == "unet2d") != (self.unet2d is not None):
             raise ValueError("settings of a unet2d belong to net=unet2d")
         if self.unet2d is not None:

@@ -10,6 +10,7 @@ A prediction m becomes a distribution over levels by a normal density of one wid
 :math:`p(k) = \Phi((e_{k+1} - m) / \sigma) - \Phi((e_k - m) / \sigma)`, with sigma from held-out ratings.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,8 +21,12 @@ from zsteer.core.rng import Streams
 from zsteer.domains.ratings.space import Ratings
 from zsteer.errors import InputError
 
-__all__ = ["Baselines", "blend", "fit_baselines", "levels_of_normal", "ridge_biases"]
+__all__ = ["PENALTIES", "Baselines", "best_of", "blend", "fit_baselines", "levels_of_normal", "ridge_biases"]
 
+PENALTIES = (50.0, 15.0, 5.0, 1.5, 0.5)
+"""Penalties of the factors that are tried."""
+CLEARLY = 0.005
+"""Relative error beyond the best so far at which lighter penalties are given up."""
 TINY = 1e-10
 """Probability that every level has at least: a normal density forgets far levels altogether."""
 
@@ -139,20 +144,35 @@ def _fit(ratings: Ratings, factors: int, decay: float, biases: tuple[float, floa
     return Baselines(values, mean, item_mean, a, b, p, q)
 
 
+def best_of(options: Sequence[float], error: Callable[[float], float]) -> float:
+    """The option with the least error, of penalties from the heaviest down; stops where lighter ones are clearly worse.
+
+    Args:
+        options: penalties, falling.
+        error: of a penalty, on ratings that its fit has not seen.
+    """
+    found: dict[float, float] = {}
+    for option in options:
+        found[option] = error(option)
+        if found[option] > (1 + CLEARLY) * min(found.values()):
+            break
+    return min(found, key=lambda option: found[option])
+
+
 def fit_baselines(
     ratings: Ratings,
     *,
     factors: int = 8,
-    decay: float = 15.0,
+    decay: float | None = None,
     biases: tuple[float, float] = (5.0, 3.0),
     seed: int = 0,
 ) -> Baselines:
-    """Fit all baselines; the widths come from a tenth that a first fit leaves out.
+    """Fit all baselines; the widths, and the penalty of the factors, come from a tenth that a first fit leaves out.
 
     Args:
         ratings: what to learn from.
         factors: F.
-        decay: penalty of the factors.
+        decay: penalty of the factors; the best of ``PENALTIES`` on that tenth when None.
         biases: penalties of the biases of users and items.
         seed: of the first factors and of the tenth.
 
@@ -161,15 +181,24 @@ def fit_baselines(
     """
     if len(ratings) == 0:
         raise InputError("there is no rating to fit the baselines to")
-    whole = _fit(ratings, factors, decay, biases, seed)
     order = Streams.of(seed, 1).child("baseline").permutation("held out", len(ratings))[0]
     aside = order[: max(1, len(ratings) // 10)]
     rest = torch.ones(len(ratings), dtype=torch.bool)
     rest[aside] = False
     if not bool(rest.any()):
-        return whole
-    part, held = _fit(ratings.take(rest), factors, decay, biases, seed), ratings.take(aside)
-    truth = whole.values[held.level]
+        return _fit(ratings, factors, PENALTIES[0] if decay is None else decay, biases, seed)
+    learnt, held = ratings.take(rest), ratings.take(aside)
+    truth = torch.tensor(ratings.scale.values, dtype=torch.float64)[held.level]
+    fits: dict[float, Baselines] = {}
+
+    def error(penalty: float) -> float:
+        fits[penalty] = _fit(learnt, factors, penalty, biases, seed)
+        found = fits[penalty].expect(Baselines.names[-1], held.user, held.item)
+        return float((truth - found).square().mean().sqrt())
+
+    chosen = best_of(PENALTIES if decay is None else [decay], error)
+    part = fits[chosen]
+    whole = _fit(ratings, factors, chosen, biases, seed)
     errors = [truth - part.expect(name, held.user, held.item) for name in Baselines.names]
     # A handful of ratings can be met exactly; a tenth of a level keeps the density a density.
     least = 0.1 * float((whole.values[1:] - whole.values[:-1]).min())

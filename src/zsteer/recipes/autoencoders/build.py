@@ -9,6 +9,7 @@ import torch
 from zsteer.core.artifact import Origin, settings_from
 from zsteer.core.rng import Streams, initialised
 from zsteer.errors import InputError, SettingsError
+from zsteer.kits.images.likelihood import floor_facts
 from zsteer.maths.importance import importance_bound
 from zsteer.models.autoencoder.vae import VAE, VAESettings
 from zsteer.models.autoencoder.wae import PRESETS, WAE, WAESettings
@@ -61,7 +62,7 @@ def body(recipe: recipes.AutoencoderRecipe, sets: Sets, chosen: dict[str, Any]) 
 def vae(recipe: recipes.VAERecipe, data: Path | None, device: torch.device) -> Experiment[VAE]:
     """The VAE or IWAE."""
     chosen = by_size(recipe, SIZES)
-    sets = load_set(recipe.dataset, data, binary=recipe.binary, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, binary=recipe.binary, own=recipe.own)
     binary = sets.datum.values == "binary"
     if binary and recipe.decoder != "auto":
         raise SettingsError(f"binary data take a Bernoulli decoder; leave decoder={recipe.decoder} away")
@@ -79,18 +80,24 @@ def vae(recipe: recipes.VAERecipe, data: Path | None, device: torch.device) -> E
         bound, elbo = importance_bound(log_w).double(), log_w.mean(1).double()
         code = trained.encode(held, Streams.of(0, len(held), device=device))
         back = trained.decode(code, Streams.of(0, len(held), device=device))
-        metrics = {
+        metrics: dict[str, Any] = {
             "test_samples": len(held),
             "log_prob_k50": round(float(bound.mean()), 3),
             "log_prob_k50_se": round(float(bound.std()) / math.sqrt(len(held)), 3),
             "elbo": round(float(elbo.mean()), 3),
             "squared_error": round(float((back["x"] - held["x"]).square().flatten(1).sum(1).mean()), 3),
         }
+        datum = sets.datum
+        if datum.values != "unit":
+            rows = datum.flat(held.to("cpu"))
+            metrics |= floor_facts(datum, float(bound.mean()), datum.flat(sets.train), rows)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     # Importance weights compare log-likelihoods: rounded to bfloat16 they would differ by nats for no reason.
     bf16 = recipe.objective == "elbo" and bfloat16_pays(device)
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, _optim(chosen), bf16=bf16), measure)
+    return Experiment(
+        model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, _optim(chosen), bf16=bf16), measure, sets.lines
+    )
 
 
 def wae_mmd(recipe: recipes.WAEMMDRecipe, data: Path | None, device: torch.device) -> Experiment[WAE]:
@@ -112,7 +119,7 @@ def _wae(
     chosen = by_size(recipe, SIZES)
     if recipe.weight is not None and recipe.preset is not None:
         raise SettingsError("weight and preset both set lambda; give one of them")
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     values = {**body(recipe, sets, chosen), "penalty": penalty, "weight": _weight(recipe, penalty, sets)}
     with initialised(recipe.seed):
         model = WAE(settings_from(WAESettings, values, where=recipe.name)).to(device)
@@ -139,7 +146,7 @@ def _wae(
         }
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, measure)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, measure, sets.lines)
 
 
 def _weight(recipe: recipes.WAEMMDRecipe | recipes.WAEGANRecipe, penalty: str, sets: Sets) -> float:
@@ -154,7 +161,7 @@ def _weight(recipe: recipes.WAEMMDRecipe | recipes.WAEGANRecipe, penalty: str, s
 def features(recipe: recipes.FeaturesRecipe, data: Path | None, device: torch.device) -> Experiment[ImageClassifier]:
     """The feature net."""
     chosen = by_size(recipe, FEATURE_SIZES)
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     if not sets.classes or len(sets.datum.shape) != 3:
         name = sets.origin["name"]
         raise InputError(f"{name} has no images with classes; take fashion-mnist, mnist, or folders named by class")
@@ -168,4 +175,4 @@ def features(recipe: recipes.FeaturesRecipe, data: Path | None, device: torch.de
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     plan = _plan(chosen, _optim(chosen), bf16=bfloat16_pays(device))
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, measure)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), plan, measure, sets.lines)

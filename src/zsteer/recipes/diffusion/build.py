@@ -11,6 +11,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams, initialised
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, SettingsError
+from zsteer.kits.images.likelihood import floor_facts
 from zsteer.models.diffusion.ddpm import CALLS, DDPM
 from zsteer.models.diffusion.settings import DDPMSettings
 from zsteer.nets.precision import bfloat16_pays, lay_out
@@ -46,6 +47,8 @@ CLASSIFIER_SIZES: dict[Size, dict[str, Any]] = {
 LIMITS = "Trained on one set of data; it knows nothing outside that set."
 HELD = 1000
 """Held-out samples behind the figures of a card."""
+MARGIN = 0.1
+"""Of the range of a column, that a prediction may lie outside it."""
 BOUNDED = 128
 """Held-out samples whose likelihood is bounded: 32 calls of the net each."""
 
@@ -59,7 +62,7 @@ def _plan(chosen: dict[str, Any], *, bf16: bool) -> Plan:
 
 def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.device) -> Experiment[DDPM]:
     """The diffusion model."""
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     images = len(sets.datum.shape) == 3
     chosen = by_size(recipe, IMAGE_SIZES if images else ROW_SIZES)
     width = recipe.width or chosen["width"]
@@ -70,7 +73,7 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
     values = {
         "datum": sets.datum,
         "schedule": recipe.schedule,
-        "target": recipe.target if recipe.target != "auto" else "v" if images else "eps",
+        "target": recipe.target if recipe.target != "auto" else "v",
         "variance": recipe.variance,
         "classes": classes,
         "drop": recipe.drop,
@@ -79,6 +82,7 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
         "width": width,
         "patch": recipe.patch,
         "hidden": (width,) * 3,
+        **_range(sets),
     }
     with initialised(recipe.seed):
         model = DDPM(settings_from(DDPMSettings, values, where=recipe.name)).to(device)
@@ -88,13 +92,33 @@ def ddpm(recipe: recipes.DiffusionRecipe, data: Path | None, device: torch.devic
     def measure(trained: DDPM) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         held = sets.test.take(slice(HELD)).to(device)
-        metrics = {"test_samples": len(held), "squared_error": round(_held_loss(trained, held, recipe.seed), 3)}
+        metrics: dict[str, Any] = {"test_samples": len(held)}
+        metrics["squared_error"] = round(_held_loss(trained, held, recipe.seed), 3)
         metrics |= _likelihood(trained, held.take(slice(BOUNDED)), recipe.seed)
+        datum = sets.datum
+        if datum.values == "real":
+            nats = -metrics["bits_per_dim"] * datum.size * math.log(2)
+            rows = datum.flat(held.take(slice(BOUNDED)).to("cpu"))
+            metrics |= floor_facts(datum, nats, datum.flat(sets.train), rows)
         return Origin(data=sets.origin, metrics=metrics, limits=LIMITS)
 
     return Experiment(
-        model, Shuffled(sets.train, chosen["batch"]), _plan(chosen, bf16=images and bfloat16_pays(device)), measure
+        model,
+        Shuffled(sets.train, chosen["batch"]),
+        _plan(chosen, bf16=images and bfloat16_pays(device)),
+        measure,
+        sets.lines,
     )
+
+
+def _range(sets: Sets) -> dict[str, tuple[float, ...]]:
+    """Bounds of x_0 where numbers have none of their own: the training rows', a tenth of their range wider each way."""
+    if sets.datum.values != "real":
+        return {}
+    rows = sets.datum.flat(sets.train)
+    least, most = rows.amin(0), rows.amax(0)
+    wider = MARGIN * (most - least)
+    return {"low": tuple((least - wider).tolist()), "high": tuple((most + wider).tolist())}
 
 
 def _unet2d(recipe: recipes.DiffusionRecipe, datum: SampleSpec, width: int, classes: int) -> UNet2DSettings:
@@ -135,7 +159,7 @@ def classifier(
 ) -> Experiment[NoisyClassifier]:
     """The classifier of noisy samples."""
     chosen = by_size(recipe, CLASSIFIER_SIZES)
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     _need_classes(sets, str(sets.origin["name"]))
     values = {"datum": sets.datum, "classes": sets.classes, "schedule": recipe.schedule, "width": chosen["width"]}
     with initialised(recipe.seed):
@@ -155,6 +179,7 @@ def classifier(
         Shuffled(sets.train, chosen["batch"]),
         _plan(chosen, bf16=model.images and bfloat16_pays(device)),
         measure,
+        sets.lines,
     )
 
 

@@ -21,7 +21,8 @@ class DiffusionRecipe(VectorRecipe):
         default="cosine", description="noise schedule"
     )
     target: Literal["auto", "eps", "x0", "v"] = Field(
-        default="auto", description="what the net predicts: eps is the lecture's; auto: v for images, eps for rows"
+        default="auto",
+        description="what the net predicts: eps is the lecture's; auto: v, whose samples have the data's spread",
     )
     variance: Literal["posterior", "forward", "learned"] = Field(
         default="learned", description="of the reverse step: beta-tilde, beta, or learned between the two"

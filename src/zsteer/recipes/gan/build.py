@@ -79,7 +79,7 @@ def adversarial(
     recipe: "recipes.GanRecipe | recipes.WassersteinGanRecipe", data: Path | None, device: torch.device
 ) -> Experiment[Gan]:
     """GAN or WGAN on a set."""
-    sets = load_set(recipe.dataset, data, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     chosen = by_size(recipe, IMAGE_SIZES if len(sets.datum.shape) == 3 else TABLE_SIZES)
     model = Gan(_settings(recipe, sets, chosen)).to(device)
 
@@ -87,7 +87,7 @@ def adversarial(
         trained.eval().to("cpu")
         return Origin(data=sets.origin, metrics=metrics_of(trained, sets, recipe.dataset), limits=LIMITS)
 
-    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(recipe, chosen), measure)
+    return Experiment(model, Shuffled(sets.train, chosen["batch"]), _plan(recipe, chosen), measure, sets.lines)
 
 
 def modes_of(model: Gan, dataset: str, rng: Streams) -> Modes | None:

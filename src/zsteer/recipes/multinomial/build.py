@@ -157,7 +157,7 @@ def segments(
 ) -> Experiment[MultinomialDiffusion]:
     """Pictures cut into levels."""
     chosen = by_size(recipe, SEGMENT_SIZES)
-    sets = load_set(recipe.dataset, data)
+    sets = load_set(recipe.dataset, data, own=recipe.own)
     if len(sets.datum.shape) != 3:
         raise InputError(f"dataset {recipe.dataset} has no pictures; segments are cut from fashion-mnist, mnist or own")
     cut = Cut.learn(sets.train["x"], recipe.levels, shrink=recipe.shrink)
@@ -179,7 +179,9 @@ def segments(
         origin = {**sets.origin, "levels": " ".join(f"{grey:g}" for grey in cut.greys)}
         return Origin(data=origin, metrics=metrics, limits=PICTURE_LIMITS)
 
-    return Experiment(model, Shuffled(train, chosen["batch"]), _plan(chosen, half=bfloat16_pays(device)), measure)
+    return Experiment(
+        model, Shuffled(train, chosen["batch"]), _plan(chosen, half=bfloat16_pays(device)), measure, sets.lines
+    )
 
 
 def measured(model: MultinomialDiffusion, held: Batch, seed: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The recipe of the machine for ratings. Imports no torch."""
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -17,7 +18,12 @@ class RatingRecipe(Recipe):
     builder: ClassVar[str] = "zsteer.recipes.ratings.build:machine"
 
     dataset: str = Field(
-        default="ml-latest-small", description="ml-latest-small or movietweetings; ignored when --data is a file"
+        default="auto",
+        description="ml-latest-small, movietweetings, or own: --data is your file or folder; auto: own, or the first "
+        "of these that the folder --data has",
+    )
+    skip_invalid: bool = Field(
+        default=False, description="leave out rows that cannot be used, a pair that comes again among them; count them"
     )
     core: int = Field(default=0, ge=0, description="keep users and items with at least this many ratings of each other")
     levels: str | None = Field(default=None, description="levels from the worst to the best, with commas between")
@@ -31,9 +37,19 @@ class RatingRecipe(Recipe):
     factors: int = Field(default=8, ge=1, description="hidden units that couple items")
     conditional: bool = Field(default=False, description="condition on which items were rated (implicit feedback)")
     usage: float = Field(default=0.25, ge=0, description="spread of how users fill the scale; 0 for users alike")
-    decay: float = Field(default=140.0, ge=0, description="prior precision of an item's weights")
+    decay: float | None = Field(
+        default=None,
+        ge=0,
+        description="prior precision of an item's weights; chosen on a tenth of the ratings if absent",
+    )
     bias_decay: float = Field(default=3.0, ge=0, description="prior precision of an item's bias")
     negative: Literal["auto", "closed", "chain"] = Field(
         default="auto", description="negative phase: closed form (gaussian) or a growing mean-field chain"
     )
     keep: bool = Field(default=True, description="keep users' training ratings with the model, to answer for them")
+
+    def resolve(self, data: Path | None) -> Self:
+        """The recipe with the name of the set that its data are."""
+        from zsteer.domains.ratings.data import dataset_of
+
+        return self.model_copy(update={"dataset": dataset_of(self.dataset, data)})

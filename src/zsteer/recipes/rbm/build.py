@@ -17,7 +17,7 @@ from zsteer.core.rng import Streams
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.sequences.residues import LENGTH, LEVELS, residues
 from zsteer.errors import InputError
-from zsteer.kits.images.likelihood import independent
+from zsteer.kits.images.likelihood import floor_facts
 from zsteer.maths.boltzmann import free_energy
 from zsteer.models.rbm.rbm import RBM, RbmSettings
 from zsteer.recipes.base import Experiment, Size, by_size
@@ -46,6 +46,10 @@ RECEPTORS: dict[Size, dict[str, Any]] = {
     "m": {"steps": 30000, "batch": 500, "lr": 0.2, "units": 300, "chains": 500, "k": 10, "decay": 1e-4},
     "l": {"steps": 60000, "batch": 2000, "lr": 0.2, "units": 600, "chains": 2000, "k": 10, "decay": 1e-4},
 }
+FEWEST, UNITS_EACH = 16, 8
+"""Hidden units at least, and at most for each number of a sample, where none are asked for."""
+FULL_RATE = 80
+"""Numbers of a binary sample below which the learning rate grows."""
 REAL_RATE = 0.1
 """Factor on the learning rate for real units, whose fields have no bound."""
 
@@ -58,12 +62,18 @@ LIMITS = "Trained on one set of data; it knows nothing outside that set. Samples
 def machine(recipe: "recipes.RBMRecipe", data: Path | None, device: torch.device) -> Experiment[RBM]:
     """The machine on images (cut into 0 and 1) or on a table."""
     chosen = _chosen(recipe, SIZES)
-    sets = load_set(recipe.dataset, data, binary=True, skip_invalid=recipe.skip_invalid)
+    sets = load_set(recipe.dataset, data, binary=True, own=recipe.own)
     if sets.datum.values == "unit":
         raise InputError("the numbers lie in [0, 1] but are no images; make them 0 and 1, or real columns of a table")
     if sets.datum.values == "real":
         chosen["noise"] = recipe.noise
         chosen["lr"] *= 1.0 if recipe.lr is not None else REAL_RATE
+    size = sets.datum.size
+    if recipe.units is None:
+        chosen["units"] = min(chosen["units"], max(FEWEST, UNITS_EACH * size))
+    if sets.datum.values == "binary" and recipe.lr is None:
+        # A hidden unit gets its signal from all columns together: of few, it learns more slowly.
+        chosen["lr"] *= min(10.0, max(1.0, FULL_RATE / size))
     return made(recipe, sets, chosen, device)
 
 
@@ -108,7 +118,7 @@ def made(
         trained.measure(rng, chains=chosen["runs"], temperatures=chosen["temperatures"])
         return Origin(data=sets.origin, metrics=metrics_of(trained, sets), limits=LIMITS)
 
-    return Experiment(model.to(device), Shuffled(sets.train, chosen["batch"]), plan, measure)
+    return Experiment(model.to(device), Shuffled(sets.train, chosen["batch"]), plan, measure, sets.lines)
 
 
 def metrics_of(model: RBM, sets: Sets) -> dict[str, Any]:
@@ -127,10 +137,10 @@ def metrics_of(model: RBM, sets: Sets) -> dict[str, Any]:
         else:
             metrics["refused"] = f"no likelihood: log Z rests on an effective {known.ess:.1f} chains"
     datum = sets.datum
-    floor = independent(datum, datum.flat(sets.train), datum.flat(test)).double()
-    metrics["independent"] = round(float(floor.mean()), 3)
+    floor = floor_facts(datum, metrics.get("log_prob", math.nan), datum.flat(sets.train), datum.flat(test))
+    metrics |= floor if "log_prob" in metrics else {"independent": floor["independent"]}
     if datum.values == "levels":
-        metrics["independent_nats_a_residue"] = round(-float(floor.mean()) / _mean_residues(test), 4)
+        metrics["independent_nats_a_residue"] = round(-floor["independent"] / _mean_residues(test), 4)
     metrics["free_energy_gap"] = round(_gap(model, sets), 3)
     return metrics
 
