@@ -29,6 +29,7 @@ from torch import Tensor
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
+from zsteer.domains.sequences.chains import BETA, Chains, tally
 from zsteer.domains.sequences.epitopes import host, relatives
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, nearest
@@ -69,6 +70,7 @@ class TcrData:
         background_split: design, judge (together they are train), valid or test, ``(m,)``.
         background_tokens: the background as tokens, ``(m, 30)``.
         files: SHA-256 of each file used.
+        notes: what was left out of the files, a line each.
     """
 
     subset: Subset
@@ -80,6 +82,7 @@ class TcrData:
     background_split: Shaped[np.ndarray, " m"]
     background_tokens: UInt8[Tensor, "m 30"]
     files: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -163,8 +166,9 @@ def load_tcr(folder: str | Path | None = None, *, subset: Subset = "permissive")
         InputError: if a file is missing, damaged, or lacks a column.
     """
     path = data_folder(folder)
-    pairs = _columns(path / _PAIRS, ("cdr3b", "peptide", "split", "sources"))
-    back = _columns(path / _BACKGROUND, ("cdr3b",))["cdr3b"]
+    notes: list[str] = []
+    pairs = _columns(path / _PAIRS, ("cdr3b", "peptide", "split", "sources"), notes)
+    back = _columns(path / _BACKGROUND, ("cdr3b",), notes)["cdr3b"]
     keep = [i for i, source in enumerate(pairs["sources"]) if subset == "all" or _permissive(source)]
     cdr3 = [pairs["cdr3b"][i] for i in keep]
     space = SequenceSpace()
@@ -178,6 +182,7 @@ def load_tcr(folder: str | Path | None = None, *, subset: Subset = "permissive")
         np.array([_background_part(sequence) for sequence in back]),
         space.encode(back)["tokens"].to(torch.uint8),
         {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in (_PAIRS, _BACKGROUND)},
+        tuple(notes),
     )
 
 
@@ -194,7 +199,12 @@ def _background_part(sequence: str) -> str:
     return "valid" if bucket < 90 else "test"
 
 
-def _columns(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def _columns(path: Path, names: Sequence[str], notes: list[str]) -> dict[str, list[str]]:
+    """Columns of a file, rows of other chains than beta left out with a note.
+
+    Raises:
+        InputError: if it cannot be read, or lacks a column.
+    """
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             reader = csv.reader(file)
@@ -205,12 +215,20 @@ def _columns(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
             rows = list(reader)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); fetch the file again") from error
-    places = {name: header.index(name) for name in names}
-    try:
-        return {name: [row[place] for row in rows] for name, place in places.items()}
-    except IndexError:
-        short = next(i for i, row in enumerate(rows, 2) if len(row) < len(header))
-        raise InputError(f"{path}: row {short}: expected {len(header)} columns; fetch the file again") from None
+    short = next((i for i, row in enumerate(rows, 2) if len(row) < len(header)), None)
+    if short is not None:
+        raise InputError(f"{path}: row {short}: expected {len(header)} columns; fetch the file again")
+    chains = Chains(header)
+    found = [chains.of(row) or BETA for row in rows]
+    strange = [chain for chain in found if chain != BETA]
+    if rows and len(strange) == len(rows):
+        raise InputError(f"{path}: no row is a beta chain (TRB): {tally(strange)}")
+    if strange:
+        notes.append(
+            f"{path}: {len(strange)} of {len(rows)} rows are no beta chain and were left out: {tally(strange)}"
+        )
+    rows = [row for row, chain in zip(rows, found, strict=True) if chain == BETA]
+    return {name: [row[header.index(name)] for row in rows] for name in names}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ Convention: inside zsteer a CDR3 is the *junction*, from the conserved C to the 
 AIRR's ``cdr3_aa`` leaves these two out: it is read as C + cdr3_aa + F (all human and mouse TRBJ genes end in F), and
 written beside ``junction_aa``. A column called cdr3, cdr3b, sequence, ... must hold the junction.
 
+Only beta chains are taken: rows that say another chain (``domains.sequences.chains``) are left out and counted.
+
 Rows are counted as lines of the file, so that the header of a table is row 1. A byte-order mark and Windows line ends
 are accepted and noted in ``Table.notes``; everything else that is not as it should be is an error with file and row.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from zsteer.core.batch import Batch
 from zsteer.core.files import new_file
+from zsteer.domains.sequences.chains import BETA, Chains, tally
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, OutputError
 
@@ -75,7 +78,8 @@ class Table:
         columns: the other columns by name, ``b`` values each; they are carried through to the output.
         rows: row of each sequence in the file.
         skipped: rows left out under ``skip_invalid``.
-        notes: what was accepted although it is unusual (byte-order mark, Windows line ends, cdr3_aa converted).
+        notes: what was accepted although it is unusual (byte-order mark, Windows line ends, cdr3_aa converted), and
+            what was left out because it is no beta chain.
     """
 
     sequences: Sequence[str]
@@ -139,7 +143,7 @@ def read(
     path = Path(path)
     separator = _separator(path)
     text, notes = _text(path)
-    raw = _fasta(path, text) if separator == ">" else _columns(path, text, separator, column)
+    raw = _of_beta(path, _fasta(path, text) if separator == ">" else _columns(path, text, separator, column))
     space = space or SequenceSpace()
     kept: list[tuple[int, str, Sequence[str]]] = []
     skipped: list[Skipped] = []
@@ -158,6 +162,27 @@ def read(
     columns = {name: [others[i] for _, _, others in kept] for i, name in enumerate(raw.names)}
     rows = [row for row, _, _ in kept]
     return Table(sequences, space.encode(sequences), columns, rows, tuple(skipped), (*notes, *raw.notes))
+
+
+def _of_beta(path: Path, raw: _Raw) -> _Raw:
+    """The rows of beta chains, with a note on the others.
+
+    Raises:
+        InputError: if there is no other row.
+    """
+    chains = Chains(raw.names)
+    found = [chains.of(others) or BETA for _, _, others, _ in raw.entries]
+    strange = [chain for chain in found if chain != BETA]
+    if not strange:
+        return raw
+    if len(strange) == len(found):
+        raise InputError(
+            f"{path}: no row is a beta chain (TRB), which is all that the models know; of {len(found)} rows: "
+            f"{tally(strange)}"
+        )
+    entries = [entry for entry, chain in zip(raw.entries, found, strict=True) if chain == BETA]
+    note = f"{len(strange)} of {len(found)} rows are no beta chain (TRB) and were left out: {tally(strange)}"
+    return _Raw(raw.names, entries, (*raw.notes, note))
 
 
 def _anchors(sequence: str) -> str | None:

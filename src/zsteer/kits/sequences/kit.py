@@ -24,6 +24,7 @@ from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
 from zsteer.kits.sequences.companions import Family
 from zsteer.kits.sequences.options import OPTIONS
+from zsteer.kits.sequences.reading import read_receptors
 from zsteer.kits.sequences.scores import Scores, score
 
 __all__ = ["SequenceKit", "companions"]
@@ -60,7 +61,7 @@ class SequenceKit:
         """
         short = subject is not None and subject.model.space.get("name") == "residues"
         space = SequenceSpace(max_length=LENGTH) if short else SequenceSpace()
-        return _of_table(files.read(path, skip_invalid=skip_invalid, space=space), str(path))
+        return _of_table(read_receptors(path, skip_invalid=skip_invalid, space=space), str(path))
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Sequences as texts, a table that was read, or a batch of the model, as samples.

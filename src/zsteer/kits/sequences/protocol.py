@@ -9,6 +9,7 @@ from zsteer.errors import InputError, nearest
 from zsteer.evaluate.report import Report
 from zsteer.kits.protocols import EvaluationRequest
 from zsteer.kits.sequences.companions import Family
+from zsteer.kits.sequences.reading import read_receptors
 from zsteer.kits.sequences.report import report_on
 
 __all__ = ["ReceptorProtocol", "receptors"]
@@ -26,7 +27,7 @@ class ReceptorProtocol:
 
     def read(self, path: Path, *, skip_invalid: bool) -> files.Table:
         """Read sequences by the file's ending."""
-        return files.read(path, skip_invalid=skip_invalid)
+        return read_receptors(path, skip_invalid=skip_invalid)
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """Report on receptors for a peptide, with baselines.

@@ -5,6 +5,7 @@ are called synthetic in every card.
 """
 
 import functools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +39,10 @@ def table(folder: Path | None, subset: str) -> TcrData:
     """
     if folder is not None and folder == SYNTHETIC and not folder.exists():
         return _synthetic()
-    return load_tcr(folder, subset="all" if subset == "all" else "permissive")
+    found = load_tcr(folder, subset="all" if subset == "all" else "permissive")
+    for note in found.notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return found
 
 
 def _synthetic(seed: int = 0, each: int = 160, others: int = 12000) -> TcrData:
