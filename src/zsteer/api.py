@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +84,24 @@ class Loaded:
         """What the model's domain offers."""
         return front.kit_of(self.about.domain)
 
-    def _subject(self, properties: Own | None = None, *, force: bool = False) -> Subject:
+    def _subject(
+        self, properties: Own | None = None, *, force: bool = False, reading: Mapping[str, Any] | None = None
+    ) -> Subject:
         own = {name: own_property(name, function, self.kit.adapt) for name, function in (properties or {}).items()}
-        return Subject(self.model, self.folder, self.device, own, force)
+        return Subject(self.model, self.folder, self.device, own, force, dict(reading or {}))
 
-    def read(self, path: str | Path, *, skip_invalid: bool = False) -> Samples:
+    def read(self, path: str | Path, *, skip_invalid: bool = False, **options: Any) -> Samples:
         """Read a file of the model's domain.
+
+        Args:
+            path: the file.
+            skip_invalid: leave out what cannot be read.
+            **options: of the domain's reader, for example ``column`` of receptors.
 
         Raises:
             InputError: if it cannot be read.
         """
-        return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid)
+        return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid, **options)
 
     def write(self, path: str | Path, samples: Samples, *, overwrite: bool = False) -> None:
         """Write samples by the file's ending.
@@ -103,13 +111,22 @@ class Loaded:
         """
         self.kit.write(Path(path), samples, overwrite=overwrite)
 
-    def sample(self, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, **options: object) -> Samples:
+    def sample(
+        self,
+        n: int,
+        *,
+        given: Mapping[str, object] | None = None,
+        seed: int = 0,
+        force: bool = False,
+        **options: object,
+    ) -> Samples:
         """Make new samples.
 
         Args:
             n: how many.
             given: conditions by name.
             seed: sample i of a seed is the same for every ``n``.
+            force: go on where what is made cannot be judged, or by a weak judge.
             **options: flags of ``zsteer sample MODEL --help``: steps, solver, best_of ...
 
         Returns:
@@ -121,7 +138,7 @@ class Loaded:
         if n < 1:
             raise InputError(f"expected to make at least 1 sample, got n={n}")
         with threads_of(free_threads()):
-            return front.sample(self._subject(), n, given=given or {}, options=options, seed=seed)
+            return front.sample(self._subject(force=force), n, given=given or {}, options=options, seed=seed)
 
     def steer(
         self,
@@ -158,7 +175,9 @@ class Loaded:
         own = {name: value for name, value in options.items() if name in GeneralOptions.model_fields}
         general = settings_from(GeneralOptions, own, where=f"steer {self.folder.name}")
         rest = {name: value for name, value in options.items() if name not in own}
-        subject = self._subject(general.properties, force=general.force)
+        column = {} if general.column is None else {"column": general.column}
+        reading = {"skip_invalid": general.skip_invalid, **column}
+        subject = self._subject(general.properties, force=general.force, reading=reading)
         goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), general.free)
         examples = None if general.examples is None else self.kit.read(general.examples, subject)
         budget = Budget(general.max_calls, general.max_edits, general.top)
@@ -170,7 +189,7 @@ class Loaded:
         if start is None or isinstance(start, Samples):
             return start
         if isinstance(start, Path):
-            return self.kit.read(start, subject)
+            return self.kit.read(start, subject, **subject.reading)
         return self.kit.take(start, subject)
 
 
@@ -373,6 +392,7 @@ def evaluate(
     models: str | Path | None = None,
     reference: str | Path | None = None,
     skip_invalid: bool = False,
+    column: str | None = None,
     pgen: bool = False,
     seed: int = 0,
     properties: Own | None = None,
@@ -386,6 +406,7 @@ def evaluate(
         models: folder with the judges, or the model that is asked; the shipped ones when None.
         reference: file or folder of real samples to compare with, for the protocols that compare.
         skip_invalid: leave out rows of a file that cannot be read; the report counts them.
+        column: that holds the receptors, for the protocol ``tcr``.
         pgen: add the share above a generation probability, by the separate program OLGA.
         seed: of every random choice.
         properties: your own, for the protocol ``properties``: name -> ``module:function`` or a function.
@@ -397,14 +418,19 @@ def evaluate(
         InputError: if there is no such protocol.
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
-    request = EvaluationRequest(
-        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen, seed, properties or {}
-    )
+    named = {} if column is None else {"column": column}
+    reading = {"skip_invalid": skip_invalid, **named}
+    of_reference = None if reference is None else Path(reference)
+    goal = Goal(toward=dict(toward or {}))
+    request = EvaluationRequest(goal, of_reference, pgen, seed, properties or {}, reading)
     if properties and protocol != "properties":
         raise InputError(f"the protocol {protocol} takes no property of your own; --protocol properties does")
     judge = protocol_of(protocol)(None if models is None else Path(models))
-    found = samples if not isinstance(samples, str | Path) else judge.read(Path(samples), skip_invalid=skip_invalid)
-    return judge.evaluate(found, request)
+    if named and "column" not in signature(judge.read).parameters:
+        raise InputError(f"the protocol {protocol} reads no column by its name; omit --column {column}")
+    if isinstance(samples, str | Path):
+        samples = judge.read(Path(samples), **reading)
+    return judge.evaluate(samples, request)
 
 
 def property(  # noqa: A001 - the public name is zsteer.property; nothing below uses the decorator

@@ -21,7 +21,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 
-__all__ = ["NOTHING", "Kit", "Samples", "Subject"]
+__all__ = ["NOTHING", "Careful", "Kit", "Samples", "Subject"]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 """No conditions."""
@@ -37,6 +37,7 @@ class Subject:
         device: where it is.
         properties: the user's own, by name.
         force: go on with a property whose judge is too weak.
+        reading: how files that a goal names are read: keywords of the kit's ``read``.
     """
 
     model: Any
@@ -44,6 +45,7 @@ class Subject:
     device: torch.device
     properties: Mapping[str, Property] = field(default_factory=dict)
     force: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def offer(self) -> Offer:
@@ -171,3 +173,10 @@ class Kit(Protocol):
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, as things with a table."""
         ...
+
+
+@runtime_checkable
+class Careful(Protocol):
+    """A kit that refuses conditions under which what a model makes could not be judged."""
+
+    def check_given(self, subject: Subject, given: Mapping[str, object]) -> None: ...

@@ -24,7 +24,7 @@ from zsteer.core.property import Property
 from zsteer.core.protocols import Conditional, Generative, Grouped, Method, SamplingDefaults
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
-from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.base import Careful, Kit, Samples, Subject
 from zsteer.kits.common import numeric_target
 from zsteer.kits.context import Context
 from zsteer.kits.registry import DOMAINS, METHODS, About, MethodRow, about_config
@@ -79,6 +79,8 @@ def sample(
     known = about_subject(subject)
     kit, rng = kit_of(known.domain), Streams.of(seed, n, device=subject.device)
     conditions = _given(known.options, given)
+    if isinstance(kit, Careful):
+        kit.check_given(subject, conditions)
     own = known.options.parse("sample", {k: v for k, v in options.items() if k in known.options.at("sample")})
     rest = {name: value for name, value in options.items() if name not in own}
     diffusion = isinstance(subject.model, Conditional | Grouped)

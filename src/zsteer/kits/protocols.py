@@ -44,6 +44,7 @@ class EvaluationRequest:
         pgen: add the share above a generation probability.
         seed: of every random choice.
         properties: the user's own, by name: ``module:function``, a function or a ``Property``.
+        reading: how files that the goal names are read: keywords of the protocol's ``read``.
     """
 
     goal: Goal = field(default_factory=lambda: Goal(toward={}))
@@ -51,6 +52,7 @@ class EvaluationRequest:
     pgen: bool = False
     seed: int = 0
     properties: Mapping[str, str | Function | Property] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @runtime_checkable

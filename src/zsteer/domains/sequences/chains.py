@@ -40,9 +40,9 @@ def fold(name: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _of_gene(value: str) -> str:
-    """The chain that a gene's name tells; empty where it tells none."""
-    found = dict.fromkeys(("IG" if m[1] == "IG" else "TR") + m[2] for m in _GENE.finditer(value.upper()))
-    return "/".join(found)
+    """The chain that a gene's name tells; empty where it tells none, or several."""
+    found = {("IG" if m[1] == "IG" else "TR") + m[2] for m in _GENE.finditer(value.upper())}
+    return found.pop() if len(found) == 1 else ""
 
 
 @lru_cache(maxsize=65536)
@@ -52,6 +52,8 @@ def locus_of(value: str) -> str:
     if word.lower() in MISSING:
         return ""
     plain = word.lower().removeprefix("tcr").removesuffix("chain").strip(" -_")
+    if "TRA" in word.upper() and BETA in word.upper():
+        return ""  # a pair: which of the two is read is the column's business
     return _WORDS.get(plain) or _of_gene(word) or word[:20]
 
 
