@@ -17,12 +17,13 @@ import torch
 
 from zsteer.core import catalog
 from zsteer.core.artifact import Pretrained, read_artifact, settings_from, write_artifact
+from zsteer.core.config import read_config
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.property import Function, Property
-from zsteer.errors import InputError, SettingsError
+from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
-from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.base import Kit, Samples, Streaming, Subject
 from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
@@ -172,6 +173,71 @@ class Loaded:
             InputError: if a property or a start does not fit.
             SettingsError: if an option does not exist or does not fit.
         """
+        subject, request = self._request(toward, given, keep, by, seed, options)
+        with threads_of(free_threads()):
+            return front.steer(subject, self._start(start, subject), request)
+
+    def steer_file(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        toward: Mapping[str, object],
+        given: Mapping[str, object] | None = None,
+        keep: Mapping[str, object] | None = None,
+        by: str | None = None,
+        seed: int = 0,
+        overwrite: bool = False,
+        watch: Callable[[dict[str, Any]], None] = lambda _: None,
+        **options: object,
+    ) -> Samples:
+        """Steer a large file in blocks; started again after an end that came early, it goes on.
+
+        Args:
+            source: file of starts.
+            out: where the results go.
+            toward: as for ``steer``.
+            given: conditions by name.
+            keep: what must stay.
+            by: method; the first that fits when None.
+            seed: of every random choice.
+            overwrite: replace an output that exists.
+            watch: called with progress: ``step`` of ``steps`` starts are done.
+            **options: as for ``steer``.
+
+        Returns:
+            The figures of the whole; the results are in the file.
+
+        Raises:
+            CapabilityError: if the domain reads no file in blocks.
+            OutputError: if the output exists, or parts of another run lie beside it.
+        """
+        subject, request = self._request(toward, given, keep, by, seed, options)
+        kit = self.kit
+        if not isinstance(kit, Streaming):
+            raise CapabilityError(f"{self.about.options.noun} are not steered in blocks; read the file and use steer")
+        told = {name: value for name, value in vars(request).items() if name not in {"examples", "first"}}
+        about = {"model": read_config(self.folder)["files"], **told, "reading": subject.reading, "force": subject.force}
+
+        def work(start: Samples, first: int) -> Samples:
+            return front.steer(subject, start, replace(request, first=first))
+
+        return kit.steer_file(subject, Path(source), Path(out), work, about, overwrite=overwrite, watch=watch)
+
+    def _request(
+        self,
+        toward: Mapping[str, object],
+        given: Mapping[str, object] | None,
+        keep: Mapping[str, object] | None,
+        by: str | None,
+        seed: int,
+        options: Mapping[str, object],
+    ) -> tuple[Subject, front.Request]:
+        """What is wanted, in the words of the front door.
+
+        Raises:
+            SettingsError: if an option does not fit.
+        """
         own = {name: value for name, value in options.items() if name in GeneralOptions.model_fields}
         general = settings_from(GeneralOptions, own, where=f"steer {self.folder.name}")
         rest = {name: value for name, value in options.items() if name not in own}
@@ -181,9 +247,7 @@ class Loaded:
         goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), general.free)
         examples = None if general.examples is None else self.kit.read(general.examples, subject)
         budget = Budget(general.max_calls, general.max_edits, general.top)
-        request = front.Request(goal, by, general.number, budget, seed, rest, examples)
-        with threads_of(free_threads()):
-            return front.steer(subject, self._start(start, subject), request)
+        return subject, front.Request(goal, by, general.number, budget, seed, rest, examples)
 
     def _start(self, start: object, subject: Subject) -> Samples | None:
         if start is None or isinstance(start, Samples):
@@ -396,6 +460,7 @@ def evaluate(
     pgen: bool = False,
     seed: int = 0,
     properties: Own | None = None,
+    watch: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Report:
     """Say how good samples are.
 
@@ -410,6 +475,7 @@ def evaluate(
         pgen: add the share above a generation probability, by the separate program OLGA.
         seed: of every random choice.
         properties: your own, for the protocol ``properties``: name -> ``module:function`` or a function.
+        watch: called with progress, by protocols that take long.
 
     Returns:
         A report.
@@ -422,7 +488,7 @@ def evaluate(
     reading = {"skip_invalid": skip_invalid, **named}
     of_reference = None if reference is None else Path(reference)
     goal = Goal(toward=dict(toward or {}))
-    request = EvaluationRequest(goal, of_reference, pgen, seed, properties or {}, reading)
+    request = EvaluationRequest(goal, of_reference, pgen, seed, properties or {}, reading, watch)
     if properties and protocol != "properties":
         raise InputError(f"the protocol {protocol} takes no property of your own; --protocol properties does")
     judge = protocol_of(protocol)(None if models is None else Path(models))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from zsteer.cli.parse import pairs, parse, spread
+from zsteer.cli.show import Progress
 from zsteer.errors import SettingsError
 
 __all__ = ["run"]
@@ -98,18 +99,20 @@ def run(arguments: Sequence[str]) -> int:
     own = {name: str(value) for name, value in pairs(command.property, flag="--property").items()}
     if own:
         sys.path.insert(0, str(Path.cwd()))  # a module of one's own lies where one works
-    report = api.evaluate(
-        path,
-        protocol=command.protocol,
-        toward=toward,
-        models=command.models,
-        skip_invalid=command.skip_invalid,
-        column=command.column,
-        pgen=command.pgen,
-        reference=command.reference,
-        seed=command.seed,
-        properties=own,
-    )
+    with Progress("evaluating", quiet=command.json) as progress:
+        report = api.evaluate(
+            path,
+            protocol=command.protocol,
+            toward=toward,
+            models=command.models,
+            skip_invalid=command.skip_invalid,
+            column=command.column,
+            pgen=command.pgen,
+            reference=command.reference,
+            seed=command.seed,
+            properties=own,
+            watch=progress.update,
+        )
     if command.report is not None:
         with new_file(command.report, overwrite=command.overwrite) as partial:
             partial.write_text(report.to_html(), encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from zsteer.cli.parse import named, pairs, parse, spread
+from zsteer.cli.show import Progress
 from zsteer.errors import CapabilityError, SettingsError
 
 __all__ = ["command_for", "run"]
@@ -66,8 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     if command.out is not None:
         check_free(command.out, overwrite=command.overwrite)
     reading = {"skip_invalid": command.skip_invalid, **({"column": command.column} if _column(command) else {})}
-    for path in _files(command, toward, known.options):
-        check_file(known.domain, path, **reading)
+    counts = [check_file(known.domain, path, **reading) for path in _files(command, toward, known.options)]
     from zsteer import api
 
     if getattr(command, "property", ()):
@@ -75,28 +75,37 @@ def run(arguments: Sequence[str]) -> int:
     loaded = api.load(name, device=command.device)
     if command.out is not None:
         loaded.kit.check_ending(command.out)
+    chosen = named(words) - set(GENERAL)
+    options: dict[str, Any] = {
+        "toward": toward,
+        "given": pairs(getattr(command, "given", ()), flag="--given"),
+        "keep": pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
+        "free": getattr(command, "free", ()),
+        "by": command.by,
+        "top": command.top,
+        "seed": command.seed,
+        "properties": {k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
+        **{key: getattr(command, key) for key in GENERAL if hasattr(command, key)},
+        **{flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen},
+    }
+    if command.out is not None and command.input is not None and _large(loaded.kit, counts):
+        with Progress("steering", quiet=command.json) as progress:
+            more = {"overwrite": command.overwrite, "watch": progress.update}
+            found = loaded.steer_file(command.input, command.out, **more, **options)
+        _show(found, found, command, known.options.noun)
+        return 0
     start = None if command.input is None else loaded.read(command.input, **reading)
-    chosen = named(words)
-    chosen -= set(GENERAL)
-    options = {flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen}
-    general = {key: getattr(command, key) for key in GENERAL if hasattr(command, key)}
-    found = loaded.steer(
-        start,
-        toward=toward,
-        given=pairs(getattr(command, "given", ()), flag="--given"),
-        keep=pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
-        free=getattr(command, "free", ()),
-        by=command.by,
-        top=command.top,
-        seed=command.seed,
-        properties={k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
-        **general,
-        **options,
-    )
+    found = loaded.steer(start, **options)
     if command.out is not None:
         loaded.write(command.out, found, overwrite=command.overwrite)
     _show(found, start, command, known.options.noun)
     return 0
+
+
+def _large(kit: Any, counts: Sequence[int]) -> bool:
+    from zsteer.kits.base import Streaming
+
+    return bool(counts) and isinstance(kit, Streaming) and kit.streams(counts[0])
 
 
 def _column(command: Any) -> str | None:

@@ -125,6 +125,7 @@ class Request:
         seed: of every random choice.
         options: flags by name.
         examples: labelled examples for heads, or None.
+        first: number of the first start, where the starts are a part of more.
     """
 
     goal: Goal
@@ -134,6 +135,7 @@ class Request:
     seed: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
     examples: Samples | None = None
+    first: int = 0
 
 
 def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
@@ -188,7 +190,8 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise SettingsError(f"--examples are for heads of an edit, and this goal is steered by {row.name}; omit them")
     batch = None if start is None else kit.encode(start, subject).to(subject.device)
     n = (request.number or NEW) if batch is None else len(batch)
-    rng, began = Streams.of(request.seed, n, device=subject.device), time.perf_counter()
+    rng = Streams.of(request.seed, n, start=request.first, device=subject.device)
+    began = time.perf_counter()
     trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
     facts = {"method": row.name, "seconds": round(time.perf_counter() - began, 2), **_facts(method, trail)}
     if constraint:

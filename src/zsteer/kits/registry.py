@@ -341,7 +341,7 @@ PROTOCOL_DOMAINS: Mapping[str, str] = MappingProxyType({"tcr": "sequences"})
 """Protocol of evaluation -> the domain whose files it reads, where that can be told without its module."""
 
 
-def check_file(domain: str, path: Path, **reading: Any) -> None:
+def check_file(domain: str, path: Path, **reading: Any) -> int:
     """Refuse a file that cannot be read before a model is loaded, where the domain can tell. Imports no torch.
 
     Args:
@@ -349,12 +349,14 @@ def check_file(domain: str, path: Path, **reading: Any) -> None:
         path: the file.
         **reading: keywords of the kit's ``read``.
 
+    Returns:
+        How many things it holds; 0 where the domain does not tell.
+
     Raises:
         InputError: if it cannot be read.
     """
     row = DOMAINS.get(domain)
-    if row is not None and row.check:
-        load_name(row.check)(path, **reading)
+    return load_name(row.check)(path, **reading).count if row is not None and row.check else 0
 
 
 def _options(entries: Any) -> tuple[Option, ...]:

@@ -100,7 +100,9 @@ def read(
     return _table(reader, list(reader), space)
 
 
-def blocks(path: str | Path, size: int, *, column: str | None = None, skip_invalid: bool = False) -> Iterator[Table]:
+def blocks(
+    path: str | Path, size: int, *, column: str | None = None, skip_invalid: bool = False, high: int = MAX_LENGTH
+) -> Iterator[Table]:
     """Read junctions as a stream of tables, so that a large file is never held whole.
 
     Args:
@@ -108,11 +110,13 @@ def blocks(path: str | Path, size: int, *, column: str | None = None, skip_inval
         size: rows of a table.
         column: column that holds the junction; None looks for the usual names.
         skip_invalid: leave out rows that cannot be used; the last table lists them all.
+        high: most residues.
 
     Raises:
         InputError: as ``read`` does, when the row is reached.
     """
-    reader, held, space = Reader(Path(path), column=column, skip_invalid=skip_invalid), list[Row](), SequenceSpace()
+    reader = Reader(Path(path), column=column, skip_invalid=skip_invalid, high=high)
+    held, space = list[Row](), SequenceSpace()
     for row in reader:
         if len(held) == size:
             yield _table(reader, held, space, last=False)

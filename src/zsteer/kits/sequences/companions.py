@@ -6,6 +6,7 @@ among the shipped ones; where each came from is told with the results.
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from zsteer.predictors.binding_classifier import Classifier
 from zsteer.predictors.binding_judge import SequenceJudge
 from zsteer.predictors.sequence_validity import SequenceValidity
 
-__all__ = ["Family", "judged", "unknown_peptide"]
+__all__ = ["Family", "family_beside", "judged", "unknown_peptide"]
 
 LEAST_AREA = 0.75
 """Area under the curve from which on a judge is worth asking."""
@@ -90,6 +91,26 @@ class Family:
     def validity(self) -> SequenceValidity:
         """The published validity score."""
         return self.part("tcr-validity")
+
+
+def family_beside(folder: Path | None) -> Family:
+    """The family of an artifact folder, its parts loaded once while nothing changes beside it.
+
+    Args:
+        folder: of the model that was asked for; None for the shipped ones alone.
+    """
+    if folder is None:
+        return _family(None, ())
+    family = Family.beside(folder)
+    beside = sorted(family.folder.iterdir()) if family.folder is not None and family.folder.is_dir() else []
+    stamp = tuple((path.name, path.stat().st_mtime_ns) for path in beside if path.is_dir())
+    return _family(family.folder, stamp)
+
+
+@lru_cache(maxsize=4)
+def _family(folder: Path | None, stamp: tuple[tuple[str, int], ...]) -> Family:
+    del stamp
+    return Family(folder)
 
 
 def judged(family: Family) -> list[str]:

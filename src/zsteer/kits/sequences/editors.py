@@ -288,5 +288,4 @@ class _Edit:
             max(1, ends),
             method.options.indels and not fixed,
         )
-        own = Streams(rng.seed, torch.arange(len(start), device=rng.ids.device), rng.path)
-        return make_editor(model, method.family, request)(start, Goal(), budget, own)
+        return make_editor(model, method.family, request)(start, Goal(), budget, rng)

@@ -1,6 +1,6 @@
 """The kit of amino-acid sequences: CDR3-beta receptors of any model, towards peptides, examples or properties."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,25 @@ from zsteer.domains.sequences.keep import EndsKept, LengthKept
 from zsteer.domains.sequences.metrics import edits
 from zsteer.domains.sequences.properties import PROPERTIES
 from zsteer.domains.sequences.residues import LENGTH, ResidueSpace
+from zsteer.domains.sequences.rows import MAX_LENGTH
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
-from zsteer.kits.sequences.companions import Family, judged, unknown_peptide
+from zsteer.kits.sequences.companions import Family, family_beside, judged, unknown_peptide
 from zsteer.kits.sequences.options import OPTIONS
 from zsteer.kits.sequences.reading import read_receptors
 from zsteer.kits.sequences.results import beside, of_templates
 from zsteer.kits.sequences.scores import NO_JUDGE, look, nearest_of, numbers, score
+from zsteer.kits.sequences.stream import BLOCK, Stream
+from zsteer.train.threads import free_threads
 
 __all__ = ["SequenceKit", "companions"]
 
 
 def companions(subject: Subject) -> Family:
     """The models that belong to a receptor model: looked for beside it, then among the shipped ones."""
-    return Family.beside(subject.folder) if subject.folder is not None else Family()
+    return family_beside(subject.folder)
 
 
 class SequenceKit:
@@ -65,6 +68,27 @@ class SequenceKit:
         short = subject is not None and subject.model.space.get("name") == "residues"
         space = SequenceSpace(max_length=LENGTH) if short else SequenceSpace()
         return _of_table(read_receptors(path, skip_invalid=skip_invalid, column=column, space=space), str(path))
+
+    def streams(self, count: int) -> bool:
+        """Whether a file of so many receptors is steered in blocks."""
+        return count > BLOCK
+
+    def steer_file(
+        self,
+        subject: Subject,
+        source: Path,
+        out: Path,
+        work: Callable[[Samples, int], Samples],
+        about: Mapping[str, object],
+        *,
+        overwrite: bool,
+        watch: Callable[[dict[str, Any]], None],
+    ) -> Samples:
+        """Steer a large file in blocks; the figures of the whole."""
+        longest = LENGTH if subject.model.space.get("name") == "residues" else MAX_LENGTH
+        threads = free_threads() if subject.device.type == "cpu" else 1
+        stream = Stream(source, out, about, subject.reading, longest, threads, watch)
+        return stream.run(work, overwrite=overwrite)
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Sequences as texts, a table that was read, or a batch of the model, as samples.

@@ -49,7 +49,7 @@ class ReceptorProtocol:
             raise InputError("the tcr protocol needs --toward binds=PEPTIDE or like=FILE, and nothing else")
         if str(peptide) not in self.family.oracle.cards:
             raise InputError(unknown_peptide(self.family, str(peptide), where="--toward binds"))
-        return report_on(self.family, samples, str(peptide), pgen=request.pgen)
+        return report_on(self.family, samples, str(peptide), pgen=request.pgen, watch=request.watch)
 
 
 def receptors(models: Path | None) -> ReceptorProtocol:

@@ -1,6 +1,7 @@
 """The ``tcr`` protocol: a report on receptors for one peptide, with the figures that keep it honest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,16 +22,45 @@ from zsteer.scoring.olga import LEAST_LOG10, log10_generation
 __all__ = ["judged_for_all", "report_like", "report_on"]
 
 
-def judged_for_all(family: Family, x: Batch) -> tuple[torch.Tensor, list[str]]:
-    """Which sequences pass the judge of each peptide that it can judge; shape ``(b, p)``, and the peptides."""
+def judged_for_all(
+    family: Family, x: Batch, watch: Callable[[int], None] = lambda _: None
+) -> tuple[torch.Tensor, list[str]]:
+    """Which sequences pass the judge of each peptide that it can judge; shape ``(b, p)``, and the peptides.
+
+    Args:
+        family: where the judge is.
+        x: the sequences.
+        watch: told of so many more sequences that are done.
+    """
     judge = family.judge
     names = [name for name, card in judge.cards.items() if card.area >= 0.75]
     thresholds = torch.tensor([judge.card(name).threshold for name in names])
-    parts = [judge.scores(piece, names) for piece in x.chunks(CHUNK)]
-    return torch.cat(parts) >= thresholds, names
+    parts = []
+    for piece in x.chunks(CHUNK):
+        parts.append(judge.scores(piece, names) >= thresholds)
+        watch(len(piece))
+    return torch.cat(parts), names
 
 
-def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False) -> Report:
+Watch = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class _Count:
+    """How much of the scoring is done: each receptor once for the peptide and once for all others."""
+
+    steps: int
+    watch: Watch
+    step: int = 0
+
+    def __call__(self, more: int) -> None:
+        self.step += more
+        self.watch({"step": self.step, "steps": self.steps})
+
+
+def report_on(
+    family: Family, samples: Any, peptide: str, *, pgen: bool = False, watch: Watch = lambda _: None
+) -> Report:
     """Report on receptors for a peptide.
 
     Args:
@@ -38,6 +68,7 @@ def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False)
         samples: a table that was read, or designs; a column ``template`` is compared with, where there is one.
         peptide: what they should bind.
         pgen: add the share above a generation probability (OLGA).
+        watch: called with progress.
 
     Raises:
         InputError: if there is no sequence.
@@ -46,7 +77,8 @@ def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False)
     x = _batch(samples)
     if not len(x):
         raise InputError("there is nothing to evaluate: the file holds no sequence")
-    found = score(family, x, peptide)
+    count = _Count(2 * len(x), watch)
+    found = score(family, x, peptide, count)
     distinct = first_of_each(sequence_hash(x["tokens"]))
     good = found.judge_pass & (found.plausible >= 0) & distinct & ~found.copied
     rows = _rows(
@@ -66,7 +98,7 @@ def report_on(family: Family, samples: Any, peptide: str, *, pgen: bool = False)
         )
     tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, notes)]
     tables.append(_scale(family, peptide))
-    tables.append(_spread(family, samples, x, found))
+    tables.append(_spread(family, samples, x, found, count))
     if found.judged:
         gap = float(found.design_pass.float().mean() - found.judge_pass.float().mean())
         summary = [
@@ -178,9 +210,9 @@ def _scale(family: Family, peptide: str) -> Table:
     return Table("The scale: real held-out binders and background", columns, rows, notes)
 
 
-def _spread(family: Family, samples: Any, x: Batch, scores: Scores) -> Table:
+def _spread(family: Family, samples: Any, x: Batch, scores: Scores, count: Callable[[int], None]) -> Table:
     peptide = scores.peptide
-    passes, names = judged_for_all(family, x)
+    passes, names = judged_for_all(family, x, count)
     rows: list[list[Any]] = []
     if peptide in names:
         other = share(off_target(passes, names.index(peptide)))

@@ -4,7 +4,7 @@ The design oracle may have chosen the sequences; the judge never has. A share th
 real held-out binders that pass. Where there is no judge, nothing is said of passing it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
+from zsteer.core.protocols import Oracle
 from zsteer.domains.sequences.metrics import nearest_distance
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError
@@ -143,13 +144,14 @@ def look(family: Family, x: Batch) -> Look:
 
 
 @torch.no_grad()
-def score(family: Family, x: Batch, peptide: str) -> Scores:
+def score(family: Family, x: Batch, peptide: str, watch: Callable[[int], None] = lambda _: None) -> Scores:
     """Score receptors for a peptide.
 
     Args:
         family: where the models are.
         x: ``tokens`` with the mask.
         peptide: the peptide that they should bind.
+        watch: told of so many more receptors that the judge has scored.
 
     Raises:
         InputError: if the design oracle does not know the peptide.
@@ -162,11 +164,17 @@ def score(family: Family, x: Batch, peptide: str) -> Scores:
     design = torch.cat([binds(part).mean for part in parts])
     told, passed = torch.full_like(design, torch.nan), torch.zeros_like(design, dtype=torch.bool)
     if judged:
-        told = torch.cat([judge.oracle(peptide)(part).mean for part in parts])
+        told = torch.cat([_judged(judge.oracle(peptide), part, watch) for part in parts])
         passed = told >= judge.card(peptide).threshold
     return Scores(
         peptide, design, design >= oracle.cards[peptide].threshold, told, passed, judged=judged, look=look(family, x)
     )
+
+
+def _judged(oracle: Oracle, part: Batch, watch: Callable[[int], None]) -> Float[Tensor, " b"]:
+    found = oracle(part).mean
+    watch(len(part))
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.data import TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.domains.sequences.panel import rates_of
+from zsteer.errors import InputError
 from zsteer.models.autoregressive import Autoregressive, AutoregressiveSettings
 from zsteer.models.dwae.dwae import DisentangledWAE
 from zsteer.models.dwae.settings import DisentangledSettings
@@ -120,6 +121,7 @@ def design_oracle(
     chosen = by_size(recipe, ORACLE_SIZES)
     data = tables.of_recipe(recipe, folder)
     panel = tables.panel_of(data, least=recipe.least)
+    tables.check_swaps(data, panel.peptides)
     own = tables.binders(data, panel)
     settings = ClassifierSettings(
         panel=panel,
@@ -157,7 +159,13 @@ def judge(recipe: "recipes.JudgeRecipe", folder: Path | None, device: torch.devi
     del device
     data = tables.of_recipe(recipe, folder)
     known = set(tables.panel_of(data, least=recipe.least).peptides)
-    wanted = [name for panel in PANELS.values() for name in panel if name in known]
+    # Public tables hold hundreds of peptides, of which the panels are judged; of the user's own all are.
+    listed = [name for panel in PANELS.values() for name in panel if name in known]
+    mine = tables.judgeable(data, known)
+    wanted = [*(name for name in listed if name not in data.own), *mine]
+    if not wanted:
+        raise InputError(f"no peptide has enough receptors for a judge: {tables.FIT} in eval, {tables.TEST} in test")
+    tables.check_swaps(data, wanted)
     if "synthetic" in data.files:
         wanted = wanted[:3]
     trees = {"xs": 40, "s": 150, "m": 300, "l": 600}[recipe.size]

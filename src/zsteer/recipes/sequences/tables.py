@@ -6,7 +6,7 @@ are called synthetic in every card.
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.catalog import load_model
 from zsteer.core.protocols import Generative
 from zsteer.core.rng import Streams
-from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData, load_tcr
+from zsteer.domains.sequences.data import CALIBRATION, DESIGN, JUDGE, TcrData, load_tcr
 from zsteer.domains.sequences.epitopes import host
 from zsteer.domains.sequences.own import LEAST, load_own
 from zsteer.domains.sequences.panel import Panel
@@ -33,6 +33,8 @@ __all__ = [
     "background",
     "binders",
     "calibrate",
+    "check_swaps",
+    "judgeable",
     "least_of",
     "left_out",
     "of_recipe",
@@ -44,6 +46,8 @@ __all__ = [
 
 SYNTHETIC = Path("synthetic")
 _LEAST = 50
+FIT, TEST = 20, 5
+"""Receptors in eval and in test that a judge of a peptide needs."""
 SHOWN = 50
 """Peptides left out that a card names; the user's own first."""
 
@@ -176,6 +180,39 @@ def left_out(data: TcrData, bound: int) -> dict[str, int]:
     names = data.peptides(at_least=0, splits=("train", "valid", "eval", "test"))
     counts = {name: len(data.rows(name, DESIGN)) for name in names}
     return {name: counts[name] for name in sorted(names, key=lambda one: -counts[one]) if counts[name] < bound}
+
+
+def judgeable(data: TcrData, known: Collection[str]) -> list[str]:
+    """Peptides of the user's own with enough receptors for a judge; those with fewer are said.
+
+    Args:
+        data: the tables.
+        known: peptides that have enough to be learned.
+    """
+    counts = {name: [len(data.rows(name, split)) for split in (JUDGE, CALIBRATION)] for name in data.own & set(known)}
+    few = [f"{name} ({fit}, {test})" for name, (fit, test) in sorted(counts.items()) if fit < FIT or test < TEST]
+    if few:
+        warnings.warn(
+            f"no judge for {len(few)} peptides with fewer than {FIT} receptors in eval or {TEST} in test: "
+            + ", ".join(few[:10]),
+            UserWarning,
+            stacklevel=2,
+        )
+    return sorted(name for name, (fit, test) in counts.items() if fit >= FIT and test >= TEST)
+
+
+def check_swaps(data: TcrData, peptides: Sequence[str]) -> None:
+    """Refuse to train an oracle that could not be tested: binders of other peptides of the same host are its negatives.
+
+    Raises:
+        InputError: if a peptide has no such negative among the test rows.
+    """
+    for name in peptides:
+        if not len(data.swaps(name, CALIBRATION)):
+            raise InputError(
+                f"{name}: an oracle is tested against binders of other peptides, and the test rows hold none of the "
+                "same host; add rows of other peptides to the table"
+            )
 
 
 def _tokens(data: TcrData, rows: np.ndarray, peptide: Tensor, label: int) -> Batch:
