@@ -80,6 +80,7 @@ def read(
     skip_invalid: bool = False,
     anchored: bool = True,
     space: SequenceSpace | None = None,
+    keep: Sequence[str] | None = None,
 ) -> Table:
     """Read sequences from a table or FASTA file.
 
@@ -89,6 +90,7 @@ def read(
         skip_invalid: leave out rows that cannot be used and list them in ``Table.skipped``.
         anchored: demand that every sequence is a junction: from C to F or W, 8 residues or more.
         space: which sequences are accepted; the default is up to 30 residues.
+        keep: other columns that are wanted; all when None.
 
     Raises:
         InputError: on a file that cannot be read, a missing column, or the first unusable row.
@@ -97,7 +99,12 @@ def read(
     reader = Reader(
         Path(path), column=column, skip_invalid=skip_invalid, anchored=anchored, **_range(space, anchored=anchored)
     )
-    return _table(reader, list(reader), space)
+    places = [k for k, name in enumerate(reader.names) if keep is None or name in keep]
+    same: dict[str, str] = {}  # equal cells are held once
+    rows = [
+        Row(row.number, row.sequence, [same.setdefault(row.others[k], row.others[k]) for k in places]) for row in reader
+    ]
+    return _table(reader, rows, space, names=[reader.names[k] for k in places])
 
 
 def blocks(
@@ -130,12 +137,11 @@ def _range(space: SequenceSpace, *, anchored: bool) -> dict[str, int]:
     return {"low": low, "high": min(MAX_LENGTH, space.max_length)}
 
 
-def _table(reader: Reader, rows: Sequence[Row], space: SequenceSpace, *, last: bool = True) -> Table:
+def _table(
+    reader: Reader, rows: Sequence[Row], space: SequenceSpace, *, names: Sequence[str] | None = None, last: bool = True
+) -> Table:
     sequences = [row.sequence for row in rows]
-    same: dict[str, str] = {}  # equal cells are held once
-    columns = {
-        name: [same.setdefault(row.others[k], row.others[k]) for row in rows] for k, name in enumerate(reader.names)
-    }
+    columns = {name: [row.others[k] for row in rows] for k, name in enumerate(reader.names if names is None else names)}
     numbers = [row.number for row in rows]
     skipped, notes = (tuple(reader.skipped), reader.notes) if last else ((), ())
     return Table(sequences, space.encode(sequences), columns, numbers, skipped, notes)

@@ -26,8 +26,8 @@ class ReceptorProtocol:
     family: Family
 
     def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> files.Table:
-        """Read sequences by the file's ending."""
-        return read_receptors(path, skip_invalid=skip_invalid, column=column)
+        """Read sequences by the file's ending; of the other columns only templates are kept."""
+        return read_receptors(path, skip_invalid=skip_invalid, column=column, keep=("template",))
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """Report on receptors for a peptide with baselines, or on receptors like examples.

@@ -14,7 +14,12 @@ SHOWN = 5
 
 
 def read_receptors(
-    path: Path, *, skip_invalid: bool = False, column: str | None = None, space: SequenceSpace | None = None
+    path: Path,
+    *,
+    skip_invalid: bool = False,
+    column: str | None = None,
+    space: SequenceSpace | None = None,
+    keep: Sequence[str] | None = None,
 ) -> files.Table:
     """Read a file of receptors, and warn of what was left out of it.
 
@@ -23,11 +28,12 @@ def read_receptors(
         skip_invalid: leave out rows that cannot be used.
         column: that holds the CDR3; None looks for the usual names.
         space: which sequences are accepted.
+        keep: other columns that are wanted; all when None.
 
     Raises:
         InputError: if the file or a row cannot be used.
     """
-    found = files.read(path, skip_invalid=skip_invalid, column=column, space=space)
+    found = files.read(path, skip_invalid=skip_invalid, column=column, space=space, keep=keep)
     say(path, found.notes, found.skipped)
     return found
 

@@ -1,7 +1,6 @@
 """The ``tcr`` protocol: a report on receptors for one peptide, with the figures that keep it honest."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Report, Table
 from zsteer.evaluate.steering import first_of_each, off_target, share
-from zsteer.kits.sequences.companions import Family
+from zsteer.kits.sequences.companions import Family, judged
 from zsteer.kits.sequences.reading import SHOWN
 from zsteer.kits.sequences.scores import CHUNK, NO_JUDGE, Look, Scores, look, nearest_of, score
 from zsteer.sample.beam import sequence_hash
@@ -22,40 +21,32 @@ from zsteer.scoring.olga import LEAST_LOG10, log10_generation
 __all__ = ["judged_for_all", "report_like", "report_on"]
 
 
-def judged_for_all(
-    family: Family, x: Batch, watch: Callable[[int], None] = lambda _: None
-) -> tuple[torch.Tensor, list[str]]:
-    """Which sequences pass the judge of each peptide that it can judge; shape ``(b, p)``, and the peptides.
+def judged_for_all(family: Family, x: Batch) -> tuple[torch.Tensor, list[str]]:
+    """Which sequences pass the judge of each peptide that it can judge; shape ``(b, p)``, and the peptides."""
+    names = judged(family)
+    passes = _passes(family, _told(family, x, names), names)
+    return torch.stack(list(passes.values()), 1), names
 
-    Args:
-        family: where the judge is.
-        x: the sequences.
-        watch: told of so many more sequences that are done.
-    """
-    judge = family.judge
-    names = [name for name, card in judge.cards.items() if card.area >= 0.75]
-    thresholds = torch.tensor([judge.card(name).threshold for name in names])
-    parts = []
+
+def _told(
+    family: Family, x: Batch, names: Sequence[str], watch: Callable[[dict[str, Any]], None] = lambda _: None
+) -> torch.Tensor:
+    """Scores of the judge for several peptides; shape ``(b, p)``."""
+    parts, done = [torch.zeros(0, len(names))], 0
     for piece in x.chunks(CHUNK):
-        parts.append(judge.scores(piece, names) >= thresholds)
-        watch(len(piece))
-    return torch.cat(parts), names
+        parts.append(family.judge.scores(piece, names))
+        done += len(piece)
+        watch({"step": done, "steps": len(x)})
+    return torch.cat(parts)
+
+
+def _passes(family: Family, told: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Peptide whose judge is worth asking -> which sequences pass it."""
+    able = judged(family)
+    return {name: told[:, k] >= family.judge.card(name).threshold for k, name in enumerate(names) if name in able}
 
 
 Watch = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class _Count:
-    """How much of the scoring is done: each receptor once for the peptide and once for all others."""
-
-    steps: int
-    watch: Watch
-    step: int = 0
-
-    def __call__(self, more: int) -> None:
-        self.step += more
-        self.watch({"step": self.step, "steps": self.steps})
 
 
 def report_on(
@@ -77,8 +68,9 @@ def report_on(
     x = _batch(samples)
     if not len(x):
         raise InputError("there is nothing to evaluate: the file holds no sequence")
-    count = _Count(2 * len(x), watch)
-    found = score(family, x, peptide, count)
+    names = list(dict.fromkeys([*([peptide] if peptide in family.judge.cards else []), *judged(family)]))
+    told = _told(family, x, names, watch)
+    found = score(family, x, peptide, told[:, 0] if names[:1] == [peptide] else None)
     distinct = first_of_each(sequence_hash(x["tokens"]))
     good = found.judge_pass & (found.plausible >= 0) & distinct & ~found.copied
     rows = _rows(
@@ -98,7 +90,7 @@ def report_on(
         )
     tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, notes)]
     tables.append(_scale(family, peptide))
-    tables.append(_spread(family, samples, x, found, count))
+    tables.append(_spread(family, samples, x, found, _passes(family, told, names)))
     if found.judged:
         gap = float(found.design_pass.float().mean() - found.judge_pass.float().mean())
         summary = [
@@ -210,12 +202,11 @@ def _scale(family: Family, peptide: str) -> Table:
     return Table("The scale: real held-out binders and background", columns, rows, notes)
 
 
-def _spread(family: Family, samples: Any, x: Batch, scores: Scores, count: Callable[[int], None]) -> Table:
+def _spread(family: Family, samples: Any, x: Batch, scores: Scores, passes: Mapping[str, torch.Tensor]) -> Table:
     peptide = scores.peptide
-    passes, names = judged_for_all(family, x, count)
     rows: list[list[Any]] = []
-    if peptide in names:
-        other = share(off_target(passes, names.index(peptide)))
+    if peptide in passes:
+        other = share(off_target(torch.stack(list(passes.values()), 1), list(passes).index(peptide)))
         rows.append(["pass the judge of another peptide", other.value])
     rows.append(["mean pairwise distance [edits]", diversity(x["tokens"])])
     templates = dict(getattr(samples, "columns", {})).get("template")

@@ -22,7 +22,7 @@ _ID = "sequence_id"
 _OF_TEMPLATE = re.compile(
     r"(sequence|sequence_aa|junction|junction_aa|cdr3|cdr3_aa|cdr3_imgt|rearrangement|nucleotide|nucleotide_sequence"
     r"|.*(_|^)alignment(_aa)?|.*_(nt|nucleotides?|nuc|nucseq|cigar|identity|support|germline)"
-    r"|(cdr3|junction|cdr3s?_?b?_?)nt|n?seq(imputed)?cdr3|targetsequences|targetqualities|refpoints|minqualcdr3|positionof.*"
+    r"|(cdr3|junction|cdr3s?_?b?_?)nt|n?seq(imputed)?cdr3|targetsequences|targetqualities|refpoints|minqualcdr3"
     r"|all[vdjc]alignments?|[vdjc]\d?_(sequence|germline|alignment|score).*|np\d.*|[np]\d?_length|(c|f)w?[dr]{1,2}[1-4].*"
     r"|junction(_aa)?_length|cdr3_(aa_)?length|cdr3length|rev_comp|productive|vj_in_frame|stop_codon|complete_vdj"
     r"|frame_?type|sequencestatus|(v_domain_)?functionality|raw_sequence.*|quality|sequence_length)"

@@ -4,7 +4,7 @@ The design oracle may have chosen the sequences; the judge never has. A share th
 real held-out binders that pass. Where there is no judge, nothing is said of passing it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
-from zsteer.core.protocols import Oracle
 from zsteer.domains.sequences.metrics import nearest_distance
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError
@@ -21,7 +20,7 @@ from zsteer.kits.sequences.companions import Family
 
 __all__ = ["NO_JUDGE", "Look", "Nearest", "Scores", "look", "marks", "nearest_of", "score"]
 
-CHUNK = 4096
+CHUNK = 1024
 """Receptors that are scored at once; features of the judge take 100 kB each."""
 NO_JUDGE = "no judge"
 
@@ -144,14 +143,14 @@ def look(family: Family, x: Batch) -> Look:
 
 
 @torch.no_grad()
-def score(family: Family, x: Batch, peptide: str, watch: Callable[[int], None] = lambda _: None) -> Scores:
+def score(family: Family, x: Batch, peptide: str, told: Float[Tensor, " b"] | None = None) -> Scores:
     """Score receptors for a peptide.
 
     Args:
         family: where the models are.
         x: ``tokens`` with the mask.
         peptide: the peptide that they should bind.
-        watch: told of so many more receptors that the judge has scored.
+        told: scores of the judge, where they are there already.
 
     Raises:
         InputError: if the design oracle does not know the peptide.
@@ -162,19 +161,16 @@ def score(family: Family, x: Batch, peptide: str, watch: Callable[[int], None] =
     binds, judged = oracle.binds(peptide), peptide in judge.cards
     parts = [PROTEIN.batch(piece["tokens"].cpu()) for piece in x.chunks(CHUNK)] or [PROTEIN.batch(x["tokens"].cpu())]
     design = torch.cat([binds(part).mean for part in parts])
-    told, passed = torch.full_like(design, torch.nan), torch.zeros_like(design, dtype=torch.bool)
+    passed = torch.zeros_like(design, dtype=torch.bool)
+    if not judged:
+        told = torch.full_like(design, torch.nan)
+    elif told is None:
+        told = torch.cat([judge.oracle(peptide)(part).mean for part in parts])
     if judged:
-        told = torch.cat([_judged(judge.oracle(peptide), part, watch) for part in parts])
         passed = told >= judge.card(peptide).threshold
     return Scores(
         peptide, design, design >= oracle.cards[peptide].threshold, told, passed, judged=judged, look=look(family, x)
     )
-
-
-def _judged(oracle: Oracle, part: Batch, watch: Callable[[int], None]) -> Float[Tensor, " b"]:
-    found = oracle(part).mean
-    watch(len(part))
-    return found
 
 
 @dataclass(frozen=True)
