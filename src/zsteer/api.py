@@ -20,7 +20,7 @@ from zsteer.core.artifact import Pretrained, read_artifact, settings_from, write
 from zsteer.core.config import read_config
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.property import Function, Property
-from zsteer.errors import CapabilityError, InputError, SettingsError
+from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
 from zsteer.kits.base import Kit, Samples, Streaming, Subject
@@ -425,7 +425,7 @@ def sample(
     given: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "auto",
-    **options: object,
+    **options: Any,
 ) -> Samples:
     """Make new samples with a model: ``load(model).sample(n, given=...)``."""
     return load(model, device=device).sample(n, given=given, seed=seed, **options)
@@ -456,11 +456,10 @@ def evaluate(
     models: str | Path | None = None,
     reference: str | Path | None = None,
     skip_invalid: bool = False,
-    column: str | None = None,
     pgen: bool = False,
     seed: int = 0,
     properties: Own | None = None,
-    watch: Callable[[dict[str, Any]], None] = lambda _: None,
+    **options: Any,
 ) -> Report:
     """Say how good samples are.
 
@@ -471,21 +470,25 @@ def evaluate(
         models: folder with the judges, or the model that is asked; the shipped ones when None.
         reference: file or folder of real samples to compare with, for the protocols that compare.
         skip_invalid: leave out rows of a file that cannot be read; the report counts them.
-        column: that holds the receptors, for the protocol ``tcr``.
         pgen: add the share above a generation probability, by the separate program OLGA.
         seed: of every random choice.
         properties: your own, for the protocol ``properties``: name -> ``module:function`` or a function.
-        watch: called with progress, by protocols that take long.
+        **options: ``column`` that holds the receptors, for the protocol ``tcr``; ``watch``, called with progress.
 
     Returns:
         A report.
 
     Raises:
         InputError: if there is no such protocol.
+        SettingsError: if there is no such option.
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
+    for name in options:
+        if name not in {"column", "watch"}:
+            raise SettingsError(nearest(name, ("column", "watch"), what="option"))
+    column, watch = options.get("column"), options.get("watch") or _quiet
     named = {} if column is None else {"column": column}
-    reading = {"skip_invalid": skip_invalid, **named}
+    reading: dict[str, Any] = {"skip_invalid": skip_invalid, **named}
     of_reference = None if reference is None else Path(reference)
     goal = Goal(toward=dict(toward or {}))
     request = EvaluationRequest(goal, of_reference, pgen, seed, properties or {}, reading, watch)
@@ -497,6 +500,10 @@ def evaluate(
     if isinstance(samples, str | Path):
         samples = judge.read(Path(samples), **reading)
     return judge.evaluate(samples, request)
+
+
+def _quiet(record: dict[str, Any]) -> None:
+    del record
 
 
 def property(  # noqa: A001 - the public name is zsteer.property; nothing below uses the decorator

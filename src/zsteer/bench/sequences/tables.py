@@ -296,9 +296,8 @@ def _by_peptide(panel: str, cells: Cells, names: Sequence[str], family: Family) 
     rows.append(["AUC of the judge", *[family.judge.card(name).area for name in names]])
     rows.append(["AUC of the judge, same-host swaps", *[family.judge.card(name).area_swap for name in names]])
     rows.append(["AUC of the design oracle", *[family.oracle.cards[name].area for name in names]])
-    return Table(
-        f"{panel.capitalize()} panel: passes an independent judge within 4 edits, by peptide", ["method", *names], rows
-    )  # type: ignore[arg-type]
+    title = f"{panel.capitalize()} panel: passes an independent judge within 4 edits, by peptide"
+    return Table(title, ["method", *names], rows)  # type: ignore[arg-type]
 
 
 def _notes(field: _Field, scale: Scale, names: Sequence[str], missing: Sequence[str]) -> list[str]:

@@ -46,8 +46,10 @@ OTHERWISE = {"chain_2_cdr3_calculated": "chain_2_cdr3_curated"}
 """Column -> where to look in a row that has nothing there."""
 
 _NO = {"f", "false", "0", "no", "n", "unproductive", "nonproductive", "non-productive", "out", "stop"}
-_PRODUCTIVE = ("productive", "functionality", "v_domain_functionality", "frame_type", "frametype", "sequencestatus")
-_PRODUCTIVE += ("vj_in_frame",)
+_PRODUCTIVE = (
+    *("productive", "functionality", "v_domain_functionality", "frame_type", "frametype", "sequencestatus"),
+    "vj_in_frame",
+)
 _PART = re.compile(r"^\s*(TR[ABGD]|IG[HKL])\s*:\s*(\S*)\s*$")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from zsteer.errors import InputError
 
@@ -73,7 +74,10 @@ class Source:
             InputError: if the file is not any more what it was.
         """
         try:
-            with _bytes(self.path) as raw, io.TextIOWrapper(raw, encoding=self.encoding, newline="") as lines:
+            with (
+                _bytes(self.path) as raw,
+                io.TextIOWrapper(cast("io.BufferedReader", raw), encoding=self.encoding, newline="") as lines,
+            ):
                 yield lines
         except (OSError, EOFError, zlib.error, UnicodeError) as error:
             raise InputError(f"{self.path}: cannot be read: {error}; it was changed meanwhile") from None

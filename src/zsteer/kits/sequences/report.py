@@ -68,7 +68,8 @@ def report_on(
     x = _batch(samples)
     if not len(x):
         raise InputError("there is nothing to evaluate: the file holds no sequence")
-    names = list(dict.fromkeys([*([peptide] if peptide in family.judge.cards else []), *judged(family)]))
+    first = [peptide] if peptide in family.judge.cards else []
+    names = [*first, *(name for name in judged(family) if name not in first)]
     told = _told(family, x, names, watch)
     found = score(family, x, peptide, told[:, 0] if names[:1] == [peptide] else None)
     distinct = first_of_each(sequence_hash(x["tokens"]))

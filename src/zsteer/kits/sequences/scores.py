@@ -190,7 +190,7 @@ class Nearest:
     def columns(self) -> dict[str, list[str]]:
         """As text columns of a file."""
         return {
-            "nearest_example": [self.examples[k] for k in self.index.tolist()],
+            "nearest_example": [str(self.examples[int(k)]) for k in self.index],
             "example_edits": [str(k) for k in self.edits.tolist()],
         }
 

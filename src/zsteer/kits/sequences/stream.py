@@ -32,8 +32,10 @@ BLOCK = 1024
 """Templates of a block."""
 
 _MEANS = {"mean_edits", "design_pass", "judge_pass", "plausible", "valid", "copied", "mean_example_edits", "is_example"}
-_SUMS = {"oracle_calls", "templates", "templates_that_pass", "templates_known_binders", "designs_below_template"}
-_SUMS |= {"seconds", "no_whole_junction"}
+_SUMS = {
+    *("oracle_calls", "templates", "templates_that_pass", "templates_known_binders", "designs_below_template"),
+    *("seconds", "no_whole_junction"),
+}
 
 Work = Callable[[Samples, int], Samples]
 
