@@ -123,6 +123,15 @@ def test_a_column_can_be_named_but_not_in_fasta(tmp_path):
         files.read(fasta, column="x")
 
 
+@pytest.mark.parametrize("name", ["TRA", "cdr3_a_aa", "CDR3.alpha.aa", "cdr3a", "Chain 1 - CDR3 Calculated", "A3"])
+def test_a_column_of_the_alpha_chain_is_refused(tmp_path, name):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{name},cdr3b\nCAVNFGGGKLIF,{A}\n")
+    assert files.read(path).sequences == [A]
+    with pytest.raises(InputError, match="alpha"):
+        files.read(path, column=name)
+
+
 def test_a_file_is_read_in_blocks_as_it_is_read_whole(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("id,cdr3b\n" + "".join(f"{k},{A if k % 5 else 'C*F'}\n" for k in range(47)))

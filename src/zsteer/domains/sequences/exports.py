@@ -50,6 +50,7 @@ _PRODUCTIVE = (
     *("productive", "functionality", "v_domain_functionality", "frame_type", "frametype", "sequencestatus"),
     "vj_in_frame",
 )
+_ALPHA = re.compile(r"(.*_)?(tra|tcra|alpha)(_.*)?|cdr3_?a(_aa|lpha.*)?|chain_1_.*|a3|(ir_)?vj_1_.*")
 _PART = re.compile(r"^\s*(TR[ABGD]|IG[HKL])\s*:\s*(\S*)\s*$")
 
 
@@ -174,6 +175,8 @@ def layout_of(path: Path, rows: Sequence[Sequence[str]], separator: str, column:
         wanted = fold(column)
         if wanted not in folded:
             raise InputError(f"{path}: row 1: {nearest(column, header, what='column')}")
+        if _ALPHA.fullmatch(wanted):
+            raise InputError(f"{path}: row 1: the column {column!r} is of the alpha chain; name that of the beta chain")
         return Layout(header, headings, separator, folded.index(wanted), wanted in CUT_COLUMNS)
     able = [folded.index(name) for name in JUNCTION_COLUMNS if name in folded]
     filled = [place for place in able if _filled(rows[headings:], place)]
