@@ -170,8 +170,7 @@ def _judge(family: Family, found: Scores) -> str:
 
 def _batch(samples: Any) -> Batch:
     """Sequences as every score reads them, whatever model they came from."""
-    texts = samples.sequences if isinstance(samples, Sequences) else samples.items
-    return SequenceSpace().encode(list(texts))
+    return samples.batch if isinstance(samples, Sequences) else SequenceSpace().encode(list(samples.items))
 
 
 def _left_out(samples: Any) -> list[str]:
