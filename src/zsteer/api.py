@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import torch
 
 from zsteer.core import catalog
 from zsteer.core.artifact import Pretrained, read_artifact, settings_from, write_artifact
+from zsteer.core.config import read_config
 from zsteer.core.goal import Budget, Goal
 from zsteer.core.property import Function, Property
-from zsteer.errors import InputError, SettingsError
+from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
-from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.base import Kit, Samples, Streaming, Subject
 from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
@@ -87,17 +89,24 @@ class Loaded:
         """What the model's domain offers."""
         return front.kit_of(self.about.domain)
 
-    def _subject(self, properties: Own | None = None, *, force: bool = False) -> Subject:
+    def _subject(
+        self, properties: Own | None = None, *, force: bool = False, reading: Mapping[str, Any] | None = None
+    ) -> Subject:
         own = {name: own_property(name, function, self.kit.adapt) for name, function in (properties or {}).items()}
-        return Subject(self.model, self.folder, self.device, own, force)
+        return Subject(self.model, self.folder, self.device, own, force, dict(reading or {}))
 
-    def read(self, path: str | Path, *, skip_invalid: bool = False) -> Samples:
+    def read(self, path: str | Path, *, skip_invalid: bool = False, **options: Any) -> Samples:
         """Read a file of the model's domain.
+
+        Args:
+            path: the file.
+            skip_invalid: leave out what cannot be read.
+            **options: of the domain's reader, for example ``column`` of receptors.
 
         Raises:
             InputError: if it cannot be read.
         """
-        return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid)
+        return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid, **options)
 
     def write(self, path: str | Path, samples: Samples, *, overwrite: bool = False) -> None:
         """Write samples by the file's ending.
@@ -107,13 +116,22 @@ class Loaded:
         """
         self.kit.write(Path(path), samples, overwrite=overwrite)
 
-    def sample(self, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, **options: object) -> Samples:
+    def sample(
+        self,
+        n: int,
+        *,
+        given: Mapping[str, object] | None = None,
+        seed: int = 0,
+        force: bool = False,
+        **options: object,
+    ) -> Samples:
         """Make new samples.
 
         Args:
             n: how many.
             given: conditions by name.
             seed: sample i of a seed is the same for every ``n``.
+            force: go on where what is made cannot be judged, or by a weak judge.
             **options: flags of ``zsteer sample MODEL --help``: steps, solver, best_of ...
 
         Returns:
@@ -125,7 +143,7 @@ class Loaded:
         if n < 1:
             raise InputError(f"expected to make at least 1 sample, got n={n}")
         with threads_of(free_threads()):
-            return front.sample(self._subject(), n, given=given or {}, options=options, seed=seed)
+            return front.sample(self._subject(force=force), n, given=given or {}, options=options, seed=seed)
 
     def steer(
         self,
@@ -159,22 +177,87 @@ class Loaded:
             InputError: if a property or a start does not fit.
             SettingsError: if an option does not exist or does not fit.
         """
+        subject, request = self._request(toward, given, keep, by, seed, options)
+        with threads_of(free_threads()):
+            return front.steer(subject, self._start(start, subject), request)
+
+    def steer_file(
+        self,
+        source: str | Path,
+        out: str | Path,
+        *,
+        toward: Mapping[str, object],
+        given: Mapping[str, object] | None = None,
+        keep: Mapping[str, object] | None = None,
+        by: str | None = None,
+        seed: int = 0,
+        overwrite: bool = False,
+        watch: Callable[[dict[str, Any]], None] = lambda _: None,
+        **options: object,
+    ) -> Samples:
+        """Steer a large file in blocks; started again after an end that came early, it goes on.
+
+        Args:
+            source: file of starts.
+            out: where the results go.
+            toward: as for ``steer``.
+            given: conditions by name.
+            keep: what must stay.
+            by: method; the first that fits when None.
+            seed: of every random choice.
+            overwrite: replace an output that exists.
+            watch: called with progress: ``step`` of ``steps`` starts are done.
+            **options: as for ``steer``.
+
+        Returns:
+            The figures of the whole; the results are in the file.
+
+        Raises:
+            CapabilityError: if the domain reads no file in blocks.
+            OutputError: if the output exists, or parts of another run lie beside it.
+        """
+        subject, request = self._request(toward, given, keep, by, seed, options)
+        kit = self.kit
+        if not isinstance(kit, Streaming):
+            raise CapabilityError(f"{self.about.options.noun} are not steered in blocks; read the file and use steer")
+        told = {name: value for name, value in vars(request).items() if name not in {"examples", "first"}}
+        about = {"model": read_config(self.folder)["files"], **told, "reading": subject.reading, "force": subject.force}
+
+        def work(start: Samples, first: int) -> Samples:
+            return front.steer(subject, start, replace(request, first=first))
+
+        return kit.steer_file(subject, Path(source), Path(out), work, about, overwrite=overwrite, watch=watch)
+
+    def _request(
+        self,
+        toward: Mapping[str, object],
+        given: Mapping[str, object] | None,
+        keep: Mapping[str, object] | None,
+        by: str | None,
+        seed: int,
+        options: Mapping[str, object],
+    ) -> tuple[Subject, front.Request]:
+        """What is wanted, in the words of the front door.
+
+        Raises:
+            SettingsError: if an option does not fit.
+        """
         own = {name: value for name, value in options.items() if name in GeneralOptions.model_fields}
         general = settings_from(GeneralOptions, own, where=f"steer {self.folder.name}")
         rest = {name: value for name, value in options.items() if name not in own}
-        subject = self._subject(general.properties, force=general.force)
+        column = {} if general.column is None else {"column": general.column}
+        reading = {"skip_invalid": general.skip_invalid, **column}
+        subject = self._subject(general.properties, force=general.force, reading=reading)
         goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), general.free)
         examples = None if general.examples is None else self.kit.read(general.examples, subject)
         budget = Budget(general.max_calls, general.max_edits, general.top)
-        request = front.Request(goal, by, general.number, budget, seed, rest, examples)
-        with threads_of(free_threads()):
-            return front.steer(subject, self._start(start, subject), request)
+        return subject, front.Request(goal, by, general.number, budget, seed, rest, examples)
 
     def _start(self, start: object, subject: Subject) -> Samples | None:
         if start is None or isinstance(start, Samples):
             return start
         if isinstance(start, Path):
-            return self.kit.read(start, subject)
+            return self.kit.read(start, subject, **subject.reading)
         return self.kit.take(start, subject)
 
 
@@ -363,7 +446,7 @@ def sample(
     given: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "auto",
-    **options: object,
+    **options: Any,
 ) -> Samples:
     """Make new samples with a model: ``load(model).sample(n, given=...)``."""
     return load(model, device=device).sample(n, given=given, seed=seed, **options)
@@ -397,6 +480,7 @@ def evaluate(
     pgen: bool = False,
     seed: int = 0,
     properties: Own | None = None,
+    **options: Any,
 ) -> Report:
     """Say how good samples are.
 
@@ -410,22 +494,37 @@ def evaluate(
         pgen: add the share above a generation probability, by the separate program OLGA.
         seed: of every random choice.
         properties: your own, for the protocol ``properties``: name -> ``module:function`` or a function.
+        **options: ``column`` that holds the receptors, for the protocol ``tcr``; ``watch``, called with progress.
 
     Returns:
         A report.
 
     Raises:
         InputError: if there is no such protocol.
+        SettingsError: if there is no such option.
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
-    request = EvaluationRequest(
-        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen, seed, properties or {}
-    )
+    for name in options:
+        if name not in {"column", "watch"}:
+            raise SettingsError(nearest(name, ("column", "watch"), what="option"))
+    column, watch = options.get("column"), options.get("watch") or _quiet
+    named = {} if column is None else {"column": column}
+    reading: dict[str, Any] = {"skip_invalid": skip_invalid, **named}
+    of_reference = None if reference is None else Path(reference)
+    goal = Goal(toward=dict(toward or {}))
+    request = EvaluationRequest(goal, of_reference, pgen, seed, properties or {}, reading, watch)
     if properties and protocol != "properties":
         raise InputError(f"the protocol {protocol} takes no property of your own; --protocol properties does")
     judge = protocol_of(protocol)(None if models is None else Path(models))
-    found = samples if not isinstance(samples, str | Path) else judge.read(Path(samples), skip_invalid=skip_invalid)
-    return judge.evaluate(found, request)
+    if named and "column" not in signature(judge.read).parameters:
+        raise InputError(f"the protocol {protocol} reads no column by its name; omit --column {column}")
+    if isinstance(samples, str | Path):
+        samples = judge.read(Path(samples), **reading)
+    return judge.evaluate(samples, request)
+
+
+def _quiet(record: dict[str, Any]) -> None:
+    del record
 
 
 def property(  # noqa: A001 - the public name is zsteer.property; nothing below uses the decorator

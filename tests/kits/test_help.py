@@ -49,7 +49,7 @@ GENERAL = {
     "given",
     "keep",
 }
-GENERAL |= {"free", "number", "property", "max_calls", "max_edits", "examples", "force"}
+GENERAL |= {"free", "number", "property", "max_calls", "max_edits", "examples", "force", "column"}
 """Flags of ``zsteer steer`` that are no options of a method."""
 WORDS = {
     "peptide": {"sequences"},
@@ -163,7 +163,7 @@ def test_every_option_is_a_field_of_a_method_that_lists_for_the_kind(model, caps
     assert {flag.name for flag in known.flags()} <= shown
     assert all(row.lists(known.kind, known.domain) for row in known.methods)
     sampling = flags(page("sample", model, capsys)) - {"help", "number", "given", "out", "seed", "device"}
-    sampling -= {"overwrite", "json"}
+    sampling -= {"overwrite", "json", *(["force"] if known.judged else [])}
     able = set(DrawOptions.model_fields)
     if {"Conditional", "Grouped"} & set(known.offers):
         able |= set(SamplingOptions.model_fields)

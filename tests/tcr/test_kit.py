@@ -214,7 +214,8 @@ def test_a_peptide_without_a_judge_needs_force(models, templates, family):
         models["tcr-editor"].steer(templates, toward={"binds": silent[0]}, max_edits=2)
     forced = models["tcr-editor"].steer(templates[:2], toward={"binds": silent[0]}, max_edits=2, force=True)
     assert forced.columns["judge_score"] == ["", ""]
-    assert forced.columns["judge_pass"] == ["F", "F"]
+    assert forced.columns["judge_pass"] == ["", ""]
+    assert silent[0] in str(forced.facts["judge_pass"])
 
 
 # --------------------------------------------------------------------------------------------------------- ranking
@@ -313,7 +314,7 @@ def test_a_report_has_the_figures_that_its_scores_have(models, templates, judge,
         "valid (published score)": marks["valid"],
         "distinct": distinct,
         "copied from the training data": marks["copied"],
-        "confirmed: judge, plausible, distinct, no copy": confirmed,
+        "passes an independent judge, plausible, distinct, no copy": confirmed,
     }
     rows = rows_of(report, f"{n} sequences")
     assert set(expected) <= set(rows)
@@ -348,6 +349,7 @@ def test_a_report_needs_one_known_peptide(templates, tmp_path):
         zsteer.evaluate(tmp_path / "a.tsv", protocol="tcrr", toward={"binds": PEPTIDE})
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_report_takes_samples_of_any_kind(models, templates, tmp_path):
     """What was read by a kit, with rows left out, and what a model made give the report of their file."""
     files.write(tmp_path / "a.tsv", templates)

@@ -227,7 +227,7 @@ def test_bad_requests_are_one_line_each(tmp_path):
         with pytest.raises(error, match=match) as told:
             steered(of, toward, number=2, **options)
         assert "\n" not in str(told.value)
-    (tmp_path / "bad.tsv").write_text("cdr3b\nCASSF\nCAXSF\n", encoding="utf-8")
+    (tmp_path / "bad.tsv").write_text("cdr3b\nCASSLGQF\nCAXSLGQF\n", encoding="utf-8")
     with pytest.raises(InputError, match="X"):
         kit.read(tmp_path / "bad.tsv", of)
     with pytest.raises(CapabilityError, match="multinomial"):
@@ -292,7 +292,7 @@ def test_the_likelihood_protocol_counts_residues_and_length(tmp_path):
     assert bits == pytest.approx(-nats * 3 / (13 + 5 + 14) / math.log(2))
     assert sum(parts.values()) == pytest.approx(bits)
     assert parts["length"] > 0
-    files.write(tmp_path / "x.tsv", ["CASSLGQAYEQYF", "CASSF"])
+    files.write(tmp_path / "x.tsv", ["CASSLGQAYEQYF", "CASSLGQF"])
     assert len(protocol.read(tmp_path / "x.tsv", skip_invalid=False)) == 2
 
 

@@ -39,6 +39,7 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "zsteer.bench.molecules:bench",
             "molecules: the network beside its peer, cost, evaluator, quality of small and drug-like ones, conditions",
         ),
+        "scale": ("zsteer.bench.sequences.scale:bench", "time and memory of 200,000 receptors steered and evaluated"),
         "segments": ("zsteer.bench.classical.lines:bench", "the lecture's two segments in every distance"),
         "tcr": ("zsteer.bench.sequences.tables:bench", "the lecture's table of receptor engineering, with a judge"),
     }

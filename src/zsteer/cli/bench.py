@@ -23,7 +23,8 @@ class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
     Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, edit (codes moved), loop (the training
-    loop), matrix (every method on every model), molecules, segments (the lecture's two), tcr (receptor engineering).
+    loop), matrix (every method on every model), molecules, scale (large files), segments (the lecture's two),
+    tcr (receptor engineering).
     """
 
     quick: bool = False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from zsteer.cli.parse import pairs, parse, spread
+from zsteer.cli.show import Progress
 from zsteer.errors import SettingsError
 
 __all__ = ["run"]
@@ -17,10 +18,11 @@ class Evaluate:
     """Say how good samples are: zsteer evaluate FILE --protocol NAME.
 
     properties: every property, beside a reference (--reference FILE). tcr: receptors for a peptide (--toward
-    binds=PEPTIDE). two-sample: images or rows against real ones (--reference FILE). likelihood: how probable a model
-    finds them (--models MODEL). ratings: how well a model predicts them (--models MODEL). Molecules against real ones
-    (--reference FILE): geom-revisited: valency, graphs, geometry; edm-2022: the lookup of published tables;
-    posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by GFN2-xTB (zsteer[qm]).
+    binds=PEPTIDE) or like examples (--toward like=FILE). two-sample: images or rows against real ones (--reference
+    FILE). likelihood: how probable a model finds them (--models MODEL). ratings: how well a model predicts them
+    (--models MODEL). Molecules against real ones (--reference FILE): geom-revisited: valency, graphs, geometry;
+    edm-2022: the lookup of published tables; posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by
+    GFN2-xTB (zsteer[qm]).
     """
 
     protocol: str = ""
@@ -38,6 +40,8 @@ class Evaluate:
     """Add the share above a generation probability; needs OLGA, a separate program: pip install olga."""
     skip_invalid: bool = False
     """Leave out rows that cannot be read, count and list them."""
+    column: str | None = None
+    """Column of the CDR3 (tcr); by the usual names when absent."""
     overwrite: bool = False
     """Replace a page that exists."""
     json: bool = False
@@ -49,7 +53,11 @@ def _command() -> type[Any]:
 
     append = tyro.conf.UseAppendAction[tuple[str, ...]]
     extra: list[Any] = [
-        ("toward", Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE")], field(default=())),
+        (
+            "toward",
+            Annotated[append, tyro.conf.arg(help="name=value: binds=PEPTIDE, or like=FILE of receptors")],
+            field(default=()),
+        ),
         (
             "property",
             Annotated[append, tyro.conf.arg(help="a property of your own: name=module:function (properties)")],
@@ -81,22 +89,30 @@ def run(arguments: Sequence[str]) -> int:
 
     if command.report is not None:
         check_free(command.report, overwrite=command.overwrite)
+    from zsteer.kits.registry import PROTOCOL_DOMAINS, check_file
+
+    reading = {"skip_invalid": command.skip_invalid, "column": command.column}
+    for file in (path, *([Path(str(toward["like"]))] if "like" in toward else [])):
+        check_file(PROTOCOL_DOMAINS.get(command.protocol, ""), file, **reading)
     from zsteer import api
 
     own = {name: str(value) for name, value in pairs(command.property, flag="--property").items()}
     if own:
         sys.path.insert(0, str(Path.cwd()))  # a module of one's own lies where one works
-    report = api.evaluate(
-        path,
-        protocol=command.protocol,
-        toward=toward,
-        models=command.models,
-        skip_invalid=command.skip_invalid,
-        pgen=command.pgen,
-        reference=command.reference,
-        seed=command.seed,
-        properties=own,
-    )
+    with Progress("evaluating", quiet=command.json) as progress:
+        report = api.evaluate(
+            path,
+            protocol=command.protocol,
+            toward=toward,
+            models=command.models,
+            skip_invalid=command.skip_invalid,
+            column=command.column,
+            pgen=command.pgen,
+            reference=command.reference,
+            seed=command.seed,
+            properties=own,
+            watch=progress.update,
+        )
     if command.report is not None:
         with new_file(command.report, overwrite=command.overwrite) as partial:
             partial.write_text(report.to_html(), encoding="utf-8")

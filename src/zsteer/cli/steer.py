@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from zsteer.cli.parse import named, pairs, parse, spread
+from zsteer.cli.show import Progress
 from zsteer.errors import CapabilityError, SettingsError
 
 __all__ = ["command_for", "run"]
 
 SEVERAL = ("toward", "given", "keep", "free", "property")
 """Flags that take several words after one, or come again."""
-GENERAL = ("number", "max_edits", "max_calls", "examples", "force")
+GENERAL = ("number", "max_edits", "max_calls", "examples", "force", "skip_invalid", "column")
 """Flags that stand on the pages of some models only."""
 
 
@@ -53,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     name = words.pop(0)
     from zsteer.core import catalog
     from zsteer.core.files import check_free
-    from zsteer.kits.registry import about
+    from zsteer.kits.registry import about, check_file
 
     known = about(catalog.resolve(name))
     if not known.methods:
@@ -65,6 +66,8 @@ def run(arguments: Sequence[str]) -> int:
         raise SettingsError(f"zsteer steer {name} needs --toward name=value; names: {shown}")
     if command.out is not None:
         check_free(command.out, overwrite=command.overwrite)
+    reading = {"skip_invalid": command.skip_invalid, **({"column": command.column} if _column(command) else {})}
+    counts = [check_file(known.domain, path, **reading) for path in _files(command, toward, known.options)]
     from zsteer import api
 
     if getattr(command, "property", ()):
@@ -72,40 +75,69 @@ def run(arguments: Sequence[str]) -> int:
     loaded = api.load(name, device=command.device)
     if command.out is not None:
         loaded.kit.check_ending(command.out)
-    start = None if command.input is None else loaded.read(command.input, skip_invalid=command.skip_invalid)
-    chosen = named(words)
-    options = {flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen}
-    general = {key: getattr(command, key) for key in GENERAL if hasattr(command, key)}
-    found = loaded.steer(
-        start,
-        toward=toward,
-        given=pairs(getattr(command, "given", ()), flag="--given"),
-        keep=pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
-        free=getattr(command, "free", ()),
-        by=command.by,
-        top=command.top,
-        seed=command.seed,
-        properties={k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
-        **general,
-        **options,
-    )
+    chosen = named(words) - set(GENERAL)
+    options: dict[str, Any] = {
+        "toward": toward,
+        "given": pairs(getattr(command, "given", ()), flag="--given"),
+        "keep": pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
+        "free": getattr(command, "free", ()),
+        "by": command.by,
+        "top": command.top,
+        "seed": command.seed,
+        "properties": {k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
+        **{key: getattr(command, key) for key in GENERAL if hasattr(command, key)},
+        **{flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen},
+    }
+    if command.out is not None and command.input is not None and _large(loaded.kit, counts):
+        with Progress("steering", quiet=command.json) as progress:
+            more = {"overwrite": command.overwrite, "watch": progress.update}
+            found = loaded.steer_file(command.input, command.out, **more, **options)
+        _show(found, found, command, known.options.noun)
+        return 0
+    start = None if command.input is None else loaded.read(command.input, **reading)
+    found = loaded.steer(start, **options)
     if command.out is not None:
         loaded.write(command.out, found, overwrite=command.overwrite)
     _show(found, start, command, known.options.noun)
     return 0
 
 
+def _large(kit: Any, counts: Sequence[int]) -> bool:
+    from zsteer.kits.base import Streaming
+
+    return bool(counts) and isinstance(kit, Streaming) and kit.streams(counts[0])
+
+
+def _column(command: Any) -> str | None:
+    return getattr(command, "column", None)
+
+
+def _files(command: Any, toward: Mapping[str, object], options: Any) -> list[Path]:
+    """Files of samples that a command line names."""
+    goals = [
+        Path(str(value))
+        for name, value in toward.items()
+        if getattr(options.at("toward").get(name), "type", "") == "file"
+    ]
+    return [*([command.input] if command.input is not None else []), *goals]
+
+
 def _show(found: Any, start: Any, command: Any, noun: str) -> None:
     """Print results, or figures about them where they went to a file."""
     facts = {"results": len(found), **({"out": str(command.out)} if command.out else {}), **found.facts}
     if start is not None and start.skipped:
-        facts["skipped"] = list(start.skipped)
+        facts["skipped"] = capped(start.skipped)
     if command.json:
         print(json.dumps(facts if command.out is not None else facts | {noun: list(found.lines)}, default=str))
     elif command.out is None:
         print("\n".join(found.lines))
     else:
         print("\n".join(f"  {key:<24} {show_value(value)}" for key, value in facts.items()))
+
+
+def capped(lines: Sequence[str], most: int = 20) -> list[str]:
+    """The first lines, and how many more there are."""
+    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
 def show_value(value: object) -> str:
@@ -205,6 +237,8 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
     entries.append(_entry("property", _append(), (), "a property of your own: name=module:function"))
     entries.append(_entry("max_calls", int | None, None, "most distinct calls of a property for each start"))
     if known.domain == "sequences":
+        text = "column of the CDR3 in every table that is read; by the usual names when absent"
+        entries.append(_entry("column", str | None, None, text))
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
     if "Codec" in known.offers:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))

@@ -92,12 +92,12 @@ def demo(
     family = Family()
     subject = Subject(family.part(MODEL), family.place(MODEL), torch.device("cpu"))
     watch("reading templates")
-    templates = _templates(family, data)
+    templates, controls = _templates(family, data, peptide)
     watch(f"editing {len(templates)} receptors towards {peptide}")
     designs = steer(subject, templates, Request(Goal(toward={"binds": peptide}), budget=Budget(edits=4)))
     watch("comparing with other methods")
     others = _others(family, SequenceSpace().encode(templates.items), peptide)
-    report = _report(family, templates, designs, peptide, others)
+    report = _report(family, templates, designs, _Beside(peptide, others, controls))
     watch("writing")
     files.write(table, designs.items, designs.columns, overwrite=overwrite)
     with new_file(page, overwrite=overwrite) as partial:
@@ -105,9 +105,23 @@ def demo(
     return Demo(designs, report, table, page)
 
 
-def _templates(family: Family, data: Path | None) -> Samples:
+@dataclass(frozen=True)
+class _Beside:
+    """What stands beside the designs: the peptide, other methods, and proven binders of it by name."""
+
+    peptide: str
+    others: Mapping[str, tuple[Scores, Batch, Batch, float]]
+    controls: Mapping[str, str]
+
+
+def _templates(family: Family, data: Path | None, peptide: str) -> tuple[Samples, dict[str, str]]:
+    """Receptors to edit, and those of the examples that are proven binders of the peptide: they are no templates."""
     known = files.read(examples_file())
-    names = list(known.columns.get("sequence_id", known.columns.get("name", [f"known{i}" for i in range(len(known))])))
+    titles = [str(name) for name in known.columns["sequence_id"]]
+    binds = [one == peptide for one in known.columns["peptide"]]
+    controls = {name: text for name, text, own in zip(titles, known.sequences, binds, strict=True) if own}
+    names = [name for name, own in zip(titles, binds, strict=True) if not own]
+    published = [text for text, own in zip(known.sequences, binds, strict=True) if not own]
     space = SequenceSpace()
     if data is not None:
         background = tables.background(tables.table(data, "permissive"), "test")
@@ -116,11 +130,11 @@ def _templates(family: Family, data: Path | None) -> Samples:
     else:
         more = whole(family.language, REPERTOIRE, Streams.of(0, REPERTOIRE).child("repertoire"))
         origin = "synthetic"
-    sequences = [*known.sequences, *space.decode(more)]
+    sequences = [*published, *space.decode(more)]
     names += [f"{origin.split()[0]}{i}" for i in range(1, REPERTOIRE + 1)]
-    origins = ["published"] * len(known) + [origin] * REPERTOIRE
+    origins = ["published"] * len(published) + [origin] * REPERTOIRE
     columns = {"sequence_id": names, "template_origin": origins}
-    return Samples("sequences", sequences, columns, lines=sequences, count=len(sequences))
+    return Samples("sequences", sequences, columns, lines=sequences, count=len(sequences)), controls
 
 
 def _others(family: Family, templates: Batch, peptide: str) -> Mapping[str, tuple[Scores, Batch, Batch, float]]:
@@ -150,16 +164,27 @@ def _row(name: str, found: Scores, starts: Batch, made: Batch, calls: float) -> 
 
     changed = edits(made["tokens"], starts["tokens"])
     distinct = first_of_each(sequence_hash(made["tokens"]))
-    confirmed = found.judge_pass & (changed <= 4) & (found.plausible >= 0) & distinct & ~found.copied
-    of = [found.design_pass, found.judge_pass, confirmed]
+    good = found.judge_pass & (changed <= 4) & (found.plausible >= 0) & distinct & ~found.copied
+    of = [found.design_pass, found.judge_pass, good]
     plain = [float(x.float().mean()) for x in (found.plausible >= 0, found.valid)]
     return [name, len(made), float(changed.float().mean()), *[str(share(x)) for x in of], *plain, calls]
 
 
-COLUMNS = ("method", "n", "edits", "design oracle", "judge", "confirmed, <= 4 edits", "plausible", "valid", "calls")
+COLUMNS = (
+    "method",
+    "n",
+    "edits",
+    "design oracle",
+    "judge",
+    "passes, <= 4 edits",
+    "plausible",
+    "valid",
+    "calls",
+)
 
 
-def _report(family: Family, templates: Samples, designs: Samples, peptide: str, others: Mapping[str, Any]) -> Report:
+def _report(family: Family, templates: Samples, designs: Samples, beside: _Beside) -> Report:
+    peptide, others = beside.peptide, beside.others
     space = SequenceSpace()
     starts, made = space.encode(templates.items), space.encode(designs.items)
     scores = score(family, made, peptide)
@@ -174,23 +199,38 @@ def _report(family: Family, templates: Samples, designs: Samples, peptide: str, 
         "shares with Wilson intervals at 95 %; passing means a score that 1 % of human background receptors reach",
         "judge: other model classes, trained on other receptors; no method saw it",
         f"its AUC for {peptide} is {judge.area:.2f} +- {judge.area_error:.2f}, the design oracle's {oracle.area:.2f}",
-        "confirmed: judge, at most 4 edits, plausible, distinct, no copy of a training receptor",
+        "passes: an independent judge, with at most 4 edits, plausible, distinct, no copy of a training receptor",
         "calls: distinct sequences that the design oracle scored, for each template",
     ]
     table = Table(f"Methods on the same {len(templates)} templates", COLUMNS, rows, notes, best=ours)
     origins = sorted({str(one) for one in templates.columns["template_origin"]})
-    confirmed = rows[-2][5]
+    passed = rows[-2][5]
     facts = epitope(peptide)
     summary = [
         f"{len(designs)} receptors edited towards {peptide} ({facts.protein}, {facts.organism}, {facts.mhc}).",
         "At most 4 changes each; the first and last 3 residues are kept.",
-        f"Confirmed by the judge: {confirmed}.",
+        f"Pass an independent judge, plausible, distinct and no copies: {passed}.",
         f"Of real held-out binders {judge.real_pass:.2f} pass the judge, of background 0.01.",
         f"Templates: {', '.join(origins)}. Synthetic receptors are drawn from the language model, not from cells.",
+        *_control_lines(family, beside),
         "These are predictions from CDR3-beta alone. A design needs an experiment.",
     ]
     how = {"model": MODEL, "peptide": peptide, "edits": "at most 4, one insertion or deletion among them", "seed": 0}
     return Report(f"Designed receptors for {peptide}", summary, [table], [_best(designs, scores)], how | _made(designs))
+
+
+def _control_lines(family: Family, beside: _Beside) -> list[str]:
+    """What the oracles say of proven binders, which are no templates."""
+    if not beside.controls:
+        return []
+    found = score(family, SequenceSpace().encode(list(beside.controls.values())), beside.peptide)
+    words = [
+        f"{name} ({text}) scores {float(judge):.2f} by the judge ({'passes' if passed else 'does not pass'})"
+        for (name, text), judge, passed in zip(
+            beside.controls.items(), found.judge.tolist(), found.judge_pass.tolist(), strict=True
+        )
+    ]
+    return [f"Control, a proven binder that is not edited: {'; '.join(words)}."]
 
 
 def _made(designs: Samples) -> dict[str, Any]:
@@ -208,7 +248,7 @@ def _best(designs: Samples, found: Scores, count: int = 15) -> Block:
     lines, texts = [], []
     for i in rows:
         pair = align(str(designs.columns["template"][i]), str(designs.items[i]))
-        verdict = "confirmed" if bool(good[i]) else "not confirmed"
+        verdict = "passes the judge" if bool(good[i]) else "does not pass"
         name = f"{designs.columns['template_id'][i]} ({designs.columns['template_origin'][i]})"
         lines.append(
             f"<tr><td>{name}</td><td class=seq>{pair.to_html()}</td><td class=number>{pair.edits}</td>"

@@ -5,7 +5,7 @@ model holds by the model's space, the words of a goal into an objective and a co
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 
-__all__ = ["NOTHING", "Kit", "Samples", "Subject"]
+__all__ = ["NOTHING", "Careful", "Kit", "Samples", "Streaming", "Subject"]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 """No conditions."""
@@ -37,6 +37,7 @@ class Subject:
         device: where it is.
         properties: the user's own, by name.
         force: go on with a property whose judge is too weak.
+        reading: how files that a goal names are read: keywords of the kit's ``read``.
     """
 
     model: Any
@@ -44,6 +45,7 @@ class Subject:
     device: torch.device
     properties: Mapping[str, Property] = field(default_factory=dict)
     force: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def offer(self) -> Offer:
@@ -170,4 +172,34 @@ class Kit(Protocol):
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, as things with a table."""
+        ...
+
+
+@runtime_checkable
+class Careful(Protocol):
+    """A kit that refuses conditions under which what a model makes could not be judged."""
+
+    def check_given(self, subject: Subject, given: Mapping[str, object]) -> None: ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A kit that steers a large file in blocks, keeping what is done beside the output."""
+
+    def steer_file(
+        self,
+        subject: Subject,
+        source: Path,
+        out: Path,
+        work: Callable[[Samples, int], Samples],
+        about: Mapping[str, object],
+        *,
+        overwrite: bool,
+        watch: Callable[[dict[str, Any]], None],
+    ) -> Samples:
+        """Steer by ``work``, which takes a block and the number of its first thing; the figures of the whole."""
+        ...
+
+    def streams(self, count: int) -> bool:
+        """Whether a file of so many things is steered in blocks."""
         ...

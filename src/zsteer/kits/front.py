@@ -24,7 +24,7 @@ from zsteer.core.property import Property
 from zsteer.core.protocols import Conditional, Generative, Grouped, Method, SamplingDefaults
 from zsteer.core.rng import Streams
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
-from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.base import Careful, Kit, Samples, Subject
 from zsteer.kits.common import numeric_target
 from zsteer.kits.context import Context
 from zsteer.kits.registry import DOMAINS, METHODS, About, MethodRow, about_config
@@ -79,6 +79,8 @@ def sample(
     known = about_subject(subject)
     kit, rng = kit_of(known.domain), Streams.of(seed, n, device=subject.device)
     conditions = _given(known.options, given)
+    if isinstance(kit, Careful):
+        kit.check_given(subject, conditions)
     own = known.options.parse("sample", {k: v for k, v in options.items() if k in known.options.at("sample")})
     rest = {name: value for name, value in options.items() if name not in own}
     diffusion = isinstance(subject.model, Conditional | Grouped)
@@ -123,6 +125,7 @@ class Request:
         seed: of every random choice.
         options: flags by name.
         examples: labelled examples for heads, or None.
+        first: number of the first start, where the starts are a part of more.
     """
 
     goal: Goal
@@ -132,6 +135,7 @@ class Request:
     seed: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
     examples: Samples | None = None
+    first: int = 0
 
 
 def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
@@ -186,7 +190,8 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise SettingsError(f"--examples are for heads of an edit, and this goal is steered by {row.name}; omit them")
     batch = None if start is None else kit.encode(start, subject).to(subject.device)
     n = (request.number or NEW) if batch is None else len(batch)
-    rng, began = Streams.of(request.seed, n, device=subject.device), time.perf_counter()
+    rng = Streams.of(request.seed, n, start=request.first, device=subject.device)
+    began = time.perf_counter()
     trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
     facts = {"method": row.name, "seconds": round(time.perf_counter() - began, 2), **_facts(method, trail)}
     if constraint:

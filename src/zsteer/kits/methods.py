@@ -40,7 +40,7 @@ def _receptors_like(context: Context) -> Batch | None:
     """The examples of ``--toward like=FILE``."""
     if "like" not in context.goal.toward:
         return None
-    found = context.kit.read(Path(str(context.goal.toward["like"])), context.subject, skip_invalid=False)
+    found = context.kit.read(Path(str(context.goal.toward["like"])), context.subject, **context.subject.reading)
     return context.kit.encode(found, context.subject).to(context.subject.device)
 
 

@@ -44,6 +44,8 @@ class EvaluationRequest:
         pgen: add the share above a generation probability.
         seed: of every random choice.
         properties: the user's own, by name: ``module:function``, a function or a ``Property``.
+        reading: how files that the goal names are read: keywords of the protocol's ``read``.
+        watch: called with progress, by protocols that take long.
     """
 
     goal: Goal = field(default_factory=lambda: Goal(toward={}))
@@ -51,6 +53,8 @@ class EvaluationRequest:
     pgen: bool = False
     seed: int = 0
     properties: Mapping[str, str | Function | Property] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    watch: Callable[[dict[str, Any]], None] = lambda _: None
 
 
 @runtime_checkable

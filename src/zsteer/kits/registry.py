@@ -19,7 +19,19 @@ from zsteer.core.config import read_config
 from zsteer.core.options import Option, Options
 from zsteer.errors import CapabilityError
 
-__all__ = ["DOMAINS", "METHODS", "About", "DomainRow", "Flag", "MethodRow", "about", "about_config", "domain_of"]
+__all__ = [
+    "DOMAINS",
+    "METHODS",
+    "PROTOCOL_DOMAINS",
+    "About",
+    "DomainRow",
+    "Flag",
+    "MethodRow",
+    "about",
+    "about_config",
+    "check_file",
+    "domain_of",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,8 @@ class DomainRow:
         further: ``module:function`` from the description of a model's space, and the names of the protocols that its
             kind declares, to further options; empty for none.
         checked: whether the domain knows samples that are not valid, so that they can be drawn again.
+        check: ``module:function`` of a file and keywords of the kit's ``read`` that refuses a bad file without torch;
+            empty for none.
     """
 
     spaces: tuple[str, ...]
@@ -40,6 +54,7 @@ class DomainRow:
     options: str
     further: str = ""
     checked: bool = False
+    check: str = ""
 
 
 DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
@@ -62,6 +77,7 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             "zsteer.kits.sequences.kit:SequenceKit",
             "zsteer.kits.sequences.options:OPTIONS",
             checked=True,
+            check="zsteer.domains.sequences.rows:check",
         ),
         "tables": DomainRow(
             ("tables",),
@@ -240,6 +256,11 @@ class About:
         """Whether a method may hold properties and parts of a start."""
         return "Proposes" in self.offers or "Codec" in self.offers or self.domain == "molecules"
 
+    @property
+    def judged(self) -> bool:
+        """Whether samples are made for peptides, which a judge knows or not."""
+        return "peptide" in self.options.at("given")
+
     def flags(self) -> list[Flag]:
         """Options of the methods."""
         found: dict[str, list[tuple[str, Any]]] = {}
@@ -314,6 +335,28 @@ def about_config(kind: str, space: Mapping[str, Any], own: tuple[Option, ...]) -
     lost = {name for method in METHODS for name in method.toward} - reached
     entries = (entry for entry in options.entries if entry.place != "toward" or entry.name not in lost)
     return About(kind, domain, Options(options.noun, options.files, tuple(entries)).add(own), methods)
+
+
+PROTOCOL_DOMAINS: Mapping[str, str] = MappingProxyType({"tcr": "sequences"})
+"""Protocol of evaluation -> the domain whose files it reads, where that can be told without its module."""
+
+
+def check_file(domain: str, path: Path, **reading: Any) -> int:
+    """Refuse a file that cannot be read before a model is loaded, where the domain can tell. Imports no torch.
+
+    Args:
+        domain: whose file it is.
+        path: the file.
+        **reading: keywords of the kit's ``read``.
+
+    Returns:
+        How many things it holds; 0 where the domain does not tell.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    row = DOMAINS.get(domain)
+    return load_name(row.check)(path, **reading).count if row is not None and row.check else 0
 
 
 def _options(entries: Any) -> tuple[Option, ...]:

@@ -105,12 +105,19 @@ class ConditionalDecoder(nn.Module):
     def steps(self, condition: Float[Tensor, "b c"]) -> "Steps":
         """The decoder for these conditions, one token at a time."""
         cell = self._weights(0)
+        gates = self.to_gates(condition)
+        mixed = linear(condition, self.mix.weight[:, self.hidden :], self.mix.bias)
+        # Where every row has the same condition, what it adds is the same number and need not be gathered.
+        alike = not torch.is_grad_enabled() and bool((condition == condition[:1]).all())
+        by_token = linear(self.residue.weight, cell.weight_ih)[:, None]
+        by_place = linear(self.position.weight, cell.weight_ih, cell.bias_ih)[None]
+        table = by_token + by_place
         return Steps(
             net=self,
-            token_gates=linear(self.residue.weight, cell.weight_ih),
-            place_gates=linear(self.position.weight, cell.weight_ih, cell.bias_ih),
-            gates=self.to_gates(condition),
-            mixed=linear(condition, self.mix.weight[:, self.hidden :], self.mix.bias),
+            table=(table + gates[0] if alike else table).flatten(0, 1),
+            places=table.shape[1],
+            gates=None if alike else gates,
+            mixed=mixed[:1] if alike else mixed,
             first=self._first(condition),
         )
 
@@ -144,7 +151,8 @@ class ConditionalDecoder(nn.Module):
 
     def _scores(self, hidden: Tensor, mixed: Tensor) -> Tensor:
         """Log-probabilities of the next symbol; ``mixed`` is the condition's share of the mixing layer."""
-        x = torch.relu(linear(hidden, self.mix.weight[:, : self.hidden]) + mixed)
+        x = linear(hidden, self.mix.weight[:, : self.hidden])
+        x = torch.relu(x + mixed) if torch.is_grad_enabled() else x.add_(mixed).relu_()
         return log_softmax(self.out(x).masked_fill(~self.allowed, NEVER), -1)
 
 
@@ -154,36 +162,44 @@ class Steps:
 
     Args:
         net: the decoder.
-        token_gates: contribution of each token to the first layer's gates.
-        place_gates: contribution of each position.
-        gates: contribution of each condition.
-        mixed: contribution of each condition to the mixing layer.
+        table: contribution of each token at each place to the first layer's gates, that of the condition with it
+            where all rows have the same one.
+        places: number of places.
+        gates: contribution of each condition; None where it stands in the table.
+        mixed: contribution of each condition to the mixing layer, or of the one that all rows have.
         first: hidden tensors before the first token.
     """
 
     net: ConditionalDecoder
-    token_gates: Float[Tensor, "k g"]
-    place_gates: Float[Tensor, "p g"]
-    gates: Float[Tensor, "b g"]
-    mixed: Float[Tensor, "b h"]
+    table: Float[Tensor, "kp g"]
+    places: int
+    gates: Float[Tensor, "b g"] | None
+    mixed: Float[Tensor, "c h"]
     first: State
 
     def begin(self) -> tuple[Float[Tensor, "b k"], State]:
         """Log-probabilities of the first symbol, and the state after the start symbol."""
-        rows = torch.arange(len(self.gates), device=self.gates.device)
+        rows = torch.arange(len(self.first[0]), device=self.table.device)
         return self.advance((rows, torch.zeros_like(rows), *self.first), torch.full_like(rows, self.net.start))
 
     def advance(self, state: State, tokens: Int[Tensor, " r"]) -> tuple[Float[Tensor, "r k"], State]:
         """Log-probabilities of the symbol after ``tokens``, and the state that has read them."""
         rows, position, *hidden = state
-        gates = self.token_gates[tokens].add_(self.place_gates[position]).add_(self.gates[rows])
+        gates = self.table[tokens * self.places + position]
+        mixed = self.mixed
+        if self.gates is not None:
+            gates, mixed = gates + self.gates[rows], mixed[rows]
         new = self.net._cell(gates, tuple(hidden))  # noqa: SLF001 (two halves of one thing)
-        scores = self.net._scores(new[self.net.layers - 1], self.mixed[rows])  # noqa: SLF001
+        scores = self.net._scores(new[self.net.layers - 1], mixed)  # noqa: SLF001
         return scores, (rows, position + 1, *new)
 
 
 def _gru(x: Tensor, own: Tensor, h: Tensor) -> Tensor:
     width = h.shape[-1]
+    if not torch.is_grad_enabled():
+        gate = (x[..., : 2 * width] + own[..., : 2 * width]).sigmoid_()
+        new = (own[..., 2 * width :] * gate[..., :width]).add_(x[..., 2 * width :]).tanh_()
+        return (h - new).mul_(gate[..., width:]).add_(new)
     gate = torch.sigmoid(x[..., : 2 * width] + own[..., : 2 * width])
     reset, update = gate[..., :width], gate[..., width:]
     new = torch.tanh(x[..., 2 * width :] + reset * own[..., 2 * width :])

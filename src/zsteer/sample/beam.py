@@ -160,9 +160,11 @@ class _Beam:
 
     def _inherit(self, parent: Tensor) -> None:
         """Every slot takes over the hypothesis of slot ``parent`` of the same template."""
-        rows = (parent + self.first_row).flatten()
-        self.state = tuple(part[rows] for part in self.state)
-        self.tokens, self.written, self.next = self.tokens[rows], self.written[rows], self.next[rows]
+        # An empty slot may name a parent before the first; what it holds is never read.
+        rows = (parent + self.first_row).flatten().clamp(min=0)
+        self.state = tuple(part.index_select(0, rows) for part in self.state)
+        self.tokens, self.written = self.tokens.index_select(0, rows), self.written.index_select(0, rows)
+        self.next = self.next.index_select(0, rows)
 
     def _write(self, where: Tensor, symbols: Tensor) -> None:
         """Append a symbol to the hypotheses ``where`` and ask the decoder for what may follow."""
@@ -170,9 +172,11 @@ class _Beam:
         if len(rows) == 0:
             return
         chosen = symbols.flatten()[rows]
-        following, state = self.decoder.advance(tuple(part[rows] for part in self.state), chosen)
-        self.state = tuple(part.index_copy(0, rows, new) for part, new in zip(self.state, state, strict=True))
-        self.next = self.next.index_copy(0, rows, following)
+        following, state = self.decoder.advance(tuple(part.index_select(0, rows) for part in self.state), chosen)
+        # Every tensor of the beam is its own: what a slot held is not needed again.
+        for part, new in zip(self.state, state, strict=True):
+            part.index_copy_(0, rows, new)
+        self.next.index_copy_(0, rows, following)
         self.tokens[rows, self.written[rows]] = chosen
         self.written[rows] += 1
 

@@ -88,15 +88,31 @@ class BeamEdit:
     def _choose(self, found: Proposals, top: int) -> tuple[Proposals, Tensor | None]:
         if self.oracle is None and self.plausible is None:
             return found.top(top), None
-        b, s = found.scores.shape
-        x = found.batch()
-        own = found.scores if self.oracle is None else self.oracle(x).mean.reshape(b, s)
-        rank = own.clone()
+        own = found.scores if self.oracle is None else self.oracle(found.batch()).mean.reshape(found.scores.shape)
+        rank = own - 2 * _LAST * (found.edits == 0)
         if self.plausible is not None:
-            rank = rank - _LAST * (self.plausible(x).reshape(b, s) < 0)
-        rank = rank - 2 * _LAST * (found.edits == 0)
+            rank = rank - _LAST * self._implausible(found, torch.where(found.exists, rank, -4 * _LAST), top)
         order = torch.where(found.exists, rank, -4 * _LAST).argsort(dim=1, descending=True, stable=True)[:, :top]
         return found.best(rank, top), None if self.oracle is None else own.gather(1, order)
+
+    def _implausible(self, found: Proposals, rank: Float[Tensor, "b s"], top: int) -> Float[Tensor, "b s"]:
+        """One for each proposal that does not look real, and for those behind the first ``top`` that do.
+
+        They are asked about from the best on until every start has enough; most are plausible, so most are never asked.
+        """
+        if self.plausible is None:
+            return torch.zeros_like(rank)
+        order = rank.argsort(dim=1, descending=True, stable=True)
+        poor = torch.ones_like(rank)
+        for first in range(0, rank.shape[1], top + 2):
+            rows = torch.nonzero(((poor == 0) & found.exists).sum(1) < top)[:, 0]
+            if not len(rows):
+                break
+            places = order[rows, first : first + top + 2]
+            tokens = found.tokens[rows[:, None], places].flatten(0, 1)
+            good = self.plausible(found.alphabet.batch(tokens)).reshape(places.shape) >= 0
+            poor[rows[:, None], places] = 1.0 - good.to(poor.dtype)
+        return poor
 
     def _trail(self, parts: list[tuple[Proposals, Tensor | None, Tensor]], calls: int, seconds: float) -> Trail:
         exists = torch.cat([chosen.exists.flatten() for chosen, _, _ in parts])

@@ -37,6 +37,8 @@ class GeneralOptions(SteerOptions):
     examples: Path | None = Field(default=None, description="file of labelled examples that heads are fitted on")
     properties: Mapping[str, Any] = Field(default={}, description="your own: name -> module:function or a function")
     force: bool = Field(default=False, description="go on where a judge or a head is too weak")
+    skip_invalid: bool = Field(default=False, description="leave out rows that cannot be read of files that are named")
+    column: str | None = Field(default=None, description="column of files that are named, where they are tables")
 
 
 class SamplingOptions(SteerOptions):

@@ -1,8 +1,8 @@
 """``zsteer bench tcr``: the lecture's table, with the baselines that it lacks and the judge that no method saw.
 
-Every method edits the same templates for the same peptides. ``design`` and ``confirmed`` count a design only if it has
-at most 4 edits of its own template, is plausible, distinct within its peptide and not copied; ``confirmed`` by the
-judge, ``design`` by the design oracle, and the gap is their difference. The lecture's columns (valid, mut/len, positive
+Every method edits the same templates for the same peptides. ``design`` and ``independent judge`` count a design only
+if it has at most 4 edits of its own template, is plausible, distinct within its peptide and not copied; the one passes
+the design oracle, the other the judge, and the gap is their difference. The lecture's columns (valid, mut/len, positive
 valid) count designs whatever their number of edits. Peptides of nested epitopes count as one.
 """
 
@@ -44,7 +44,7 @@ COLUMNS = (
     "pos. valid, design",
     "pos. valid, judge",
     "design <= 4",
-    "confirmed <= 4",
+    "independent judge <= 4",
     "gap",
     "off target",
     "novelty",
@@ -236,7 +236,7 @@ def _figures(field: _Field, peptide: str, starts: Batch, made: Batch, binders: B
     def mean(x: torch.Tensor) -> float:
         return float(x.float().mean())
 
-    design, confirmed = mean(found.design_pass & fine), mean(found.judge_pass & fine)
+    design, passed = mean(found.design_pass & fine), mean(found.judge_pass & fine)
     near = [k for k, name in enumerate(names) if name != peptide and related(name, peptide)]
     passes[:, near] = False
     return {
@@ -245,8 +245,8 @@ def _figures(field: _Field, peptide: str, starts: Batch, made: Batch, binders: B
         "pos. valid, design": mean(found.valid & found.design_pass),
         "pos. valid, judge": mean(found.valid & found.judge_pass),
         "design <= 4": design,
-        "confirmed <= 4": confirmed,
-        "gap": design - confirmed,
+        "independent judge <= 4": passed,
+        "gap": design - passed,
         "off target": mean(off_target(passes, names.index(peptide))),
         "novelty": float("nan") if binders is None else mean(nearest_distance(made["tokens"], binders["tokens"])[0]),
         "diversity": diversity(made["tokens"]),
@@ -281,7 +281,7 @@ def _table_of(panel: str, cells: Cells, names: Sequence[str], notes: Sequence[st
         if all(of.values())
     }
     rows = [[method, *of.values()] for method, of in means.items()]
-    best = max(means, key=lambda method: means[method]["confirmed <= 4"].mean)
+    best = max(means, key=lambda method: means[method]["independent judge <= 4"].mean)
     title = f"{panel.capitalize()} panel, mean of {len(_groups(names))} epitopes"
     return Table(title, ["method", *COLUMNS], rows, notes, best)
 
@@ -289,19 +289,22 @@ def _table_of(panel: str, cells: Cells, names: Sequence[str], notes: Sequence[st
 def _by_peptide(panel: str, cells: Cells, names: Sequence[str], family: Family) -> Table:
     rows: list[list[object]] = []
     for method, of in cells.items():
-        rows.append([method, *[Value.of([figures["confirmed <= 4"] for figures in of[name]]) for name in names]])
+        rows.append(
+            [method, *[Value.of([figures["independent judge <= 4"] for figures in of[name]]) for name in names]]
+        )
     rows.append(["real held-out binders", *[family.judge.card(name).real_pass for name in names]])
     rows.append(["AUC of the judge", *[family.judge.card(name).area for name in names]])
     rows.append(["AUC of the judge, same-host swaps", *[family.judge.card(name).area_swap for name in names]])
     rows.append(["AUC of the design oracle", *[family.oracle.cards[name].area for name in names]])
-    return Table(f"{panel.capitalize()} panel: confirmed <= 4 edits, by peptide", ["method", *names], rows)  # type: ignore[arg-type]
+    title = f"{panel.capitalize()} panel: passes an independent judge within 4 edits, by peptide"
+    return Table(title, ["method", *names], rows)  # type: ignore[arg-type]
 
 
 def _notes(field: _Field, scale: Scale, names: Sequence[str], missing: Sequence[str]) -> list[str]:
     notes = [
         f"mean +- sd over {scale.seeds} repeats with {scale.templates} templates each; models were trained once",
         f"searches: {scale.searched} of the templates in each repeat, {scale.calls} distinct oracle calls for each",
-        "design, confirmed: at most 4 edits, plausible, distinct and not copied; passing = 1 % of background passes",
+        "design, independent judge: at most 4 edits, plausible, distinct, no copy; passing = 1 % of background passes",
         "valid: published score (autoencoder + mixture), threshold at 5 % of held-out background",
         "off target: passes the judge of an unrelated peptide; novelty: edits to the nearest recorded binder",
     ]
@@ -354,9 +357,9 @@ def _speed(field: _Field) -> Table:
 
 
 def _summary(table: Table) -> list[str]:
-    column = list(table.columns).index("confirmed <= 4")
+    column = list(table.columns).index("independent judge <= 4")
     figures = {str(row[0]): row[column] for row in table.rows}
-    lines = [f"Best by the judge: {table.best}, confirmed {figures.get(str(table.best))}."]
+    lines = [f"Best by the judge: {table.best}, passed by {figures.get(str(table.best))}."]
     free = {str(row[0]): row[list(table.columns).index("pos. valid, design")] for row in table.rows}
     order = [
         free[name]

@@ -29,6 +29,7 @@ from torch import Tensor
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
+from zsteer.domains.sequences.chains import BETA, Chains, tally
 from zsteer.domains.sequences.epitopes import host, relatives
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, nearest
@@ -40,6 +41,7 @@ __all__ = [
     "Pairs",
     "TcrData",
     "Unlabelled",
+    "background_part",
     "data_folder",
     "labelled",
     "load_tcr",
@@ -69,6 +71,8 @@ class TcrData:
         background_split: design, judge (together they are train), valid or test, ``(m,)``.
         background_tokens: the background as tokens, ``(m, 30)``.
         files: SHA-256 of each file used.
+        notes: what was left out of the files, a line each.
+        own: peptides of rows that are the user's own; what is left out of these is said aloud.
     """
 
     subset: Subset
@@ -80,6 +84,8 @@ class TcrData:
     background_split: Shaped[np.ndarray, " m"]
     background_tokens: UInt8[Tensor, "m 30"]
     files: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -163,11 +169,14 @@ def load_tcr(folder: str | Path | None = None, *, subset: Subset = "permissive")
         InputError: if a file is missing, damaged, or lacks a column.
     """
     path = data_folder(folder)
-    pairs = _columns(path / _PAIRS, ("cdr3b", "peptide", "split", "sources"))
-    back = _columns(path / _BACKGROUND, ("cdr3b",))["cdr3b"]
+    notes: list[str] = []
+    pairs = _columns(path / _PAIRS, ("cdr3b", "peptide", "split", "sources"), notes)
+    back = _columns(path / _BACKGROUND, ("cdr3b",), notes)["cdr3b"]
     keep = [i for i, source in enumerate(pairs["sources"]) if subset == "all" or _permissive(source)]
+    notes += _other_sources(path / _PAIRS, pairs["sources"], keep)
     cdr3 = [pairs["cdr3b"][i] for i in keep]
     space = SequenceSpace()
+    mine = {name for name, source in zip(pairs["peptide"], pairs["sources"], strict=True) if not _public(source)}
     return TcrData(
         subset,
         np.array(cdr3),
@@ -175,17 +184,41 @@ def load_tcr(folder: str | Path | None = None, *, subset: Subset = "permissive")
         np.array([pairs["split"][i] for i in keep]),
         space.encode(cdr3)["tokens"].to(torch.uint8),
         np.array(back),
-        np.array([_background_part(sequence) for sequence in back]),
+        np.array([background_part(sequence) for sequence in back]),
         space.encode(back)["tokens"].to(torch.uint8),
         {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in (_PAIRS, _BACKGROUND)},
+        tuple(notes),
+        frozenset(mine),
     )
+
+
+def _public(sources: str) -> bool:
+    """Whether a row stands in one of the public repositories that the tables are made of."""
+    return any(name in {"titan", "immrep23"} or name.startswith(("ergo_", "vdjdb")) for name in sources.split("|"))
+
+
+def _other_sources(path: Path, sources: Sequence[str], keep: Sequence[int]) -> list[str]:
+    """What the subset leaves out of the user's own rows.
+
+    Raises:
+        InputError: if it leaves nothing.
+    """
+    held = set(keep)
+    out = [source for i, source in enumerate(sources) if i not in held]
+    mine = [source or "none" for source in out if not _public(source)]
+    hint = "the subset permissive takes titan, immrep23 and ergo_* alone; pass --subset all"
+    if sources and not keep:
+        raise InputError(f"{path}: no row is left of {len(sources)}; their sources are {tally(out)}: {hint}")
+    told = tally(mine)
+    return [f"{path}: {len(mine)} rows were left out for their sources ({told[:200]}): {hint}"] if mine else []
 
 
 def _permissive(sources: str) -> bool:
     return any(name in {"titan", "immrep23"} or name.startswith("ergo_") for name in sources.split("|"))
 
 
-def _background_part(sequence: str) -> str:
+def background_part(sequence: str) -> str:
+    """The part of the background that a receptor belongs to, by a hash."""
     bucket = int(hashlib.sha1(sequence.encode(), usedforsecurity=False).hexdigest()[:8], 16) % 100
     if bucket < 50:
         return "design"
@@ -194,7 +227,12 @@ def _background_part(sequence: str) -> str:
     return "valid" if bucket < 90 else "test"
 
 
-def _columns(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def _columns(path: Path, names: Sequence[str], notes: list[str]) -> dict[str, list[str]]:
+    """Columns of a file, rows of other chains than beta left out with a note.
+
+    Raises:
+        InputError: if it cannot be read, or lacks a column.
+    """
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             reader = csv.reader(file)
@@ -205,12 +243,20 @@ def _columns(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
             rows = list(reader)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); fetch the file again") from error
-    places = {name: header.index(name) for name in names}
-    try:
-        return {name: [row[place] for row in rows] for name, place in places.items()}
-    except IndexError:
-        short = next(i for i, row in enumerate(rows, 2) if len(row) < len(header))
-        raise InputError(f"{path}: row {short}: expected {len(header)} columns; fetch the file again") from None
+    short = next((i for i, row in enumerate(rows, 2) if len(row) < len(header)), None)
+    if short is not None:
+        raise InputError(f"{path}: row {short}: expected {len(header)} columns; fetch the file again")
+    chains = Chains(header)
+    found = [chains.of(row) or BETA for row in rows]
+    strange = [chain for chain in found if chain != BETA]
+    if rows and len(strange) == len(rows):
+        raise InputError(f"{path}: no row is a beta chain (TRB): {tally(strange)}")
+    if strange:
+        notes.append(
+            f"{path}: {len(strange)} of {len(rows)} rows are no beta chain and were left out: {tally(strange)}"
+        )
+    rows = [row for row, chain in zip(rows, found, strict=True) if chain == BETA]
+    return {name: [row[header.index(name)] for row in rows] for name in names}
 
 
 @dataclass(frozen=True)
@@ -251,9 +297,12 @@ class _Pool:
         return _Pool(torch.from_numpy(np.concatenate(parts).astype(np.int64)), size.cumsum(0) - size, size)
 
     def draw(self, which: Int[Tensor, " b"], u: Shaped[Tensor, " b"]) -> Int[Tensor, " b"]:
-        """One row for each: of peptide ``which``, at the place ``u`` in (0, 1)."""
+        """One row for each: of peptide ``which``, at the place ``u`` in (0, 1); any row where that has none."""
+        if not len(self.flat):
+            return torch.zeros_like(which)
         size = self.size[which]
-        return self.flat[self.start[which] + torch.minimum((u * size).long(), size - 1)]
+        row = self.start[which] + torch.minimum((u * size).long(), size - 1)
+        return self.flat[row.clamp(0, len(self.flat) - 1)]
 
 
 @dataclass(frozen=True)
@@ -295,6 +344,7 @@ class Pairs:
         place: Shaped[Tensor, " b"],
     ) -> Batch:
         """Rows of given peptides and kinds, each at the place ``place`` in (0, 1) of its pool."""
+        swapped = swapped & (self.swap.size[which] > 0)
         of_pair = torch.where(positive, self.positive.draw(which, place), self.swap.draw(which, place))
         of_back = self.background[(place * len(self.background)).long().clamp(max=len(self.background) - 1)]
         paired = positive | swapped
@@ -327,15 +377,16 @@ def pools(
         negatives: negatives for each pair.
         power: 0 draws all peptides alike, 1 in proportion to their pairs.
 
+    A peptide without others of its host has background alone for negatives.
+
     Raises:
-        InputError: if a peptide has no pair, or no negative, in the splits.
+        InputError: if a peptide has no pair in the splits.
     """
     own = [data.rows(peptide, splits) for peptide in peptides]
     swaps = [data.swaps(peptide, splits) for peptide in peptides]
-    for peptide, rows, others in zip(peptides, own, swaps, strict=True):
-        if not len(rows) or not len(others):
-            what = "recorded receptor" if not len(rows) else "negative of the same host"
-            raise InputError(f"{peptide}: no {what} in {', '.join(splits)} of the {data.subset} rows")
+    for peptide, rows in zip(peptides, own, strict=True):
+        if not len(rows):
+            raise InputError(f"{peptide}: no recorded receptor in {', '.join(splits)} of the {data.subset} rows")
     back = torch.from_numpy(data.background_rows(background))
     return Pairs(data, tuple(peptides), size, negatives, power, _Pool.of(own), _Pool.of(swaps), back)
 

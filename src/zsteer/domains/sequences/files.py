@@ -1,45 +1,28 @@
-"""Sequences in and out by file ending: ``.tsv`` (AIRR rearrangements), ``.csv``, ``.fasta``, each also with ``.gz``.
+"""Sequences in and out by file ending: ``.tsv`` (AIRR rearrangements), ``.csv``, ``.txt``, ``.fasta``, also ``.gz``.
 
 Convention: inside zsteer a CDR3 is the *junction*, from the conserved C to the conserved F or W, both included.
 AIRR's ``cdr3_aa`` leaves these two out: it is read as C + cdr3_aa + F (all human and mouse TRBJ genes end in F), and
-written beside ``junction_aa``. A column called cdr3, cdr3b, sequence, ... must hold the junction.
-
-Rows are counted as lines of the file, so that the header of a table is row 1. A byte-order mark and Windows line ends
-are accepted and noted in ``Table.notes``; everything else that is not as it should be is an error with file and row.
+written beside ``junction_aa``. Which column is read says ``domains.sequences.exports``; only productive beta chains are
+taken, others are left out and counted (``Table.notes``). Everything that is not as it should be is an error with file
+and row.
 """
 
 import csv
 import gzip
 import io
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zsteer.core.batch import Batch
 from zsteer.core.files import new_file
+from zsteer.domains.sequences.exports import JUNCTION_COLUMNS
+from zsteer.domains.sequences.rows import MAX_LENGTH, SHORTEST, Reader, Row, Skipped
+from zsteer.domains.sequences.source import ENDINGS, separator_of
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["ENDINGS", "JUNCTION_COLUMNS", "Skipped", "Table", "check_ending", "read", "write"]
-
-ENDINGS = {".tsv": "\t", ".airr": "\t", ".csv": ",", ".fasta": ">", ".fa": ">", ".faa": ">"}
-"""File ending -> separator of its columns; ``>`` stands for FASTA."""
-
-JUNCTION_COLUMNS = (
-    "junction_aa",
-    "cdr3b",
-    "cdr3_b",
-    "cdr3b_aa",
-    "cdr3",
-    "cdr3.beta",
-    "cdr3_beta",
-    "aaseqcdr3",
-    "amino_acid",
-    "aminoacid",
-    "sequence",
-)
-"""Columns that are taken as the junction, in this order, in any case of letters; ``cdr3_aa`` comes after them."""
+__all__ = ["ENDINGS", "JUNCTION_COLUMNS", "Skipped", "Table", "blocks", "check_ending", "read", "write"]
 
 _AIRR_REQUIRED = (
     "sequence",
@@ -58,14 +41,6 @@ _AIRR_REQUIRED = (
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A row that could not be used, and why."""
-
-    row: int
-    reason: str
-
-
-@dataclass(frozen=True)
 class Table:
     """Sequences of a file with everything else that stood in their rows.
 
@@ -75,7 +50,7 @@ class Table:
         columns: the other columns by name, ``b`` values each; they are carried through to the output.
         rows: row of each sequence in the file.
         skipped: rows left out under ``skip_invalid``.
-        notes: what was accepted although it is unusual (byte-order mark, Windows line ends, cdr3_aa converted).
+        notes: what was left out because it is no productive beta chain, or assumed (Latin-1, cut ends put on).
     """
 
     sequences: Sequence[str]
@@ -89,31 +64,13 @@ class Table:
         return len(self.sequences)
 
 
-@dataclass(frozen=True)
-class _Raw:
-    """Rows before they are checked: row number, candidate sequence, other values, or why the row is broken."""
-
-    names: Sequence[str]
-    entries: Sequence[tuple[int, str, Sequence[str], str | None]]
-    notes: Sequence[str] = ()
-
-
-def _separator(path: Path) -> str:
-    name = path.name.lower().removesuffix(".gz")
-    for ending, separator in ENDINGS.items():
-        if name.endswith(ending):
-            return separator
-    known = " ".join(ENDINGS)
-    raise InputError(f"{path}: cannot tell the format from the ending; expected one of {known}, each also with .gz")
-
-
 def check_ending(path: str | Path) -> None:
     """Refuse a file whose ending names no format that can be read and written.
 
     Raises:
         InputError: if the ending is unknown; names the known ones.
     """
-    _separator(Path(path))
+    separator_of(Path(path))
 
 
 def read(
@@ -123,6 +80,7 @@ def read(
     skip_invalid: bool = False,
     anchored: bool = True,
     space: SequenceSpace | None = None,
+    keep: Sequence[str] | None = None,
 ) -> Table:
     """Read sequences from a table or FASTA file.
 
@@ -130,182 +88,63 @@ def read(
         path: file whose ending says the format.
         column: column that holds the junction; None looks for the usual names.
         skip_invalid: leave out rows that cannot be used and list them in ``Table.skipped``.
-        anchored: demand that every sequence runs from C to F or W, as a junction does.
-        space: which sequences are accepted; the default is 5 to 30 residues.
+        anchored: demand that every sequence is a junction: from C to F or W, 8 residues or more.
+        space: which sequences are accepted; the default is up to 30 residues.
+        keep: other columns that are wanted; all when None.
 
     Raises:
         InputError: on a file that cannot be read, a missing column, or the first unusable row.
     """
-    path = Path(path)
-    separator = _separator(path)
-    text, notes = _text(path)
-    raw = _fasta(path, text) if separator == ">" else _columns(path, text, separator, column)
     space = space or SequenceSpace()
-    kept: list[tuple[int, str, Sequence[str]]] = []
-    skipped: list[Skipped] = []
-    for row, sequence, others, broken in raw.entries:
-        reason = broken or space.problem(sequence) or (_anchors(sequence) if anchored else None)
-        if reason is None:
-            kept.append((row, sequence, others))
-        elif skip_invalid:
-            skipped.append(Skipped(row, reason))
-        else:
-            raise InputError(f"{path}: row {row}: {reason} (or pass --skip-invalid to leave such rows out)")
-    if not kept:
-        first = f"; the first is row {skipped[0].row}: {skipped[0].reason}" if skipped else ""
-        raise InputError(f"{path}: no usable row among {len(raw.entries)}{first}")
-    sequences = [sequence for _, sequence, _ in kept]
-    columns = {name: [others[i] for _, _, others in kept] for i, name in enumerate(raw.names)}
-    rows = [row for row, _, _ in kept]
-    return Table(sequences, space.encode(sequences), columns, rows, tuple(skipped), (*notes, *raw.notes))
-
-
-def _anchors(sequence: str) -> str | None:
-    if sequence[0] == "C" and sequence[-1] in "FW":
-        return None
-    return (
-        f"{sequence!r} is no whole junction: expected C ... F or W; "
-        "if the two anchors are cut off, name the column cdr3_aa"
+    reader = Reader(
+        Path(path), column=column, skip_invalid=skip_invalid, anchored=anchored, **_range(space, anchored=anchored)
     )
+    places = [k for k, name in enumerate(reader.names) if keep is None or name in keep]
+    same: dict[str, str] = {}  # equal cells are held once
+    rows = [
+        Row(row.number, row.sequence, [same.setdefault(row.others[k], row.others[k]) for k in places]) for row in reader
+    ]
+    return _table(reader, rows, space, names=[reader.names[k] for k in places])
 
 
-def _text(path: Path) -> tuple[str, list[str]]:
-    """The text of a file with plain line ends, and what was unusual about it."""
-    try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: expected a file, got a folder") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if content.startswith(b"\x1f\x8b"):
-        raise InputError(f"{path}: the content is gzip-compressed; add .gz to its name")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{path}: row 1: the text is UTF-16; save it as UTF-8")
-    notes = []
-    if content.startswith(b"\xef\xbb\xbf"):
-        content = content[3:]
-        notes.append("a byte-order mark at the start was left out")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
-        byte = content[error.start]
-        raise InputError(
-            f"{path}: row {row}: byte 0x{byte:02x} at offset {error.start} is not UTF-8; save the file as UTF-8"
-        ) from None
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        notes.append("Windows line ends were read")
-    if "\0" in text:
-        row = text[: text.index("\0")].count("\n") + 1
-        raise InputError(f"{path}: row {row}: a zero byte; this is not a text file")
-    if not text.strip():
-        raise InputError(f"{path}: the file is empty; expected a header and at least one row")
-    return text, notes
+def blocks(
+    path: str | Path, size: int, *, column: str | None = None, skip_invalid: bool = False, high: int = MAX_LENGTH
+) -> Iterator[Table]:
+    """Read junctions as a stream of tables, so that a large file is never held whole.
+
+    Args:
+        path: file whose ending says the format.
+        size: rows of a table.
+        column: column that holds the junction; None looks for the usual names.
+        skip_invalid: leave out rows that cannot be used; the last table lists them all.
+        high: most residues.
+
+    Raises:
+        InputError: as ``read`` does, when the row is reached.
+    """
+    reader = Reader(Path(path), column=column, skip_invalid=skip_invalid, high=high)
+    held, space = list[Row](), SequenceSpace()
+    for row in reader:
+        if len(held) == size:
+            yield _table(reader, held, space, last=False)
+            held = []
+        held.append(row)
+    yield _table(reader, held, space)
 
 
-def _columns(path: Path, text: str, separator: str, column: str | None) -> _Raw:
-    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
-    lines = _lines(path, reader)
-    _, header = next(lines)
-    header = [name.strip() for name in header]
-    _check_header(path, header, separator)
-    place, cut = _find(path, header, column)
-    carried = [i for i in range(len(header)) if i != place]
-    entries: list[tuple[int, str, Sequence[str], str | None]] = []
-    for row, values in lines:
-        broken = None
-        if len(values) != len(header):
-            broken = f"expected {len(header)} columns, got {len(values)}"
-        full = [*values, *[""] * (len(header) - len(values))]
-        entries.append((row, full[place].strip(), [full[i] for i in carried], broken))
-    if not entries:
-        raise InputError(f"{path}: there is a header but no row")
-    notes = []
-    if cut:
-        _check_cut(path, header[place], [sequence for _, sequence, _, _ in entries])
-        entries = [(row, f"C{seq}F" if seq else "", others, broken) for row, seq, others, broken in entries]
-        notes.append(f"the column {header[place]} was read as C + {header[place]} + F")
-    return _Raw([header[i] for i in carried], entries, notes)
+def _range(space: SequenceSpace, *, anchored: bool) -> dict[str, int]:
+    low = max(SHORTEST, space.min_length) if anchored else space.min_length
+    return {"low": low, "high": min(MAX_LENGTH, space.max_length)}
 
 
-def _lines(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the line it starts on."""
-    line = 1
-    while True:
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise InputError(f"{path}: row {line}: {error}; check the quotes") from None
-        if any(value.strip() for value in values):
-            yield line, values
-        line = reader.line_num + 1  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _check_header(path: Path, header: Sequence[str], separator: str) -> None:
-    names = {"\t": "tabs", ",": "commas", ";": "semicolons"}
-    if len(header) == 1:
-        for other in "\t,;":
-            if other != separator and other in header[0]:
-                hint = {",": "name it .csv", "\t": "name it .tsv"}.get(other, "save it with commas as .csv")
-                raise InputError(
-                    f"{path}: row 1: the columns are separated by {names[other]}, "
-                    f"but the ending promises {names[separator]}; {hint}"
-                )
-    seen: set[str] = set()
-    for name in header:
-        if name.lower() in seen:
-            raise InputError(f"{path}: row 1: the column {name!r} stands there twice; rename one")
-        seen.add(name.lower())
-
-
-def _find(path: Path, header: Sequence[str], column: str | None) -> tuple[int, bool]:
-    """Place of the column to read, and whether its anchors are cut off."""
-    folded = [name.lower().replace(" ", "_") for name in header]
-    wanted = (*JUNCTION_COLUMNS, "cdr3_aa") if column is None else (column.lower().replace(" ", "_"),)
-    for name in wanted:
-        if name in folded:
-            return folded.index(name), name == "cdr3_aa"
-    expected = f"one of {', '.join(wanted)}" if column is None else repr(column)
-    raise InputError(f"{path}: row 1: no column with sequences: expected {expected}; found {', '.join(header)}")
-
-
-def _check_cut(path: Path, name: str, sequences: Sequence[str]) -> None:
-    whole = sum(seq[:1] == "C" and seq[-1:] in {"F", "W"} for seq in sequences)
-    if 2 * whole > len(sequences):
-        raise InputError(
-            f"{path}: {whole} of {len(sequences)} values of {name} run from C to F or W, so the anchors are not "
-            "cut off as AIRR demands of cdr3_aa; rename the column to junction_aa"
-        )
-
-
-def _fasta(path: Path, text: str) -> _Raw:
-    entries: list[tuple[int, str, Sequence[str], str | None]] = []
-    row, title, parts = 0, "", []
-
-    def finish() -> None:
-        if row:
-            name, _, rest = title.partition(" ")
-            broken = None if parts else f"the record {name!r} has no sequence"
-            entries.append((row, "".join(parts), [name, rest.strip()], broken))
-
-    for number, line in enumerate(map(str.strip, text.split("\n")), 1):
-        if line.startswith(">"):
-            finish()
-            row, title, parts = number, line[1:].strip(), []
-        elif line and not row:
-            raise InputError(f"{path}: row {number}: expected a line that starts with '>', got {line[:40]!r}")
-        elif line:
-            parts.append(line)
-    finish()
-    return _Raw(["sequence_id", "description"], entries)
+def _table(
+    reader: Reader, rows: Sequence[Row], space: SequenceSpace, *, names: Sequence[str] | None = None, last: bool = True
+) -> Table:
+    sequences = [row.sequence for row in rows]
+    columns = {name: [row.others[k] for row in rows] for k, name in enumerate(reader.names if names is None else names)}
+    numbers = [row.number for row in rows]
+    skipped, notes = (tuple(reader.skipped), reader.notes) if last else ((), ())
+    return Table(sequences, space.encode(sequences), columns, numbers, skipped, notes)
 
 
 def write(
@@ -331,7 +170,7 @@ def write(
         OutputError: if the file exists and ``overwrite`` is false, or the disk refuses.
     """
     path = Path(path)
-    separator = _separator(path)
+    separator = separator_of(path)
     table = {name: values for name, values in (columns or {}).items() if name not in {"junction_aa", "cdr3_aa"}}
     for name, values in table.items():
         if len(values) != len(sequences):

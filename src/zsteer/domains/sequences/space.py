@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zsteer.core.alphabet import PROTEIN, Alphabet
 from zsteer.core.batch import Batch
+from zsteer.domains.sequences import spelling
 from zsteer.errors import InputError, SettingsError
 
 __all__ = ["ALPHABET", "MAX_LENGTH", "MIN_LENGTH", "PAD", "SequenceSpace", "canonical"]
@@ -50,18 +51,10 @@ class SequenceSpace:
 
     def problem(self, item: str) -> str | None:
         """Why ``item`` is no sequence of this space, and what to do about it; None if it is one."""
-        if not item:
-            return "the sequence is empty"
-        if set(self.alphabet.letters).issuperset(item):
-            if len(item) < self.min_length:
-                return f"{item!r} is too short: expected at least {self.min_length} residues, got {len(item)}"
-            if len(item) > self.max_length:
-                shown = item if len(item) <= 40 else item[:40] + "..."
-                return f"{shown!r} is too long: expected at most {self.max_length} residues, got {len(item)}"
-            return None
-        place, letter = next((i, c) for i, c in enumerate(item, 1) if c not in self.alphabet.letters)
-        shown = item if len(item) <= 40 else item[:40] + "..."
-        return f"{shown!r}: {_foreign(letter, place, self.alphabet)}"
+        alphabet = self.alphabet
+        return spelling.problem(
+            item, letters=alphabet.letters, name=alphabet.name, low=self.min_length, high=self.max_length
+        )
 
     def encode(self, items: Sequence[str]) -> Batch:
         """Turn sequences into a batch.
@@ -108,22 +101,6 @@ class SequenceSpace:
         letters = written[tokens.clamp(0, alphabet.vocabulary - 1).cpu().numpy()]
         keep = mask.cpu().numpy()
         return [row[held].tobytes().decode("ascii") for row, held in zip(letters, keep, strict=True)]
-
-
-def _foreign(letter: str, place: int, alphabet: Alphabet) -> str:
-    where = f"at position {place}"
-    noun = "an amino acid" if alphabet == PROTEIN else f"a letter of {alphabet.name}"
-    if letter.upper() in alphabet.letters:
-        return f"lower-case {letter!r} {where}; write it in capital letters"
-    if letter in "-._":
-        return f"gap {letter!r} {where}; remove gaps and write the bare sequence"
-    if letter == "*":
-        return f"stop codon '*' {where}; only whole sequences can be used"
-    if alphabet == PROTEIN and letter in "XBZJUO":
-        return f"{letter!r} {where} is not one of the 20 amino acids ({alphabet.letters}); resolve it or drop the row"
-    if letter.isspace():
-        return f"white space {where}; remove it"
-    return f"{letter!r} {where} is not {noun}; expected letters of {alphabet.letters}"
 
 
 def canonical(tokens: Int[Tensor, "b n"], *, alphabet: Alphabet = PROTEIN) -> list[bytes]:

@@ -5,18 +5,23 @@ among the shipped ones; where each came from is told with the results.
 """
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from zsteer.core import catalog
-from zsteer.core.artifact import read_artifact
+from zsteer.core.artifact import Origin, read_artifact
 from zsteer.errors import InputError
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.predictors.binding_classifier import Classifier
 from zsteer.predictors.binding_judge import SequenceJudge
 from zsteer.predictors.sequence_validity import SequenceValidity
 
-__all__ = ["Family"]
+__all__ = ["Family", "family_beside", "judged", "unknown_peptide"]
+
+LEAST_AREA = 0.75
+"""Area under the curve from which on a judge is worth asking."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,54 @@ class Family:
     def validity(self) -> SequenceValidity:
         """The published validity score."""
         return self.part("tcr-validity")
+
+
+def family_beside(folder: Path | None) -> Family:
+    """The family of an artifact folder, its parts loaded once while nothing changes beside it.
+
+    Args:
+        folder: of the model that was asked for; None for the shipped ones alone.
+    """
+    if folder is None:
+        return _family(None, ())
+    family = Family.beside(folder)
+    beside = sorted(family.folder.iterdir()) if family.folder is not None and family.folder.is_dir() else []
+    stamp = tuple((path.name, path.stat().st_mtime_ns) for path in beside if path.is_dir())
+    return _family(family.folder, stamp)
+
+
+@lru_cache(maxsize=4)
+def _family(folder: Path | None, stamp: tuple[tuple[str, int], ...]) -> Family:
+    del stamp
+    return Family(folder)
+
+
+def judged(family: Family) -> list[str]:
+    """The peptides whose judge is worth asking."""
+    return [name for name, card in family.judge.cards.items() if card.area >= LEAST_AREA]
+
+
+def unknown_peptide(family: Family, peptide: str, *, where: str, origin: Origin | None = None) -> str:
+    """Say that no oracle knows a peptide, which ones are known, and the way to go with any other.
+
+    Args:
+        family: where the models are.
+        peptide: what was asked for.
+        where: of the message.
+        origin: of the model that was asked, which may have left the peptide out.
+    """
+    small = {} if origin is None else dict(origin.data.get("peptides_left_out") or {})
+    if peptide in small:
+        return (
+            f"{where}: the model was trained without {peptide}: {small[peptide]}; train with more of its receptors, or "
+            "give them as examples: --toward like=FILE"
+        )
+    known = family.oracle.settings.panel.peptides
+    near = get_close_matches(peptide.upper(), known, n=1, cutoff=0.8)
+    if near:
+        return f"{where}: unknown peptide {peptide!r}; did you mean {near[0]!r}?"
+    return (
+        f"{where}: no model knows the peptide {peptide!r}; known with a judge: {', '.join(judged(family))} (of "
+        f"{len(known)} in all, listed by zsteer recipes); for any other give receptors that bind it, "
+        f"zsteer steer tcr-dwae --toward like=FILE, or train: zsteer train tcr-dwae --data FILE"
+    )

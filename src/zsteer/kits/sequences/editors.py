@@ -133,9 +133,14 @@ def _by_codes(model: CodeEditor, family: Family, request: EditRequest, options: 
         resembles = model.resembles(request.examples)
         return BeamEdit(propose, resembles, family.language.plausible, options.pool, asks=False)
     peptide = str(request.peptide)
-    psi, oracle = model.binds(peptide), family.oracle.binds(peptide)
-    chosen = {"psi": psi, "oracle": oracle, "both": Ensemble((psi, oracle))}[options.rerank]
-    return BeamEdit(propose, chosen, family.language.plausible, options.pool, asks=options.rerank != "psi")
+    psi = model.binds(peptide)
+    if options.rerank == "psi":
+        return BeamEdit(propose, psi, family.language.plausible, options.pool, asks=False)
+    if peptide not in family.oracle.settings.panel.peptides:
+        raise CapabilityError(f"no design oracle knows {peptide}, only the model itself; pass --rerank psi")
+    oracle = family.oracle.binds(peptide)
+    chosen = oracle if options.rerank == "oracle" else Ensemble((psi, oracle))
+    return BeamEdit(propose, chosen, family.language.plausible, options.pool)
 
 
 @dataclass(frozen=True)
@@ -283,5 +288,4 @@ class _Edit:
             max(1, ends),
             method.options.indels and not fixed,
         )
-        own = Streams(rng.seed, torch.arange(len(start), device=rng.ids.device), rng.path)
-        return make_editor(model, method.family, request)(start, Goal(), budget, own)
+        return make_editor(model, method.family, request)(start, Goal(), budget, rng)

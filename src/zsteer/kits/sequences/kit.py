@@ -1,6 +1,6 @@
 """The kit of amino-acid sequences: CDR3-beta receptors of any model, towards peptides, examples or properties."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,25 @@ from zsteer.domains.sequences.keep import EndsKept, LengthKept
 from zsteer.domains.sequences.metrics import edits
 from zsteer.domains.sequences.properties import PROPERTIES
 from zsteer.domains.sequences.residues import LENGTH, ResidueSpace
+from zsteer.domains.sequences.rows import MAX_LENGTH
 from zsteer.domains.sequences.space import SequenceSpace
-from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
+from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
-from zsteer.kits.sequences.companions import Family
+from zsteer.kits.sequences.companions import Family, family_beside, judged, unknown_peptide
 from zsteer.kits.sequences.options import OPTIONS
-from zsteer.kits.sequences.scores import Scores, score
+from zsteer.kits.sequences.reading import read_receptors
+from zsteer.kits.sequences.results import beside, of_templates
+from zsteer.kits.sequences.scores import NO_JUDGE, look, nearest_of, numbers, score
+from zsteer.kits.sequences.stream import BLOCK, Stream
+from zsteer.train.threads import free_threads
 
 __all__ = ["SequenceKit", "companions"]
 
 
 def companions(subject: Subject) -> Family:
     """The models that belong to a receptor model: looked for beside it, then among the shipped ones."""
-    return Family.beside(subject.folder) if subject.folder is not None else Family()
+    return family_beside(subject.folder)
 
 
 class SequenceKit:
@@ -52,7 +57,9 @@ class SequenceKit:
             return SequenceSpace()
         raise CapabilityError(f"the model keeps no description of sequences (it says {description.get('name')!r})")
 
-    def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
+    def read(
+        self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False, column: str | None = None
+    ) -> Samples:
         """Read sequences by the file's ending; further columns are carried through.
 
         Raises:
@@ -60,7 +67,28 @@ class SequenceKit:
         """
         short = subject is not None and subject.model.space.get("name") == "residues"
         space = SequenceSpace(max_length=LENGTH) if short else SequenceSpace()
-        return _of_table(files.read(path, skip_invalid=skip_invalid, space=space), str(path))
+        return _of_table(read_receptors(path, skip_invalid=skip_invalid, column=column, space=space), str(path))
+
+    def streams(self, count: int) -> bool:
+        """Whether a file of so many receptors is steered in blocks."""
+        return count > BLOCK
+
+    def steer_file(
+        self,
+        subject: Subject,
+        source: Path,
+        out: Path,
+        work: Callable[[Samples, int], Samples],
+        about: Mapping[str, object],
+        *,
+        overwrite: bool,
+        watch: Callable[[dict[str, Any]], None],
+    ) -> Samples:
+        """Steer a large file in blocks; the figures of the whole."""
+        longest = LENGTH if subject.model.space.get("name") == "residues" else MAX_LENGTH
+        threads = free_threads() if subject.device.type == "cpu" else 1
+        stream = Stream(source, out, about, subject.reading, longest, threads, watch)
+        return stream.run(work, overwrite=overwrite)
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Sequences as texts, a table that was read, or a batch of the model, as samples.
@@ -162,28 +190,45 @@ class SequenceKit:
         found = Samples("sequences", texts, columns, own, texts, x, count=len(texts))
         return _scored(subject, found, given)
 
+    def check_given(self, subject: Subject, given: Mapping[str, object]) -> None:
+        """Refuse new receptors for a peptide that cannot be judged, as a steer towards it is refused."""
+        if given.get("peptide") is not None:
+            family = companions(subject)
+            if str(given["peptide"]) in family.oracle.settings.panel.peptides:
+                _check_judge(subject, family, str(given["peptide"]))
+
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, beside its templates; for a peptide with the scores of oracle and judge."""
         trail = replace(trail, batch=Batch(trail.batch.fields, trail.batch.mask))
         numeric = [target for target in targets if target.quantity.name not in {"binds", "like"}]
         found = results_of(self, subject, trail, start, numeric)
         x = found.batch if found.batch is not None else trail.batch
-        columns: dict[str, Sequence[Any]] = dict(found.columns)
-        facts = dict(found.facts)
-        if start is not None:
-            space = SequenceSpace()
-            before = space.encode([start.items[int(k)] for k in trail.origin.tolist()])
-            after = space.encode(found.items)
-            changed = edits(after["tokens"], before["tokens"])
-            own = [k for k in columns if k not in {"sequence_id", "start"}]
-            columns = _beside(start, trail.origin.tolist(), changed) | {k: columns[k] for k in own}
-            facts = {"templates": len(start), "mean_edits": round(float(changed.float().mean()), 2), **facts}
+        space, family, origin = SequenceSpace(), companions(subject), trail.origin.tolist()
+        columns: dict[str, Sequence[Any]] = {k: v for k, v in found.columns.items() if k != "start" or start is None}
+        facts, after = dict(found.facts), space.encode(found.items)
         peptides = [t.quantity.argument for t in targets if t.quantity.name == "binds" and t.sign > 0]
-        if peptides:
-            family = companions(subject)
-            scored = score(family, SequenceSpace().encode(found.items), peptides[0])
+        if peptides and peptides[0] not in family.oracle.cards:
+            seen = look(family, after)
+            columns |= {"peptide": peptides[:1] * len(found), **_own_score(subject, x, peptides[0]), **seen.columns()}
+            facts |= {"judge_pass": f"{NO_JUDGE} for {peptides[0]}", **seen.shares()}
+        elif peptides:
+            scored = score(family, after, peptides[0])
             columns |= {"peptide": peptides[:1] * len(found), **scored.columns()}
-            facts |= _shares(scored) | _reference(family, peptides[0])
+            facts |= scored.shares() | _reference(family, peptides[0])
+            if start is not None:
+                more, counts = of_templates(family, start, origin, scored)
+                columns, facts = columns | more, facts | counts
+        like = [t.quantity.argument for t in targets if t.quantity.name == "like"]
+        if like:
+            near = nearest_of(after, self.read(Path(like[0]), subject, **subject.reading).items)
+            seen = look(family, after)
+            columns |= near.columns() | seen.columns()
+            facts |= near.shares() | seen.shares()
+        if start is not None:
+            changed = edits(after["tokens"], space.encode([start.items[k] for k in origin])["tokens"])
+            own = {name: values for name, values in columns.items() if name != "sequence_id"}
+            columns = beside(start, origin, changed, own)
+            facts = {"templates": len(start), "mean_edits": round(float(changed.float().mean()), 2), **facts}
         return replace(found, batch=x, columns=columns, facts=facts)
 
 
@@ -194,41 +239,41 @@ def _binding(subject: Subject, family: Family, peptide: str) -> Property:
         InputError: if no oracle knows the peptide.
         SettingsError: if there is no judge for it, or a weak one, and the subject is not forced.
     """
-    oracle, judge = family.oracle, family.judge
-    if peptide not in oracle.settings.panel.peptides:
-        raise InputError("--toward binds: " + nearest(peptide, oracle.settings.panel.peptides, what="peptide"))
-    if peptide in judge.cards:
-        judge.require(peptide, force=subject.force)
-    elif not subject.force:
-        known = ", ".join(name for name, card in judge.cards.items() if card.area >= 0.75)
-        raise SettingsError(
-            f"{peptide}: there is no judge for it, so designs could not be confirmed; peptides with one: {known}; "
-            f"pass --force to go on all the same"
-        )
-    binds = oracle.binds(peptide)
+    own = getattr(getattr(subject.model, "settings", None), "panel", None)
+    known = peptide in family.oracle.settings.panel.peptides
+    if not known and (own is None or peptide not in own.peptides or not hasattr(subject.model, "binds")):
+        raise InputError(unknown_peptide(family, peptide, where="--toward binds", origin=subject.model.origin))
+    _check_judge(subject, family, peptide)
+    binds = family.oracle.binds(peptide) if known else subject.model.binds(peptide)
 
     def logit(things: list[str]) -> Tensor:
         return binds(SequenceSpace().encode(things)).mean.double()
 
-    about = "logit of the design oracle; the judge is another model"
+    about = "logit of the design oracle; the judge is another model" if known else "logit of the model's own Psi"
     return Property("binds", logit, spread=2.0, cost=1e-3, help=about, argument=peptide)
 
 
-def _beside(start: Samples, origin: Sequence[int], changed: Tensor) -> dict[str, Sequence[Any]]:
-    """Columns about the templates: names, sequences, edits, and what stood in their rows."""
-    names = list(start.columns.get("sequence_id") or [f"t{k}" for k in range(1, len(start) + 1)])
-    columns: dict[str, Sequence[Any]] = {
-        "sequence_id": _numbered([str(names[k]) for k in origin]),
-        "template_id": [names[k] for k in origin],
-        "template": [start.items[k] for k in origin],
-        "edits": [str(int(k)) for k in changed],
-    }
-    reserved = set(columns) | {"peptide", "junction_aa", "cdr3_aa"}
-    return columns | {
-        f"template_{key}" if key in reserved else key: [values[k] for k in origin]
-        for key, values in start.columns.items()
-        if key not in {"sequence_id", "junction_aa", "cdr3_aa"} or key == "peptide"
-    }
+def _own_score(subject: Subject, x: Batch, peptide: str) -> dict[str, list[str]]:
+    """What the model itself says of binding, where no oracle knows the peptide."""
+    binds = getattr(subject.model, "binds", None)
+    return {} if binds is None else {"psi_score": numbers(binds(peptide)(x.to(subject.device)).mean.cpu())}
+
+
+def _check_judge(subject: Subject, family: Family, peptide: str) -> None:
+    """Refuse a peptide without a judge, or with a weak one, unless forced.
+
+    Raises:
+        RefusedError: if its judge is too weak.
+        SettingsError: if there is none.
+    """
+    judge = family.judge
+    if peptide in judge.cards:
+        judge.require(peptide, force=subject.force)
+    elif not subject.force:
+        raise SettingsError(
+            f"{peptide}: there is no judge for it, so nothing independent could say how good the designs are; peptides "
+            f"with one: {', '.join(judged(family))}; pass --force to go on all the same"
+        )
 
 
 def _reference(family: Family, peptide: str) -> dict[str, float]:
@@ -237,28 +282,6 @@ def _reference(family: Family, peptide: str) -> dict[str, float]:
     if peptide in family.judge.cards:
         facts["real_binders_judge_pass"] = round(family.judge.card(peptide).real_pass, 3)
     return facts
-
-
-def _shares(found: Scores) -> dict[str, float]:
-    def share(x: Tensor) -> float:
-        return round(float(x.float().mean()), 3)
-
-    return {
-        "design_pass": share(found.design_pass),
-        "judge_pass": share(found.judge_pass),
-        "plausible": share(found.plausible >= 0),
-        "valid": share(found.valid),
-        "copied": share(found.copied),
-    }
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        numbered.append(f"{name}_{seen[name]}")
-    return numbered
 
 
 def _of_table(found: files.Table, source: str) -> Samples:
@@ -285,4 +308,4 @@ def _scored(subject: Subject, samples: Samples, given: Mapping[str, object]) -> 
         return samples
     found = score(family, samples.batch, str(peptide))
     columns = {**samples.columns, "peptide": [str(peptide)] * len(samples), **found.columns()}
-    return replace(samples, columns=columns, facts={**samples.facts, **_shares(found)})
+    return replace(samples, columns=columns, facts={**samples.facts, **found.shares()})

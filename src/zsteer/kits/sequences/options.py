@@ -12,7 +12,7 @@ __all__ = ["OPTIONS", "CodeEditorOptions", "EditorOptions"]
 
 OPTIONS = Options(
     "sequences",
-    ".tsv (AIRR), .csv or .fasta, each also as .gz",
+    ".tsv (AIRR and others), .csv, .txt or .fasta, each also as .gz",
     (
         Option("binds", "toward", "text", "a peptide that the receptors should bind; binds!=PEPTIDE avoids one"),
         Option("like", "toward", "file", "a file of receptors to be like, without a model of a property"),

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from zsteer.domains.sequences import files
-from zsteer.errors import InputError, nearest
+from zsteer.errors import InputError
 from zsteer.evaluate.report import Report
 from zsteer.kits.protocols import EvaluationRequest
-from zsteer.kits.sequences.companions import Family
-from zsteer.kits.sequences.report import report_on
+from zsteer.kits.sequences.companions import Family, unknown_peptide
+from zsteer.kits.sequences.reading import read_receptors
+from zsteer.kits.sequences.report import report_like, report_on
 
 __all__ = ["ReceptorProtocol", "receptors"]
 
@@ -24,25 +25,31 @@ class ReceptorProtocol:
 
     family: Family
 
-    def read(self, path: Path, *, skip_invalid: bool) -> files.Table:
-        """Read sequences by the file's ending."""
-        return files.read(path, skip_invalid=skip_invalid)
+    def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> files.Table:
+        """Read sequences by the file's ending; of the other columns only templates are kept."""
+        return read_receptors(path, skip_invalid=skip_invalid, column=column, keep=("template",))
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
-        """Report on receptors for a peptide, with baselines.
+        """Report on receptors for a peptide with baselines, or on receptors like examples.
 
         Raises:
-            InputError: if no peptide is named, or it is unknown, or a reference is given.
+            InputError: if no peptide and no file is named, the peptide is unknown, or a reference is given.
         """
         toward = request.goal.toward
         peptide = toward.get("binds")
         if request.reference is not None:
             raise InputError("the tcr protocol has its own baselines; omit --reference")
+        if set(toward) == {"like"}:
+            if request.pgen:
+                raise InputError("--pgen goes with --toward binds=PEPTIDE; omit it")
+            return report_like(
+                self.family, samples, read_receptors(Path(str(toward["like"])), **request.reading).sequences
+            )
         if peptide is None or set(toward) != {"binds"}:
-            raise InputError("the tcr protocol needs --toward binds=PEPTIDE and nothing else")
+            raise InputError("the tcr protocol needs --toward binds=PEPTIDE or like=FILE, and nothing else")
         if str(peptide) not in self.family.oracle.cards:
-            raise InputError(nearest(str(peptide), self.family.oracle.cards, what="peptide"))
-        return report_on(self.family, samples, str(peptide), pgen=request.pgen)
+            raise InputError(unknown_peptide(self.family, str(peptide), where="--toward binds"))
+        return report_on(self.family, samples, str(peptide), pgen=request.pgen, watch=request.watch)
 
 
 def receptors(models: Path | None) -> ReceptorProtocol:

@@ -12,6 +12,7 @@ from zsteer.core.rng import Streams, initialised
 from zsteer.domains.sequences.data import TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.domains.sequences.panel import rates_of
+from zsteer.errors import InputError
 from zsteer.models.autoregressive import Autoregressive, AutoregressiveSettings
 from zsteer.models.dwae.dwae import DisentangledWAE
 from zsteer.models.dwae.settings import DisentangledSettings
@@ -73,8 +74,9 @@ def _plan(chosen: dict[str, Any], *, weight_decay: float = 0.01) -> Plan:
     return plan_for(steps, optim, memory=10, longest=1000, checkpoint=250)
 
 
-def _origin(data: TcrData, metrics: dict[str, Any]) -> Origin:
-    return Origin(data=tables.origin_of(data), metrics=metrics, limits=LIMITS)
+def _origin(data: TcrData, metrics: dict[str, Any], recipe: recipes.ReceptorRecipe) -> Origin:
+    least = tables.least_of(data, recipe.least) if isinstance(recipe, recipes.PanelRecipe) else None
+    return Origin(data=tables.origin_of(data, least), metrics=metrics, limits=LIMITS)
 
 
 def _mixed(own: Batch, others: Batch, size: int, *, group: int = 4) -> Joined:
@@ -88,7 +90,7 @@ def language_model(
 ) -> Experiment[Autoregressive]:
     """Language model on the background; measured in nats and bits a residue on held-out background."""
     chosen = by_size(recipe, LM_SIZES)
-    data = tables.table(folder, recipe.subset)
+    data = tables.of_recipe(recipe, folder)
     model = Autoregressive(AutoregressiveSettings(hidden=chosen["hidden"], dropout=0.0, forget=0.0, seed=recipe.seed))
     source = Shuffled(tables.background(data, "train"), chosen["batch"])
 
@@ -100,7 +102,7 @@ def language_model(
         bits = float(-held.sum() / (held_residues.sum() + len(held)) / torch.log(torch.tensor(2.0)))
         passed = float((held >= trained.floor).float().mean())
         metrics = {"bits_a_residue": bits, "floor_nats": float(trained.floor), "test_above_floor": passed}
-        return _origin(data, metrics)
+        return _origin(data, metrics, recipe)
 
     return Experiment(model.to(device), source, _plan(chosen), measure)
 
@@ -117,8 +119,9 @@ def design_oracle(
 ) -> Experiment[Classifier]:
     """Design oracle on train + valid; cards from the test split."""
     chosen = by_size(recipe, ORACLE_SIZES)
-    data = tables.table(folder, recipe.subset)
-    panel = tables.panel_of(data)
+    data = tables.of_recipe(recipe, folder)
+    panel = tables.panel_of(data, least=recipe.least)
+    tables.check_swaps(data, panel.peptides)
     own = tables.binders(data, panel)
     settings = ClassifierSettings(
         panel=panel,
@@ -134,7 +137,7 @@ def design_oracle(
         scores, _ = trained.beliefs(tables.test_rows(data))
         trained.cards = tables.calibrate(data, panel, scores)
         trained.remember(own)
-        return _origin(data, {**_areas(trained.cards), "peptides": len(panel.peptides)})
+        return _origin(data, {**_areas(trained.cards), "peptides": len(panel.peptides)}, recipe)
 
     source = _mixed(own, tables.background(data, "design"), chosen["batch"])
     return Experiment(model.to(device), source, _plan(chosen), measure)
@@ -154,9 +157,15 @@ def _areas(cards: dict[str, Any]) -> dict[str, float]:
 def judge(recipe: "recipes.JudgeRecipe", folder: Path | None, device: torch.device) -> Experiment[SequenceJudge]:
     """Evaluation oracle for the panels, as far as the rows allow; fitted in one call, on the CPU."""
     del device
-    data = tables.table(folder, recipe.subset)
-    known = set(tables.panel_of(data).peptides)
-    wanted = [name for panel in PANELS.values() for name in panel if name in known]
+    data = tables.of_recipe(recipe, folder)
+    known = set(tables.panel_of(data, least=recipe.least).peptides)
+    # Public tables hold hundreds of peptides, of which the panels are judged; of the user's own all are.
+    listed = [name for panel in PANELS.values() for name in panel if name in known]
+    mine = tables.judgeable(data, known)
+    wanted = [*(name for name in listed if name not in data.own), *mine]
+    if not wanted:
+        raise InputError(f"no peptide has enough receptors for a judge: {tables.FIT} in eval, {tables.TEST} in test")
+    tables.check_swaps(data, wanted)
     if "synthetic" in data.files:
         wanted = wanted[:3]
     trees = {"xs": 40, "s": 150, "m": 300, "l": 600}[recipe.size]
@@ -164,7 +173,7 @@ def judge(recipe: "recipes.JudgeRecipe", folder: Path | None, device: torch.devi
 
     def measure(model: SequenceJudge) -> Origin:
         model.fit(data, Streams.of(recipe.seed, 1).child("judge"))
-        return _origin(data, {**_areas(model.cards), "peptides": len(wanted)})
+        return _origin(data, {**_areas(model.cards), "peptides": len(wanted)}, recipe)
 
     return Experiment(SequenceJudge(settings), None, None, measure)
 
@@ -172,8 +181,8 @@ def judge(recipe: "recipes.JudgeRecipe", folder: Path | None, device: torch.devi
 def editor(recipe: "recipes.EditorRecipe", folder: Path | None, device: torch.device) -> Experiment[Autoregressive]:
     """Peptide-conditional decoder on train + valid binders and background, the null class trained along."""
     chosen = by_size(recipe, EDITOR_SIZES)
-    data = tables.table(folder, recipe.subset)
-    panel = tables.panel_of(data)
+    data = tables.of_recipe(recipe, folder)
+    panel = tables.panel_of(data, least=recipe.least)
     model = Autoregressive(AutoregressiveSettings(panel=panel, hidden=chosen["hidden"], seed=recipe.seed))
     source = _mixed(tables.binders(data, panel), tables.background(data, "train"), chosen["batch"], group=1)
 
@@ -188,7 +197,7 @@ def editor(recipe: "recipes.EditorRecipe", folder: Path | None, device: torch.de
             scales = choose_scales(trained, recipe.oracle, tables.background(data, "valid"))
             trained.settings = trained.settings.model_copy(update={"scales": scales})
             metrics["guidance"] = {name: scales[panel.index(name)] for name in PANELS["core"] if name in panel.peptides}
-        return _origin(data, metrics)
+        return _origin(data, metrics, recipe)
 
     return Experiment(model.to(device), source, _plan(chosen), measure)
 
@@ -198,7 +207,7 @@ def validity(
 ) -> Experiment[SequenceValidity]:
     """Autoencoder on the background, then the mixture of its codes and the threshold on held-out background."""
     chosen = by_size(recipe, VALIDITY_SIZES)
-    data = tables.table(folder, recipe.subset)
+    data = tables.of_recipe(recipe, folder)
     with initialised(recipe.seed):
         model = SequenceValidity(SequenceValidity.Settings(hidden=chosen["hidden"]))
     known = tables.background(data, "train")
@@ -209,7 +218,7 @@ def validity(
         trained.fit_density(known.take(slice(0, 30000)), Streams.of(recipe.seed, 1).child("density"))
         threshold = trained.calibrate(tables.background(data, "valid"))
         passed = float(trained.valid(tables.background(data, "test")).float().mean())
-        return _origin(data, {"threshold": threshold, "test_background_valid": passed})
+        return _origin(data, {"threshold": threshold, "test_background_valid": passed}, recipe)
 
     return Experiment(model.to(device), source, _plan(chosen, weight_decay=0.0), measure)
 
@@ -219,8 +228,8 @@ def disentangled(
 ) -> Experiment[DisentangledWAE]:
     """TCR-dWAE, or TCR-dVAE; what its codes know is measured by fresh probes on the test split."""
     chosen = by_size(recipe, DWAE_SIZES)
-    data = tables.table(folder, recipe.subset)
-    panel = tables.panel_of(data)
+    data = tables.of_recipe(recipe, folder)
+    panel = tables.panel_of(data, least=recipe.least)
     own, others = tables.binders(data, panel), tables.background(data, "design")
     values: dict[str, Any] = {"hidden": chosen["hidden"], "channels": chosen["channels"]}
     if recipe.architecture == "paper":
@@ -241,6 +250,6 @@ def disentangled(
     def measure(trained: DisentangledWAE) -> Origin:
         trained.eval().to("cpu")
         trained.remember(own, others.take(slice(0, 5000)))
-        return _origin(data, {**probes(trained, data), "peptides": len(panel.peptides)})
+        return _origin(data, {**probes(trained, data), "peptides": len(panel.peptides)}, recipe)
 
     return Experiment(model.to(device), _mixed(own, others, chosen["batch"]), _plan(chosen), measure)

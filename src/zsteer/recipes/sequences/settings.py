@@ -17,6 +17,7 @@ __all__ = [
     "EditorRecipe",
     "JudgeRecipe",
     "LanguageModelRecipe",
+    "PanelRecipe",
     "ReceptorRecipe",
     "ValidityRecipe",
 ]
@@ -27,6 +28,21 @@ class ReceptorRecipe(Recipe):
 
     subset: Literal["permissive", "all"] = Field(
         default="permissive", description="rows to learn from: permissive (may be shipped) or all"
+    )
+    column: str | None = Field(
+        default=None,
+        description="column of the CDR3 in a table of your own (--data FILE); by the usual names when absent",
+    )
+    skip_invalid: bool = Field(default=False, description="leave out rows of a table of your own that cannot be used")
+
+
+class PanelRecipe(ReceptorRecipe):
+    """Keys of the receptor recipes that learn peptides."""
+
+    least: int | None = Field(
+        default=None,
+        ge=1,
+        description="receptors in train and valid that a peptide needs to be learned; 50, of a table of your own 20",
     )
 
 
@@ -39,7 +55,7 @@ class LanguageModelRecipe(ReceptorRecipe):
     headline: ClassVar[str] = "bits_a_residue"
 
 
-class DesignOracleRecipe(ReceptorRecipe):
+class DesignOracleRecipe(PanelRecipe):
     """The neural design oracle: which peptides a receptor binds."""
 
     name: ClassVar[str] = "tcr-oracle"
@@ -48,7 +64,7 @@ class DesignOracleRecipe(ReceptorRecipe):
     headline: ClassVar[str] = "area_core"
 
 
-class JudgeRecipe(ReceptorRecipe):
+class JudgeRecipe(PanelRecipe):
     """The evaluation oracle, of other model classes and other receptors than the design oracle."""
 
     name: ClassVar[str] = "tcr-judge"
@@ -66,7 +82,7 @@ class ValidityRecipe(ReceptorRecipe):
     headline: ClassVar[str] = "test_background"
 
 
-class EditorRecipe(ReceptorRecipe):
+class EditorRecipe(PanelRecipe):
     """The z-free editor: a peptide-conditional decoder for the budgeted beam."""
 
     name: ClassVar[str] = "tcr-editor"
@@ -79,7 +95,7 @@ class EditorRecipe(ReceptorRecipe):
     )
 
 
-class DisentangledWAERecipe(ReceptorRecipe):
+class DisentangledWAERecipe(PanelRecipe):
     """TCR-dWAE: functional and structural codes, classifier, autoregressive decoder, Wasserstein regulariser."""
 
     name: ClassVar[str] = "tcr-dwae"
