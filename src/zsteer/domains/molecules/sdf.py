@@ -232,9 +232,17 @@ def sdf_blocks(molecules: Molecules) -> Iterator[str]:
         mol = to_rdkit(molecules, i)
         if molecules.names is not None:
             mol.SetProp("_Name", str(molecules.names[i]).replace("\n", " "))
-        # Stereo follows from the coordinates; bonds are kekulised already where they can be.
+        _settle_stereo(mol)
+        # Bonds are kekulised already where they can be.
         block = Chem.MolToMolBlock(mol, includeStereo=False, kekulize=False)
         yield block + _items(molecules, i) + "$$$$\n"
+
+
+def _settle_stereo(mol: Mol) -> None:
+    """Take E and Z from the coordinates; RDKit marks a double bond that nobody judged as of either kind (code 3)."""
+    mol.UpdatePropertyCache(False)
+    Chem.FastFindRings(mol)
+    Chem.AssignStereochemistryFrom3D(mol)
 
 
 def _items(molecules: Molecules, i: int) -> str:
