@@ -398,7 +398,12 @@ def evaluate(
         MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
     """
     request = EvaluationRequest(
-        Goal(toward=dict(toward or {})), None if reference is None else Path(reference), pgen, seed, properties or {}
+        Goal(toward=dict(toward or {})),
+        None if reference is None else Path(reference),
+        pgen,
+        seed,
+        properties or {},
+        skip_invalid,
     )
     if properties and protocol != "properties":
         raise InputError(f"the protocol {protocol} takes no property of your own; --protocol properties does")

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from zsteer.core.cache import cache_folder
 from zsteer.core.files import new_file
 
 __all__ = ["Tuned", "autotune", "cache_file"]
@@ -45,8 +46,7 @@ class Tuned:
 
 def cache_file() -> Path:
     """Where the answers are kept."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or str(Path.home() / ".cache")
-    return Path(home) / "zsteer" / "autotune.json"
+    return cache_folder() / "autotune.json"
 
 
 def _machine() -> str:
