@@ -21,7 +21,7 @@ from zsteer.core.property import Function, Property
 from zsteer.errors import InputError, SettingsError
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
-from zsteer.kits.base import Kit, Samples, Subject
+from zsteer.kits.base import Kit, Samples, ScreensStarts, Subject
 from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
@@ -95,6 +95,20 @@ class Loaded:
         """
         return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid)
 
+    def usable(self, start: Samples, *, keep: Mapping[str, object] | None = None) -> Samples:
+        """Starts that this model can use; the others are lines in ``skipped``.
+
+        Args:
+            start: what a steer would start from.
+            keep: what must stay of each.
+
+        Raises:
+            InputError: if none is left.
+        """
+        if not isinstance(self.kit, ScreensStarts):
+            return start
+        return self.kit.usable(self._subject(), start, keep or {})
+
     def write(self, path: str | Path, samples: Samples, *, overwrite: bool = False) -> None:
         """Write samples by the file's ending.
 
@@ -103,13 +117,22 @@ class Loaded:
         """
         self.kit.write(Path(path), samples, overwrite=overwrite)
 
-    def sample(self, n: int, *, given: Mapping[str, object] | None = None, seed: int = 0, **options: object) -> Samples:
+    def sample(
+        self,
+        n: int,
+        *,
+        given: Mapping[str, object] | None = None,
+        seed: int = 0,
+        force: bool = False,
+        **options: object,
+    ) -> Samples:
         """Make new samples.
 
         Args:
             n: how many.
             given: conditions by name.
             seed: sample i of a seed is the same for every ``n``.
+            force: go on where a condition is far outside of what the model was trained on.
             **options: flags of ``zsteer sample MODEL --help``: steps, solver, best_of ...
 
         Returns:
@@ -121,7 +144,7 @@ class Loaded:
         if n < 1:
             raise InputError(f"expected to make at least 1 sample, got n={n}")
         with threads_of(free_threads()):
-            return front.sample(self._subject(), n, given=given or {}, options=options, seed=seed)
+            return front.sample(self._subject(force=force), n, given=given or {}, options=options, seed=seed)
 
     def steer(
         self,

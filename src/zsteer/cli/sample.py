@@ -50,6 +50,8 @@ def command_for(known: Any) -> type[Any]:
     if known is not None:
         given = "; ".join(option.line for option in known.options.at("given").values())
     extra.append(entry("given", append, (), given or "this model takes no conditions"))
+    if known is not None and any(option.soft for option in known.options.at("given").values()):
+        extra.append(entry("force", bool, False, "go on where a condition is far outside of the training set"))
     if known is not None:
         own = known.options.at("sample")
         extra += [entry(f.name, f.annotation, f.default, f.help) for f in known.sampling_flags() if f.name not in own]
@@ -87,7 +89,8 @@ def run(arguments: Sequence[str]) -> int:
         loaded.kit.check_ending(command.out)
     names = [flag.name for flag in known.sampling_flags()] + list(known.options.at("sample"))
     options = {key: getattr(command, key) for key in names if key in named(words)}
-    found = loaded.sample(command.number, given=given, seed=command.seed, **options)
+    force = getattr(command, "force", False)
+    found = loaded.sample(command.number, given=given, seed=command.seed, force=force, **options)
     if command.out is not None:
         loaded.write(command.out, found, overwrite=command.overwrite)
     facts = {"samples": len(found), **found.facts, **({"out": str(command.out)} if command.out else {})}

@@ -38,7 +38,7 @@ class Steer:
     overwrite: bool = False
     """Replace an output that exists."""
     skip_invalid: bool = False
-    """Leave out rows that cannot be read, count and list them."""
+    """Leave out rows that cannot be read, and starts that the model cannot use; count and list them."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -73,6 +73,9 @@ def run(arguments: Sequence[str]) -> int:
     if command.out is not None:
         loaded.kit.check_ending(command.out)
     start = None if command.input is None else loaded.read(command.input, skip_invalid=command.skip_invalid)
+    keep = pairs(getattr(command, "keep", ()), flag="--keep", bare=True)
+    if start is not None and command.skip_invalid:
+        start = loaded.usable(start, keep=keep)
     chosen = named(words)
     options = {flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen}
     general = {key: getattr(command, key) for key in GENERAL if hasattr(command, key)}
@@ -80,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         start,
         toward=toward,
         given=pairs(getattr(command, "given", ()), flag="--given"),
-        keep=pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
+        keep=keep,
         free=getattr(command, "free", ()),
         by=command.by,
         top=command.top,
@@ -208,7 +211,10 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
     if "Codec" in known.offers:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))
-    judged = [*(["judge"] if "binds" in options.at("toward") else []), *(["head"] if "Codec" in known.offers else [])]
-    if judged:
-        entries.append(_entry("force", bool, False, f"go on where a {' or a '.join(judged)} is too weak"))
+    reasons = ["a judge is too weak"] if "binds" in options.at("toward") else []
+    reasons += ["a head is too weak"] if "Codec" in known.offers else []
+    soft = any(option.soft for option in options.at("given").values())
+    reasons += ["a condition is far outside of the training set"] if soft else []
+    if reasons:
+        entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
     return entries

@@ -21,7 +21,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 
-__all__ = ["NOTHING", "Kit", "Samples", "Subject"]
+__all__ = ["NOTHING", "Kit", "Samples", "ScreensStarts", "Subject"]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 """No conditions."""
@@ -170,4 +170,17 @@ class Kit(Protocol):
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, as things with a table."""
+        ...
+
+
+@runtime_checkable
+class ScreensStarts(Protocol):
+    """A kit that tells which starts a model cannot use, or nothing of which would stay."""
+
+    def usable(self, subject: Subject, start: Samples, keep: Mapping[str, object]) -> Samples:
+        """The others, with a line about each of those in ``skipped``.
+
+        Raises:
+            InputError: if none is left.
+        """
         ...

@@ -23,7 +23,7 @@ from zsteer.domains.molecules.metrics.geometry import (
     torsions,
 )
 from zsteer.domains.molecules.metrics.graph import RINGS, Verdicts, agreement, rings, verdicts
-from zsteer.domains.molecules.metrics.names import known_names
+from zsteer.domains.molecules.metrics.names import known_names, known_values
 from zsteer.domains.molecules.metrics.profile import GROUPS, VALUES, elements, groups, values
 from zsteer.domains.molecules.metrics.valency import corrected, unlisted
 from zsteer.evaluate.intervals import Draws
@@ -34,6 +34,8 @@ __all__ = ["geom_revisited"]
 
 GEOMETRY = 5000
 """Molecules of each set that geometry is measured on."""
+REFERENCE = 10_000
+"""Known molecules that geometry is measured against, at random."""
 PROFILED = 2000
 """Molecules of each set that are asked one by one: DetermineBonds, groups, properties."""
 
@@ -63,7 +65,7 @@ class _Known:
     @staticmethod
     def of(sets: Sets) -> "_Known":
         names = known_names(sets.reference, "graph")
-        return _Known(sets, names["smiles"], names["keys"], values(verdicts(sets.known.take(slice(0, PROFILED)))))
+        return _Known(sets, names["smiles"], names["keys"], known_values(sets.known.take(slice(0, PROFILED))))
 
 
 def geom_revisited(sets: Sets, *, title: str) -> Report:
@@ -76,7 +78,7 @@ def geom_revisited(sets: Sets, *, title: str) -> Report:
         _graphs(rows),
         _names(rows, reference),
         _contacts(few),
-        _geometry({name: row.first(GEOMETRY) for name, row in rows.items()}, sets.known),
+        _geometry({name: row.first(GEOMETRY) for name, row in rows.items()}, sets.known.take(slice(0, REFERENCE))),
         _rings(rows),
         _elements(rows),
         _groups(few),
@@ -191,7 +193,8 @@ def _geometry(rows: Mapping[str, _Row], known: Molecules) -> Table:
     notes = [
         "W_1 to the known molecules, mean over kinds weighted by their share in the reference",
         "kinds of bonds: elements and order; of angles: centre and number of neighbours; of torsions: central bond",
-        f"{GEOMETRY:,} molecules at random, valid or not; kinds that the reference lacks are in no distance",
+        f"{GEOMETRY:,} molecules at random, valid or not, against {REFERENCE:,} of the known",
+        "kinds that these lack are in no distance",
         "50 bootstrap draws, laid around the figure: drawing again adds to a distance",
     ]
     return Table("Geometry: distance to the reference", columns, cells, notes)

@@ -6,7 +6,7 @@ is judged as it is, a part at a time, so that a hundred thousand molecules need 
 Names of large sets are kept in the user's cache.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,10 +22,11 @@ from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.metrics.graph import verdicts
 from zsteer.domains.molecules.metrics.legacy import legacy_smiles
+from zsteer.domains.molecules.metrics.profile import VALUES, values
 from zsteer.domains.molecules.sdf import records_of
 from zsteer.domains.molecules.smiles import decoded
 
-__all__ = ["Named", "known_names", "name_part", "named_set", "sdf_parts", "smiles_parts"]
+__all__ = ["Named", "known_names", "known_values", "name_part", "named_set", "sdf_parts", "smiles_parts"]
 
 PART = 2000
 """Molecules that are judged at a time."""
@@ -94,7 +95,7 @@ def _is_hydrogen_line(line: str) -> bool:
 def _smiles(text: str) -> tuple[str, str]:
     mol: Any = Chem.MolFromSmiles(text) if text.strip() else None
     if mol is not None:
-        return _judged(mol)
+        return _judged(mol, whole="." not in text)
     raw: Any = Chem.MolFromSmiles(text, sanitize=False) if text.strip() else None
     return "", "not a SMILES" if raw is None else _short(sanitised(raw))
 
@@ -110,17 +111,31 @@ def _block(text: str, *, whole: bool) -> tuple[str, str]:
     return ("", _short(reason)) if reason else _judged(mol)
 
 
-def _judged(mol: Mol) -> tuple[str, str]:
-    atoms = list(mol.GetAtoms())
-    if not atoms:
-        return "", "no atoms"
-    if any(atom.GetAtomicNum() == 0 for atom in atoms):
-        return "", "attachment point"
-    if any(atom.GetNumRadicalElectrons() for atom in atoms):
-        return "", "radical"
-    if len(Chem.GetMolFrags(mol)) > 1:
+def _judged(mol: Mol, *, whole: bool = False) -> tuple[str, str]:
+    """The name of a sanitised molecule, which is changed on the way; or what is wrong with it.
+
+    Args:
+        mol: sanitised.
+        whole: it is in one piece.
+    """
+    numbers, labelled = set[int](), False
+    # By index: RDKit's own iterators take several times as long.
+    for k in range(mol.GetNumAtoms()):
+        atom = mol.GetAtomWithIdx(k)
+        numbers.add(atom.GetAtomicNum())
+        labelled = labelled or atom.GetAtomMapNum() > 0
+        if atom.GetNumRadicalElectrons():
+            return "", "radical"
+    if not numbers or 0 in numbers:
+        return "", "attachment point" if numbers else "no atoms"
+    # With n - 1 bonds or more a molecule may be in pieces all the same: one of them has a ring then.
+    if mol.GetNumBonds() < mol.GetNumAtoms() - 1 or (not whole and len(Chem.GetMolFrags(mol)) > 1):
         return "", "several fragments"
-    name = smiles_of(folded(mol))
+    if labelled or 1 in numbers:
+        mol = folded(mol)
+    else:
+        Chem.RemoveStereochemistry(mol)
+    name = smiles_of(mol)
     return name, "" if name else "no SMILES"
 
 
@@ -198,3 +213,11 @@ def known_names(molecules: Molecules, way: str) -> dict[str, NDArray[Any]]:
         return {name: value.astype("S") for name, value in make(molecules).items()}
 
     return {name: value.astype(np.str_) for name, value in cached_arrays("names", key, names, packed).items()}
+
+
+def known_values(molecules: Molecules) -> Mapping[str, NDArray[np.float64]]:
+    """Properties of the molecules of a known set (``metrics.profile.values``); of many from the user's cache."""
+    if len(molecules) < KEPT:
+        return values(verdicts(molecules))
+    key = key_of_words("values", molecules.digest(), version("rdkit"), 1)
+    return cached_arrays("names", key, VALUES, lambda: values(verdicts(molecules)))
