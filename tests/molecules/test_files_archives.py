@@ -10,7 +10,7 @@ from zsteer.cli.main import main
 from zsteer.domains.molecules.chemistry import gather, parse_smiles, record_of, with_hydrogens
 from zsteer.domains.molecules.embed import Limits, embed
 from zsteer.domains.molecules.files import Reading, read, read_molecules, write_molecules
-from zsteer.domains.molecules.fit import fitted, perceived
+from zsteer.domains.molecules.perception.fit import fitted, perceived
 from zsteer.domains.molecules.pockets import read_complexes, read_pdb
 from zsteer.domains.molecules.qm9 import HARTREE_EV, PROPERTIES, read_uncharacterised
 from zsteer.domains.molecules.smiles import Row

@@ -11,9 +11,9 @@ from tests.made_molecules import built
 
 from zsteer.cli.main import main
 from zsteer.domains.molecules.files import Reading, read, read_molecules, write_molecules
-from zsteer.domains.molecules.fit import perceived
 from zsteer.domains.molecules.items import number_text, typed
-from zsteer.domains.molecules.orders import bond_orders
+from zsteer.domains.molecules.perception.fit import perceived
+from zsteer.domains.molecules.perception.orders import bond_orders
 from zsteer.domains.molecules.prepared import open_prepared
 from zsteer.domains.molecules.sets import load_molecules
 from zsteer.domains.molecules.smiles import read_smiles

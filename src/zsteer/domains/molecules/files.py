@@ -23,10 +23,10 @@ from zsteer.domains.molecules.chemistry import gather, parse_smiles, place_hydro
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.data import is_folder_npz, read_folder_npz
 from zsteer.domains.molecules.embed import Embedded, Limits, embed
-from zsteer.domains.molecules.fit import perceived
 from zsteer.domains.molecules.formats import check_format
 from zsteer.domains.molecules.items import number_text
 from zsteer.domains.molecules.parts import parts_of
+from zsteer.domains.molecules.perception.fit import perceived
 from zsteer.domains.molecules.pockets import read_complexes
 from zsteer.domains.molecules.prepared import about, is_prepared, open_prepared, save_prepared
 from zsteer.domains.molecules.qm9 import beside_sdf, is_qm9_archive, read_qm9, read_single

@@ -23,7 +23,7 @@ import numpy as np
 from zsteer.domains.molecules.checks import Counts, Problem
 from zsteer.domains.molecules.chemistry import Record, gather
 from zsteer.domains.molecules.container import ELEMENTS, Molecules
-from zsteer.domains.molecules.fit import fitted
+from zsteer.domains.molecules.perception.fit import fitted
 from zsteer.domains.molecules.smiles import read_text
 from zsteer.domains.molecules.xyz import XyzFile, number_of
 from zsteer.errors import InputError

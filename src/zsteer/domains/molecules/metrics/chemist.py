@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
 
-from zsteer.domains.molecules import fit
 from zsteer.domains.molecules.chemistry import Mol, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.perception import fit
 from zsteer.errors import InputError
 
 __all__ = [

@@ -5,8 +5,8 @@ orders around an atom sum to its valence and charges to the total. Among all tha
 atoms is taken, and among equal ones the one whose orders follow the lengths of the bonds. Nothing is found rather than
 something strange: carbon carries no charge here.
 
-RDKit's DetermineBonds comes first (:mod:`zsteer.domains.molecules.fit`); this is for what it cannot do: several
-charges, and nitro groups beside long chains.
+RDKit's DetermineBonds comes first (``fit``, beside this); this is for what it cannot do: several charges, and nitro
+groups beside long chains.
 """
 
 from collections.abc import Mapping, Sequence

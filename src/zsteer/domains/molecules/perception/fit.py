@@ -18,7 +18,7 @@ from rdkit.Chem import rdDetermineBonds
 from zsteer.domains.molecules.checks import Problem
 from zsteer.domains.molecules.chemistry import Mol, Record, about_each, gather, parse_smiles, record_of, whole_record
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.orders import bond_orders
+from zsteer.domains.molecules.perception.orders import bond_orders
 from zsteer.domains.molecules.xyz import CHARGES
 
 __all__ = ["Fitted", "Perceived", "fitted", "perceived"]
