@@ -365,10 +365,11 @@ def sample(
     given: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "auto",
+    force: bool = False,
     **options: object,
 ) -> Samples:
     """Make new samples with a model: ``load(model).sample(n, given=...)``."""
-    return load(model, device=device).sample(n, given=given, seed=seed, **options)
+    return load(model, device=device).sample(n, given=given, seed=seed, force=force, **options)
 
 
 def steer(

@@ -10,7 +10,7 @@ from zsteer import api
 from zsteer.cli.main import main
 from zsteer.core.cache import cache_folder, cached_arrays, key_of_words
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.files import write_molecules
+from zsteer.domains.molecules.files import read_molecules, write_molecules
 from zsteer.domains.molecules.metrics import names
 from zsteer.domains.molecules.metrics.names import known_names, named_set
 from zsteer.errors import InputError
@@ -91,6 +91,20 @@ def test_lists_and_files_and_sets_are_judged_alike(tmp_path):
     write_molecules(tmp_path / "r.sdf", lacking)
     assert api.evaluate(tmp_path / "r.sdf", protocol="validity").facts["valid"] == 0
     assert named_set(lacking).kinds.tolist() == ["radical"]
+
+
+def test_names_are_the_same_by_every_way(tmp_path):
+    """Text of lists and of SD files, and a set in memory: hydrogens that tell E from Z, labels, rings, charges."""
+    words = [
+        "[H]/N=C(\\C)CC", "[H]\\N=C(\\C)CC", "CC(=N)c1ccccc1", "O=c1cc[nH]cc1", "C[n+]1ccccc1", "N=c1cccc[nH]1",
+        "[CH3:4]CO", "[13CH3]CO", "[2H]CO", "C/C=C/C", "C[C@H](N)C(=O)[O-]", "O=[N+]([O-])c1ccccc1", "CS(=O)(=O)C",
+    ]  # fmt: skip
+    (tmp_path / "a.smi").write_text("\n".join(words))
+    assert main(["convert", str(tmp_path / "a.smi"), str(tmp_path / "a.sdf")]) == 0
+    own = named_set(read_molecules(tmp_path / "a.sdf")).smiles.tolist()
+    for parts in (names.smiles_parts(words), names.sdf_parts(tmp_path / "a.sdf")):
+        assert names.Named.cat([names.name_part(part) for part in parts]).smiles.tolist() == own
+    assert own[0] == own[1] == "CCC(C)=N" and own[6] == "CCO"
 
 
 def test_a_record_that_cannot_be_parsed_counts_as_invalid(tmp_path):

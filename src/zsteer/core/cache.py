@@ -56,7 +56,7 @@ def cached_arrays(
         return known
     found = make()
     with suppress(OutputError), new_file(path, overwrite=True) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **dict(found))
+        np.savez_compressed(file, allow_pickle=False, **dict(found))
     return found
 
 

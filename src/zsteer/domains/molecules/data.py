@@ -126,7 +126,7 @@ def read_folder_npz(path: str | Path) -> Molecules:
         raise InputError(f"{path}: offsets do not rise from 0 to the {len(z)} atoms")
     n = len(offsets) - 1
     smiles = _words(arrays["smiles"]) if "smiles" in arrays else None
-    graph: dict[str, NDArray[Any]] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
+    graph: dict[str, Any] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
     if smiles is not None and "smiles_canonical" in arrays:
         from zsteer.domains.molecules.chemistry import graphs_of
 

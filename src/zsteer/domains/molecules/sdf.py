@@ -230,7 +230,7 @@ def _known(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def settle_hydrogens(
-    records: list[SdfRecord], *, checked: bool, heavy: bool
+    records: Sequence[SdfRecord], *, checked: bool, heavy: bool
 ) -> tuple[list[tuple[int, Record]], list[Problem]]:
     """Decide for a whole file what an open valence means (see the module).
 

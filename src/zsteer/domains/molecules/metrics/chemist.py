@@ -68,9 +68,8 @@ def folded(mol: Mol) -> Mol:
     plain = Chem.Mol(mol)
     for atom in plain.GetAtoms():
         atom.SetAtomMapNum(0)  # a hydrogen with a number would stay
-    plain = Chem.RemoveHs(plain)
-    Chem.RemoveStereochemistry(plain)
-    return plain
+    Chem.RemoveStereochemistry(plain)  # first: a hydrogen that tells E from Z would stay
+    return Chem.RemoveHs(plain)
 
 
 def smiles_of(mol: Mol) -> str:

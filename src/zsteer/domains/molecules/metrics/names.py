@@ -105,10 +105,12 @@ def _block(text: str, *, whole: bool) -> tuple[str, str]:
     mol: Any = Chem.MolFromMolBlock(block + end + "\n", sanitize=False, removeHs=False) if end else None
     if mol is None:
         return "", "unreadable record"
-    for atom in mol.GetAtoms() if whole else ():
-        atom.SetNoImplicit(True)
     reason = sanitised(mol)
-    return ("", _short(reason)) if reason else _judged(mol)
+    if reason:
+        return "", _short(reason)
+    if whole and mol.GetNumAtoms(onlyExplicit=False) > mol.GetNumAtoms():
+        return "", "radical"  # an open valence, where all hydrogens are atoms
+    return _judged(mol)
 
 
 def _judged(mol: Mol, *, whole: bool = False) -> tuple[str, str]:
@@ -131,10 +133,11 @@ def _judged(mol: Mol, *, whole: bool = False) -> tuple[str, str]:
     # With n - 1 bonds or more a molecule may be in pieces all the same: one of them has a ring then.
     if mol.GetNumBonds() < mol.GetNumAtoms() - 1 or (not whole and len(Chem.GetMolFrags(mol)) > 1):
         return "", "several fragments"
-    if labelled or 1 in numbers:
+    Chem.RemoveStereochemistry(mol)
+    if labelled:
         mol = folded(mol)
-    else:
-        Chem.RemoveStereochemistry(mol)
+    elif 1 in numbers:
+        mol = Chem.RemoveHs(mol, sanitize=False)
     name = smiles_of(mol)
     return name, "" if name else "no SMILES"
 
