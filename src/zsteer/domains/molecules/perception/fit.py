@@ -161,10 +161,11 @@ def perceived(molecules: Molecules, *, alternatives: bool = False) -> Perceived:
         z, xyz = molecules.z[atoms].tolist(), np.asarray(molecules.xyz[atoms], np.float64)
         word = "" if molecules.smiles is None else str(molecules.smiles[i])
         name = "" if molecules.names is None else str(molecules.names[i])
-        charges = _CHARGES if stated[i] is None else (stated[i],)
+        own = stated[i]
+        charges = _CHARGES if own is None else (own,)
         found = fitted(word, z, xyz) if word else None
-        if found is not None and stated[i] is not None and sum(found.charge) != stated[i]:
-            detail = f"{word} has the charge {_signed(sum(found.charge))}, and the record says {_signed(stated[i])}"
+        if found is not None and own is not None and sum(found.charge) != own:
+            detail = f"{word} has the charge {_signed(sum(found.charge))}, and the record says {_signed(own)}"
             problems.append(Problem(i + 1, "two charges", detail, name))
             continue
         if found is None:

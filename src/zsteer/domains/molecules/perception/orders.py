@@ -11,6 +11,7 @@ groups beside long chains.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +84,10 @@ def bond_orders(
     right = np.concatenate([np.ones(m), np.zeros(n), np.ones(n), [charge]])
     fit = _BY_LENGTH * np.abs(ratios[:, None] - np.array(_SHORTER)).ravel()
     cost = np.concatenate([fit, [float(formal != 0) for _, formal, _ in states]])
+    # The stub takes plain numbers as bounds alone.
+    exactly: Any = right
     found = milp(
-        cost, integrality=np.ones(width), bounds=Bounds(0, 1), constraints=LinearConstraint(table, right, right)
+        cost, integrality=np.ones(width), bounds=Bounds(0, 1), constraints=LinearConstraint(table, exactly, exactly)
     )
     if found.x is None:
         return None
