@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen
-from tests.made_molecules import built
+from tests.made_molecules import built, changed
 
 from zsteer import api
 from zsteer.cli.main import main
@@ -82,6 +82,12 @@ def test_a_file_without_a_valid_molecule_says_so_and_marks_each(tmp_path):
     with pytest.warns(UserWarning, match="none of the 2 molecules"):
         MoleculeKit().write(tmp_path / "a.sdf", Samples("molecules", broken, count=2), overwrite=False)
     assert [one.GetProp("valid") for one in records(tmp_path / "a.sdf")] == ["no: a valence of 9", "no: 2 pieces"]
+    # A list has no place for what has no SMILES, which is said.
+    bad = changed(molecules, "order", 0, 3)
+    made = generated(MoleculeSpace.spanning(bad).encode(bad))
+    with pytest.warns(UserWarning, match="1 x no SMILES: record 1"):
+        MoleculeKit().write(tmp_path / "a.csv", Samples("molecules", made, count=2), overwrite=False)
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 2
 
 
 def test_a_condition_far_from_the_training_set_is_refused(model):

@@ -91,7 +91,8 @@ def run(arguments: Sequence[str]) -> int:
     work = goal.with_name(f".{goal.name}.parts")
     _announce(source, quiet=command.json)
     found = read(source, how, embedder=None if command.report else _embedder(command, str(source), work))
-    note_all(found.notes)
+    left = f"{len(found.problems):,} records are left out: {'; '.join(summary(found.problems))}"
+    note_all([*found.notes, *([left] if found.problems else [])])
     if command.report:
         return _tell(command, source, describe(found), found.notes)
     lines = [*found.counts.lines(), *summary(found.problems)]

@@ -16,6 +16,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 from zsteer.domains.molecules import files
+from zsteer.domains.molecules.checks import Problem, summary
 from zsteer.domains.molecules.chemistry import Mol, from_rdkit
 from zsteer.domains.molecules.complete import completed
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
@@ -82,6 +83,12 @@ def formula(molecules: Molecules, i: int) -> str:
     z = molecules.z[int(molecules.offsets[i]) : int(molecules.offsets[i + 1])].tolist()
     count = {SYMBOLS[number]: z.count(number) for number in sorted(set(z), key=lambda number: (number != 6, number))}
     return "".join(f"{symbol}{many if many > 1 else ''}" for symbol, many in count.items())
+
+
+def _warn_of_losses(path: Path, lost: Sequence[Problem]) -> None:
+    """Say which molecules a file lacks, or has not whole."""
+    for line in summary(lost):
+        warnings.warn(f"{path}: {line}", UserWarning, stacklevel=3)
 
 
 def _with_facts(made: GeneratedMolecules, columns: Mapping[str, Sequence[object]]) -> Molecules:
@@ -175,9 +182,10 @@ class MoleculeKit:
         """
         made = samples.items
         if not isinstance(made, GeneratedMolecules):
-            files.write_molecules(path, made, overwrite=overwrite)
+            _warn_of_losses(path, files.write_molecules(path, made, overwrite=overwrite))
             return
-        files.write_molecules(path, _with_facts(made, samples.columns), overwrite=overwrite)
+        lost = files.write_molecules(path, _with_facts(made, samples.columns), overwrite=overwrite)
+        _warn_of_losses(path, lost)
         broken = sum(bool(problem) for problem in made.problems)
         if broken == len(made.problems):
             text = (
