@@ -24,7 +24,7 @@ from zsteer.core.property import Function, Property
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
-from zsteer.kits.base import Kit, Samples, Streaming, Subject
+from zsteer.kits.base import Kit, Samples, ScreensStarts, Streaming, Subject
 from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
@@ -108,6 +108,20 @@ class Loaded:
         """
         return self.kit.read(Path(path), self._subject(), skip_invalid=skip_invalid, **options)
 
+    def usable(self, start: Samples, *, keep: Mapping[str, object] | None = None) -> Samples:
+        """Starts that this model can use; the others are lines in ``skipped``.
+
+        Args:
+            start: what a steer would start from.
+            keep: what must stay of each.
+
+        Raises:
+            InputError: if none is left.
+        """
+        if not isinstance(self.kit, ScreensStarts):
+            return start
+        return self.kit.usable(self._subject(), start, keep or {})
+
     def write(self, path: str | Path, samples: Samples, *, overwrite: bool = False) -> None:
         """Write samples by the file's ending.
 
@@ -131,7 +145,8 @@ class Loaded:
             n: how many.
             given: conditions by name.
             seed: sample i of a seed is the same for every ``n``.
-            force: go on where what is made cannot be judged, or by a weak judge.
+            force: go on where a condition is far outside of what the model was trained on, or what is made cannot be
+                judged well.
             **options: flags of ``zsteer sample MODEL --help``: steps, solver, best_of ...
 
         Returns:
@@ -446,10 +461,11 @@ def sample(
     given: Mapping[str, object] | None = None,
     seed: int = 0,
     device: str = "auto",
+    force: bool = False,
     **options: Any,
 ) -> Samples:
     """Make new samples with a model: ``load(model).sample(n, given=...)``."""
-    return load(model, device=device).sample(n, given=given, seed=seed, **options)
+    return load(model, device=device).sample(n, given=given, seed=seed, force=force, **options)
 
 
 def steer(

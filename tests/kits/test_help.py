@@ -163,7 +163,8 @@ def test_every_option_is_a_field_of_a_method_that_lists_for_the_kind(model, caps
     assert {flag.name for flag in known.flags()} <= shown
     assert all(row.lists(known.kind, known.domain) for row in known.methods)
     sampling = flags(page("sample", model, capsys)) - {"help", "number", "given", "out", "seed", "device"}
-    sampling -= {"overwrite", "json", *(["force"] if known.judged else [])}
+    far = known.judged or any(option.soft for option in known.options.at("given").values())
+    sampling -= {"overwrite", "json", *(["force"] if far else [])}
     able = set(DrawOptions.model_fields)
     if {"Conditional", "Grouped"} & set(known.offers):
         able |= set(SamplingOptions.model_fields)
@@ -199,7 +200,7 @@ def test_flags_of_some_models_are_on_their_pages_only(capsys):
     where = {
         "max_edits": {"tcr-dwae", "tcr-lm"},
         "examples": {"tcr-dwae"},
-        "force": {"tcr-dwae", "tcr-lm"},
+        "force": {"tcr-dwae", "tcr-lm", "qm9-edm"},
         "autoguidance": {"qm9-edm"},
         "max_retries": {"qm9-edm"},
         "depth": {"fashion-ddpm", "qm9-edm"},

@@ -213,7 +213,12 @@ def test_the_pull_leads_to_the_value_that_is_wanted():
 
 @pytest.mark.filterwarnings("default")
 def test_a_value_outside_of_the_training_set_is_a_note_on_the_command_line(capsys):
-    assert main(["sample", "qm9-edm", "-n", "1", "--given", "mu=20", "--steps", "2", "--max-retries", "0"]) == 0
-    said = capsys.readouterr().err
-    assert said.startswith("zsteer: note: mu ") and "(0.00773 ... 8.8)" in said
-    assert said.count("\n") == 1
+    for value, force in (("12", []), ("20", ["--force"])):
+        line = ["sample", "qm9-edm", "-n", "1", "--given", f"mu={value}", "--steps", "2", "--max-retries", "0"]
+        assert main([*line, *force]) == 0
+        said = capsys.readouterr().err
+        assert said.startswith(f"zsteer: note: mu={value} ") and "(0.00773 ... 8.8)" in said
+        assert said.count("\n") == 1
+        # Further away than the range is wide it is refused.
+        assert main(line) == (2 if force else 0)
+        assert ("--force" in capsys.readouterr().err) == bool(force)

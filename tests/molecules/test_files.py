@@ -287,7 +287,7 @@ def test_bad_xyz_is_one_line(tmp_path, name):
 def test_bad_names_and_endings(tmp_path, drugs):
     for name, match in (
         ("a.pkl", "pickle can run any program"),
-        ("a.docx", r"expected one of \.sdf"),
+        ("a.docx", "no such file"),
         ("none.sdf", "no such file"),
     ):
         with pytest.raises(InputError, match=match):
@@ -295,6 +295,9 @@ def test_bad_names_and_endings(tmp_path, drugs):
     for name in ("a.mol2", "a", "a.npz.gz"):
         with pytest.raises(InputError, match="expected one of"):
             check_ending(tmp_path / name)
+    (tmp_path / "a.docx").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"one of the endings \.sdf"):
+        read_molecules(tmp_path / "a.docx")
     (tmp_path / "a.npz").write_bytes(b"nothing")
     with pytest.raises(InputError, match="damaged"):
         read_molecules(tmp_path / "a.npz")

@@ -10,7 +10,7 @@ from zsteer.cli.main import main
 from zsteer.domains.molecules.chemistry import gather, parse_smiles, record_of, with_hydrogens
 from zsteer.domains.molecules.embed import Limits, embed
 from zsteer.domains.molecules.files import Reading, read, read_molecules, write_molecules
-from zsteer.domains.molecules.fit import fitted, perceived
+from zsteer.domains.molecules.perception.fit import fitted, perceived
 from zsteer.domains.molecules.pockets import read_complexes, read_pdb
 from zsteer.domains.molecules.qm9 import HARTREE_EV, PROPERTIES, read_uncharacterised
 from zsteer.domains.molecules.smiles import Row
@@ -175,7 +175,7 @@ def test_convert_says_that_bonds_are_missing(tmp_path, drugs, capsys):
     "name, content, match",
     [
         ("a.sdf.gz", b"\x1f\x8b\x08broken", "not a whole gzip file"),
-        ("a.sdf", b"na\xefve\n", "record 1: not UTF-8"),
+        ("a.sdf", b"na\xefve\0\n", "record 1: not text"),
         ("a.xyz", b"", "empty"),
         ("a.tar", b"nothing", "not a whole tar"),
         ("dsgdb9nsd.tar", b"nothing", "copy the archive again"),
@@ -193,8 +193,8 @@ def test_files_that_are_no_files_of_their_kind(tmp_path, name, content, match):
 def test_what_cannot_be_perceived_is_counted(drugs):
     torn = drugs.take([4])
     torn = type(torn)(torn.z, torn.xyz * np.float32(1.6), torn.offsets, torn.charge, torn.hydrogens)
-    found, problems = perceived(torn)
-    assert not len(found) and [one.kind for one in problems] == ["bonds cannot be perceived"]
+    found = perceived(torn)
+    assert not len(found.molecules) and [one.kind for one in found.problems] == ["bonds cannot be perceived"]
 
 
 def test_a_table_beside_an_sd_file(tmp_path, drugs):
@@ -285,7 +285,7 @@ def test_real_complexes(data_folder):
 @pytest.mark.slow
 def test_smiles_fit_the_real_geometries(data_folder):
     whole = read_molecules(data_folder / "molecules" / "qm7_dft3d.npz").take(range(0, 7101, 10))
-    found, _ = perceived(whole)
+    found = perceived(whole).molecules
     assert len(found) / len(whole) > 0.99  # 27 of 7,101 have no SMILES in the set
 
 

@@ -10,7 +10,7 @@ from tests.made_molecules import DRUGS, built, changed, data_set, without_bonds
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.metrics.bonds import ALLOWED, MARGINS, lengths
-from zsteer.domains.molecules.metrics.legacy import legacy_smiles, lookup, stability
+from zsteer.domains.molecules.metrics.legacy import foreign, legacy_smiles, lookup, stability
 from zsteer.errors import InputError
 
 
@@ -176,9 +176,11 @@ def test_coordinates_that_are_not_finite_are_bound_to_nothing():
     assert not found.molecules[0]
 
 
-def test_unknown_elements_are_named():
-    with pytest.raises(InputError, match=r"no valence for the element Se \(molecule 2\).*geom-revisited"):
-        stability(Molecules.cat([built("ethanol"), changed(built("ethanol"), "z", 0, 34)]))
+def test_a_molecule_with_an_unknown_element_is_neither_stable_nor_valid():
+    pair = Molecules.cat([built("ethanol"), changed(built("ethanol"), "z", 0, 34)])
+    assert foreign(pair).tolist() == [False, True]
+    assert stability(pair).molecules.tolist() == [True, False] and not stability(pair).atoms[9]
+    assert [bool(name) for name in legacy_smiles(pair)] == [True, False]
 
 
 def test_counted_hydrogens_are_refused():

@@ -1,5 +1,9 @@
-"""``zsteer convert``: molecules from one kind of file to another, with the counts of everything left out."""
+"""``zsteer convert``: molecules from one kind of file to another, with the counts of everything left out.
 
+``zsteer convert FILE --report`` reads alone and says what there is.
+"""
+
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zsteer.cli.parse import parse
+from zsteer.cli.show import note_all
 from zsteer.errors import SettingsError
 
 __all__ = ["run"]
@@ -17,13 +22,16 @@ _LARGE = 5_000_000
 
 @dataclass(frozen=True)
 class Convert:
-    """Turn molecules into another kind of file: zsteer convert IN OUT.
+    """Turn molecules into another kind of file: zsteer convert IN OUT; or say what a file holds: convert IN --report.
 
-    The endings say the kinds. Read: .sdf .mol .xyz .extxyz .smi .csv .tsv .npz, the QM9 archive, folders of ligands
-    beside pockets; written: .sdf .xyz .extxyz .smi .csv .npz; text also with .gz. An .npz is the prepared container
-    that training opens at once. SMILES get a geometry by ETKDGv3 and MMFF94; that work goes on where it was when the
-    same command is started again.
+    The endings say the kinds. Read: .sdf .mol .xyz .extxyz .smi .txt .csv .tsv .npz, the QM9 archive, folders of
+    ligands beside pockets; written: .sdf .xyz .extxyz .smi .csv .npz; text also with .gz. An .npz is the prepared
+    container that training opens at once. SMILES get a geometry by ETKDGv3 and MMFF94; that work goes on where it was
+    when the same command is started again.
     """
+
+    report: bool = False
+    """Say what was read and what was left out and why, and write nothing."""
 
     limit: int | None = None
     """Take a random subset of at most this many records."""
@@ -41,6 +49,8 @@ class Convert:
     """Take bonds from SMILES that fit the geometry, or from the geometry alone, instead of from the file."""
     splits: Path | None = None
     """List of SMILES with a column split (train, val, test) that says the part of each molecule."""
+    column: str | None = None
+    """Heading of the column of SMILES in a list; smiles, canonical_smiles, structure, Drug and the like are known."""
     overwrite: bool = False
     """Replace a file that exists."""
     json: bool = False
@@ -52,18 +62,22 @@ def run(arguments: Sequence[str]) -> int:
     words = list(arguments)
     if words and words[0] in {"-h", "--help"}:
         parse(Convert, words, name="convert")
-    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
-        raise SettingsError("zsteer convert needs two files first: zsteer convert IN OUT")
-    source, goal = Path(words[0]), Path(words[1])
-    command = parse(Convert, words[2:], name="convert")
+    files = list(itertools.takewhile(lambda word: not word.startswith("-"), words[:2]))
+    command = parse(Convert, words[len(files) :], name="convert") if files else Convert()
+    if len(files) != (1 if command.report else 2):
+        raise SettingsError(
+            "zsteer convert needs two files first: zsteer convert IN OUT; with --report one: zsteer convert IN --report"
+        )
+    source, goal = Path(files[0]), Path(files[-1])
     if command.workers < 0 or (command.limit is not None and command.limit < 1) or command.max_heavy < 1:
         raise SettingsError("zsteer convert: --limit and --max-heavy are at least 1, --workers at least 0")
     from zsteer.core.files import check_free
     from zsteer.domains.molecules.checks import summary
-    from zsteer.domains.molecules.files import Reading, check_ending, read, write_molecules
+    from zsteer.domains.molecules.files import Reading, check_ending, describe, read, write_molecules
 
-    check_ending(goal)
-    check_free(goal, overwrite=command.overwrite)
+    if not command.report:
+        check_ending(goal)
+        check_free(goal, overwrite=command.overwrite)
     how = Reading(
         skip_invalid=command.skip_invalid,
         heavy=command.heavy,
@@ -72,18 +86,35 @@ def run(arguments: Sequence[str]) -> int:
         max_heavy=command.max_heavy,
         perceive=command.perceive,
         splits=command.splits,
+        column=command.column,
     )
     work = goal.with_name(f".{goal.name}.parts")
     _announce(source, quiet=command.json)
-    found = read(source, how, embedder=_embedder(command, str(source), work))
+    found = read(source, how, embedder=None if command.report else _embedder(command, str(source), work))
+    left = f"{len(found.problems):,} records are left out: {'; '.join(summary(found.problems))}"
+    note_all([*found.notes, *([left] if found.problems else [])])
+    if command.report:
+        return _tell(command, source, describe(found), found.notes)
     lines = [*found.counts.lines(), *summary(found.problems)]
-    lost = write_molecules(
-        goal, found.molecules, hydrogens=not command.heavy, overwrite=command.overwrite, notes=[source.name, *lines]
-    )
+    notes = [source.name, *lines, *found.notes]
+    lost = write_molecules(goal, found.molecules, hydrogens=not command.heavy, overwrite=command.overwrite, notes=notes)
     shutil.rmtree(work, ignore_errors=True)
     if found.molecules.bond_offsets is None and not goal.name.lower().endswith((".xyz", ".extxyz", ".xyz.gz")):
         lines.append("bonds are not known, so none were written; --perceive finds them")
     _report(command, [source.name, *lines, *summary(lost)], goal, found.molecules)
+    return 0
+
+
+def _tell(command: Convert, source: Path, lines: Sequence[str], notes: Sequence[str]) -> int:
+    """Print what a file holds."""
+    if command.json:
+        import json
+
+        print(
+            json.dumps({"file": str(source), "found": list(lines), "notes": list(notes)}, indent=1, ensure_ascii=False)
+        )
+    else:
+        print("\n".join([str(source), *(f"  {line}" for line in lines)]))
     return 0
 
 

@@ -15,19 +15,19 @@ __all__ = ["run"]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Say how good samples are: zsteer evaluate FILE --protocol NAME.
+    """Say how good samples are: zsteer evaluate FILE --protocol NAME; for molecules NAME is validity when absent.
 
     properties: every property, beside a reference (--reference FILE). tcr: receptors for a peptide (--toward
     binds=PEPTIDE) or like examples (--toward like=FILE). two-sample: images or rows against real ones (--reference
     FILE). likelihood: how probable a model finds them (--models MODEL). ratings: how well a model predicts them
-    (--models MODEL). Molecules against real ones (--reference FILE): geom-revisited: valency, graphs, geometry;
-    edm-2022: the lookup of published tables; posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by
-    GFN2-xTB (zsteer[qm]).
+    (--models MODEL). Molecules alone or against real ones (--reference FILE): validity: valid, unique, novel;
+    posebusters and posebusters-fast: its checks (zsteer[eval]); strain: by GFN2-xTB (zsteer[qm]). Only against real
+    ones: geom-revisited: valency, graphs, geometry; edm-2022: the lookup of published tables.
     """
 
     protocol: str = ""
-    """Its name: properties, tcr, two-sample, likelihood, ratings; of molecules geom-revisited, edm-2022,
-    posebusters, posebusters-fast, strain."""
+    """Its name: properties, tcr, two-sample, likelihood, ratings; of molecules validity, geom-revisited,
+    edm-2022, posebusters, posebusters-fast, strain."""
     models: Path | None = None
     """The model that is asked, or the folder with the judges; the shipped judges when absent."""
     reference: Path | None = None
@@ -81,9 +81,10 @@ def run(arguments: Sequence[str]) -> int:
     path = Path(words.pop(0))
     command = parse(_command(), words, name="evaluate")
     toward = pairs(command.toward, flag="--toward")
-    if not command.protocol:
-        from zsteer.kits.protocols import PROTOCOLS
+    from zsteer.kits.protocols import PROTOCOLS, default_protocol
 
+    protocol = command.protocol or default_protocol(path)
+    if protocol is None:
         raise SettingsError(f"zsteer evaluate needs --protocol NAME; protocols: {', '.join(PROTOCOLS)}")
     from zsteer.core.files import check_free, new_file
 
@@ -102,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     with Progress("evaluating", quiet=command.json) as progress:
         report = api.evaluate(
             path,
-            protocol=command.protocol,
+            protocol=protocol,
             toward=toward,
             models=command.models,
             skip_invalid=command.skip_invalid,

@@ -50,6 +50,8 @@ def command_for(known: Any) -> type[Any]:
     if known is not None:
         given = "; ".join(option.line for option in known.options.at("given").values())
     extra.append(entry("given", append, (), given or "this model takes no conditions"))
+    if known is not None and any(option.soft for option in known.options.at("given").values()):
+        extra.append(entry("force", bool, False, "go on where a condition is far outside of the training set"))
     if known is not None:
         own = known.options.at("sample")
         if known.judged:

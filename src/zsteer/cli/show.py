@@ -2,10 +2,17 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "note_all"]
+
+
+def note_all(notes: Iterable[str]) -> None:
+    """Say on standard error what was assumed, chosen or left out, a line each."""
+    for note in notes:
+        print(f"zsteer: note: {note}", file=sys.stderr)
 
 
 class Progress:

@@ -39,7 +39,7 @@ class Steer:
     overwrite: bool = False
     """Replace an output that exists."""
     skip_invalid: bool = False
-    """Leave out rows that cannot be read, count and list them."""
+    """Leave out rows that cannot be read, and starts that the model cannot use; count and list them."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -75,11 +75,12 @@ def run(arguments: Sequence[str]) -> int:
     loaded = api.load(name, device=command.device)
     if command.out is not None:
         loaded.kit.check_ending(command.out)
+    keep = pairs(getattr(command, "keep", ()), flag="--keep", bare=True)
     chosen = named(words) - set(GENERAL)
     options: dict[str, Any] = {
         "toward": toward,
         "given": pairs(getattr(command, "given", ()), flag="--given"),
-        "keep": pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
+        "keep": keep,
         "free": getattr(command, "free", ()),
         "by": command.by,
         "top": command.top,
@@ -95,6 +96,8 @@ def run(arguments: Sequence[str]) -> int:
         _show(found, found, command, known.options.noun)
         return 0
     start = None if command.input is None else loaded.read(command.input, **reading)
+    if start is not None and command.skip_invalid:
+        start = loaded.usable(start, keep=keep)
     found = loaded.steer(start, **options)
     if command.out is not None:
         loaded.write(command.out, found, overwrite=command.overwrite)
@@ -242,7 +245,10 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
     if "Codec" in known.offers:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))
-    judged = [*(["judge"] if "binds" in options.at("toward") else []), *(["head"] if "Codec" in known.offers else [])]
-    if judged:
-        entries.append(_entry("force", bool, False, f"go on where a {' or a '.join(judged)} is too weak"))
+    reasons = ["a judge is too weak"] if "binds" in options.at("toward") else []
+    reasons += ["a head is too weak"] if "Codec" in known.offers else []
+    soft = any(option.soft for option in options.at("given").values())
+    reasons += ["a condition is far outside of the training set"] if soft else []
+    if reasons:
+        entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
     return entries

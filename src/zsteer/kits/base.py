@@ -21,7 +21,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 
-__all__ = ["NOTHING", "Careful", "Kit", "Samples", "Streaming", "Subject"]
+__all__ = ["NOTHING", "Careful", "Kit", "Samples", "ScreensStarts", "Streaming", "Subject"]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 """No conditions."""
@@ -202,4 +202,17 @@ class Streaming(Protocol):
 
     def streams(self, count: int) -> bool:
         """Whether a file of so many things is steered in blocks."""
+        ...
+
+
+@runtime_checkable
+class ScreensStarts(Protocol):
+    """A kit that tells which starts a model cannot use, or nothing of which would stay."""
+
+    def usable(self, subject: Subject, start: Samples, keep: Mapping[str, object]) -> Samples:
+        """The others, with a line about each of those in ``skipped``.
+
+        Raises:
+            InputError: if none is left.
+        """
         ...

@@ -23,7 +23,7 @@ from zsteer.core.options import Options
 from zsteer.core.property import Property
 from zsteer.core.protocols import Conditional, Generative, Grouped, Method, SamplingDefaults
 from zsteer.core.rng import Streams
-from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
+from zsteer.errors import CapabilityError, InputError, RefusedError, SettingsError, nearest
 from zsteer.kits.base import Careful, Kit, Samples, Subject
 from zsteer.kits.common import numeric_target
 from zsteer.kits.context import Context
@@ -74,11 +74,12 @@ def sample(
     Raises:
         CapabilityError: if the model makes no samples.
         InputError: if a condition or a value does not fit.
+        RefusedError: if a condition is far outside of the training set.
         SettingsError: if an option does not exist here.
     """
     known = about_subject(subject)
     kit, rng = kit_of(known.domain), Streams.of(seed, n, device=subject.device)
-    conditions = _given(known.options, given)
+    conditions = _given(known.options, given, force=subject.force)
     if isinstance(kit, Careful):
         kit.check_given(subject, conditions)
     own = known.options.parse("sample", {k: v for k, v in options.items() if k in known.options.at("sample")})
@@ -155,7 +156,7 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
     kit, goal = kit_of(known.domain), request.goal
     if not goal.toward:
         raise SettingsError("steering needs --toward name=value, for example " + _example(known.options))
-    given = _given(known.options, goal.given)
+    given = _given(known.options, goal.given, force=subject.force)
     terms = parse_terms(goal.toward)
     targets = kit.targets(subject, terms)
     constraint = _constraint(kit, subject, goal, start, [target.quantity.name for target in targets])
@@ -324,10 +325,20 @@ def _constraint(kit: Kit, subject: Subject, goal: Goal, start: Samples | None, s
     return Constraint(kit.parts(subject, parts, start), tuple(held), rest)
 
 
-def _given(options: Options, given: Mapping[str, object]) -> dict[str, object]:
+FAR = 1.0
+"""Widths of a condition's range in training beyond which a value outside of it is refused."""
+
+
+def _given(options: Options, given: Mapping[str, object], *, force: bool) -> dict[str, object]:
     """Conditions, parsed; flags of sampling among them are answered with the new spelling, and ranges told.
 
+    Args:
+        options: what the model takes.
+        given: as they were written.
+        force: take values that are far outside of the range too.
+
     Raises:
+        RefusedError: if a value is further outside of the training set than that is wide.
         SettingsError: if a name is an option of sampling.
     """
     flags = {*SamplingOptions.model_fields, *DrawOptions.model_fields, *options.at("sample")}
@@ -346,10 +357,12 @@ def _given(options: Options, given: Mapping[str, object]) -> dict[str, object]:
     for name, value in found.items():
         option = options.at("given")[name]
         low, high = option.low, option.high
-        outside = low is not None and high is not None and isinstance(value, float) and not low <= value <= high
-        if option.soft and outside:
-            text = f"{name} is wanted outside of the training set ({low:.3g} ... {high:.3g})"
-            warnings.warn(text, UserWarning, stacklevel=3)
+        if not option.soft or low is None or high is None or not isinstance(value, float) or low <= value <= high:
+            continue
+        text = f"{name}={value:g} is wanted outside of the training set ({low:.3g} ... {high:.3g})"
+        if not force and max(low - value, value - high) > FAR * (high - low):
+            raise RefusedError(f"{text}, where the model knows nothing; choose a value within it, or pass --force")
+        warnings.warn(text, UserWarning, stacklevel=3)
     return found
 
 

@@ -15,7 +15,9 @@ from zsteer.core.property import Function, Property
 from zsteer.errors import InputError, nearest
 from zsteer.evaluate.report import Report
 
-__all__ = ["PROTOCOLS", "EvaluationProtocol", "EvaluationRequest", "protocol_of"]
+__all__ = ["PROTOCOLS", "EvaluationProtocol", "EvaluationRequest", "default_protocol", "protocol_of"]
+
+_MOLECULES = (".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".smiles")
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
@@ -29,6 +31,7 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "strain": "zsteer.kits.molecules.protocols:by_strain",
         "tcr": "zsteer.kits.sequences.protocol:receptors",
         "two-sample": "zsteer.kits.images.two_sample:two_sample",
+        "validity": "zsteer.kits.molecules.validity:validity",
     }
 )
 """Name -> ``module:function`` that makes the protocol for judges or a model, or None."""
@@ -63,6 +66,11 @@ class EvaluationProtocol(Protocol):
 
     def read(self, path: Path, *, skip_invalid: bool) -> Any: ...
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report: ...
+
+
+def default_protocol(path: Path) -> str | None:
+    """The protocol of a file where none is named: ``validity`` for what only molecules have as their ending."""
+    return "validity" if path.name.lower().removesuffix(".gz").endswith(_MOLECULES) else None
 
 
 def protocol_of(name: str) -> Callable[[Path | None], EvaluationProtocol]:

@@ -179,7 +179,11 @@ class NoisyProperty(Pretrained, nn.Module):
         theirs = getattr(model, "settings", None)
         wrong = [name for name in same if getattr(theirs, name, None) != getattr(self.settings, name)]
         if wrong:
-            raise InputError(f"the guide reads other molecules than the model makes: they differ in {', '.join(wrong)}")
+            raise InputError(
+                f"the guide reads other molecules than the model makes: they differ in {', '.join(wrong)}; a "
+                "guide goes with the model of its own set alone (qm9-properties with qm9-edm); train one by the recipe "
+                "molecule-properties, or omit --guide"
+            )
 
     def targets(self, name: str, value: object, n: int) -> Float[Tensor, " n"]:
         """The value of each sample, in the property's own unit.

@@ -66,7 +66,7 @@ def beside_list(path: Path, count: int, *, watch: Watch) -> Beside:
         watch: called with progress.
     """
     watch({"doing": f"names of {path.name}"})
-    rows = read_smiles(path)
+    rows = read_smiles(path).rows
     held, names = [], set[str]()
     for row in rows:
         mol = parse_smiles(row.smiles)

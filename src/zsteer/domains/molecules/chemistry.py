@@ -19,16 +19,19 @@ from zsteer.errors import InputError
 __all__ = [
     "Mol",
     "Record",
+    "about_each",
     "ends_of",
     "from_rdkit",
     "gather",
     "graphs_of",
+    "leaves_stereo_open",
     "parse_smiles",
     "place_hydrogens",
     "record_of",
     "sanitised",
     "smiles_of",
     "to_rdkit",
+    "unmapped_smiles",
     "whole_record",
     "with_hydrogens",
 ]
@@ -53,6 +56,9 @@ class Record:
         smiles: or empty.
         name: or empty.
         split: or empty.
+        words: data items that are text, by name.
+        labels: isotopes and atom maps by name, of each atom (see :class:`Molecules`); those that the molecule lacks are
+            left away.
     """
 
     z: Sequence[int]
@@ -64,6 +70,8 @@ class Record:
     smiles: str = ""
     name: str = ""
     split: str = ""
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
 
 
 _ORDERS = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3, Chem.BondType.AROMATIC: 1}
@@ -131,8 +139,14 @@ def record_of(mol: Mol, **about: Any) -> Record:
         charge=[atom.GetFormalCharge() for atom in atoms],
         hydrogens=[atom.GetTotalNumHs() for atom in atoms],
         bonds=bonds,
+        labels=_labels(atoms),
         **about,
     )
+
+
+def _labels(atoms: Sequence[Any]) -> dict[str, Sequence[int]]:
+    found = {"isotope": [one.GetIsotope() for one in atoms], "map": [one.GetAtomMapNum() for one in atoms]}
+    return {name: values for name, values in found.items() if any(values)}
 
 
 def whole_record(mol: Mol, **about: Any) -> Record:
@@ -148,7 +162,8 @@ def whole_record(mol: Mol, **about: Any) -> Record:
         bonds += [(i, len(z) + k, 1, False) for k in range(count)]
         z += [1] * count
     zeros = [0] * (len(z) - len(one.z))
-    return replace(one, z=z, charge=[*one.charge, *zeros], hydrogens=[0] * len(z), bonds=bonds, xyz=None)
+    labels = {name: [*values, *zeros] for name, values in one.labels.items()}
+    return replace(one, z=z, charge=[*one.charge, *zeros], hydrogens=[0] * len(z), bonds=bonds, xyz=None, labels=labels)
 
 
 def _kekulised(mol: Mol) -> Mol:
@@ -183,6 +198,7 @@ def to_rdkit(molecules: Molecules, i: int, *, completed: bool = False, placed: b
         atom.SetNumExplicitHs(hydrogens)
         atom.SetNoImplicit(not completed)
         mol.AddAtom(atom)
+    _set_labels(mol, molecules, slice(first, last))
     if molecules.bond_offsets is not None:
         _add_bonds(mol, molecules, slice(int(molecules.bond_offsets[i]), int(molecules.bond_offsets[i + 1])))
     if placed:
@@ -190,6 +206,15 @@ def to_rdkit(molecules: Molecules, i: int, *, completed: bool = False, placed: b
         place.SetPositions(np.asarray(molecules.xyz[first:last], np.float64))
         mol.AddConformer(place)
     return mol.GetMol()
+
+
+def _set_labels(mol: Mol, molecules: Molecules, atoms: slice) -> None:
+    for name, values in molecules.labels.items():
+        for k, value in enumerate(values[atoms].tolist()):
+            if value and name == "isotope":
+                mol.GetAtomWithIdx(k).SetIsotope(value)
+            elif value and name == "map":
+                mol.GetAtomWithIdx(k).SetAtomMapNum(value)
 
 
 _KINDS = (None, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
@@ -225,20 +250,54 @@ def place_hydrogens(molecules: Molecules) -> tuple[Molecules, Sequence[str]]:
         reason = sanitised(mol)
         reasons.append(reason)
         records.append(record_of(to_rdkit(molecules, i) if reason else with_hydrogens(mol)))
-    words = {name: getattr(molecules, name) for name in ("smiles", "names", "split")}
-    return replace(gather(records), properties=molecules.properties, **words), reasons
+    return replace(gather(records), **about_each(molecules)), reasons
 
 
-def smiles_of(mol: Mol) -> str:
+def about_each(molecules: Molecules) -> dict[str, Any]:
+    """What a set says of each molecule beside its atoms and bonds, as fields of a set."""
+    return {name: getattr(molecules, name) for name in ("smiles", "names", "split", "properties", "words")}
+
+
+def smiles_of(mol: Mol, stated: str = "") -> str:
     """Canonical SMILES of a sanitised molecule with its hydrogens folded in, and the stereo that its coordinates show.
 
     Args:
         mol: sanitised; with a conformer, its stereo is taken from that.
+        stated: SMILES that the molecule came with, or empty: what it leaves open stays open, if it is the same molecule
+            and the coordinates show what it says.
     """
     copy = Chem.Mol(mol)
     if copy.GetNumConformers():
         Chem.AssignStereochemistryFrom3D(copy)
-    return Chem.MolToSmiles(Chem.RemoveHs(copy))
+    copy = Chem.RemoveHs(copy)
+    other: Any = Chem.MolFromSmiles(stated) if stated else None
+    if other is None:
+        return Chem.MolToSmiles(copy)
+    same = _flat_smiles(copy) == _flat_smiles(other) and copy.HasSubstructMatch(other, useChirality=True)
+    return Chem.MolToSmiles(other if same else copy)
+
+
+def _flat_smiles(mol: Mol) -> str:
+    """Canonical SMILES without stereo and atom maps."""
+    copy = Chem.Mol(mol)
+    Chem.RemoveStereochemistry(copy)
+    return unmapped_smiles(copy)
+
+
+def unmapped_smiles(mol: Mol) -> str:
+    """Canonical SMILES without atom maps: what a molecule is, however its atoms are numbered."""
+    if any(atom.GetAtomMapNum() for atom in mol.GetAtoms()):
+        mol = Chem.Mol(mol)
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
+        # A mapped hydrogen is an atom of its own, and any other is folded in.
+        mol = Chem.RemoveHs(mol)
+    return Chem.MolToSmiles(mol)
+
+
+def leaves_stereo_open(mol: Mol) -> bool:
+    """Whether a sanitised molecule has a centre or a double bond that could be either of two and does not say which."""
+    return any(one.specified == Chem.StereoSpecified.Unspecified for one in Chem.FindPotentialStereo(mol))
 
 
 def from_rdkit(mols: Iterable[Mol]) -> Molecules:
@@ -292,7 +351,7 @@ def graphs_of(smiles: NDArray[Any], z: NDArray[np.uint8], offsets: NDArray[np.in
 def gather(records: Iterable[Record]) -> Molecules:
     """Join records into a set.
 
-    A property that some records lack is NaN there; words that all lack are None in the set.
+    A property that some records lack is NaN there, an item of text is empty; words that all lack are None in the set.
 
     Raises:
         InputError: if a record has no coordinates, or only some of the records have bonds.
@@ -308,7 +367,9 @@ def gather(records: Iterable[Record]) -> Molecules:
     bonds = [bond for one in every for bond in one.bonds or ()]
     pairs = np.array(bonds, np.int32).reshape(-1, 4)
     names = list(dict.fromkeys(name for one in every for name in one.properties))
-    words: dict[str, Any] = {
+    texts = list(dict.fromkeys(name for one in every for name in one.words))
+    words: dict[str, Any] = {"words": {n: np.array([one.words.get(n, "") for one in every], np.str_) for n in texts}}
+    words |= {
         name: np.array(column, np.str_)
         for name, column in (
             ("smiles", [one.smiles for one in every]),
@@ -323,6 +384,7 @@ def gather(records: Iterable[Record]) -> Molecules:
         xyz=np.concatenate([empty, *(np.asarray(one.xyz, np.float32).reshape(-1, 3) for one in every)]),
         offsets=ends_of(sizes),
         charge=np.array([charge for one in every for charge in one.charge], np.int8),
+        labels={name: _joined(every, name) for name in dict.fromkeys(name for one in every for name in one.labels)},
         hydrogens=np.array([number for one in every for number in one.hydrogens], np.int8),
         bonds=np.ascontiguousarray(pairs[:, :2]),
         order=pairs[:, 2].astype(np.uint8),
@@ -333,6 +395,11 @@ def gather(records: Iterable[Record]) -> Molecules:
         },
         **words,
     )
+
+
+def _joined(records: Sequence[Record], name: str) -> NDArray[np.int32]:
+    """A label of the atoms of all records."""
+    return np.array([k for one in records for k in one.labels.get(name) or [0] * len(one.z)], np.int32)
 
 
 def ends_of(sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -65,6 +65,9 @@ class Molecules:
         smiles: of each molecule; empty strings where there is none. None for none at all.
         names: of each molecule. None for none at all.
         split: ``train``, ``val`` or ``test`` of each molecule. None for none at all.
+        words: data items that are text by name, each of shape ``(molecules,)``; empty where there is none.
+        labels: what chemists write on atoms by name, int32, each of shape ``(atoms,)``; 0 where there is none.
+            ``isotope`` is the mass number, ``map`` the number of an atom map.
 
     Raises:
         InputError: if the lengths of the arrays contradict each other.
@@ -83,11 +86,15 @@ class Molecules:
     smiles: NDArray[Any] | None = None
     names: NDArray[Any] | None = None
     split: NDArray[Any] | None = None
+    words: Mapping[str, NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, NDArray[np.int32]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))
+        for name in ("properties", "words", "labels"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         atoms, n = len(self.z), len(self.offsets) - 1
         sizes = {"xyz": len(self.xyz), "charge": len(self.charge), "hydrogens": len(self.hydrogens)}
+        sizes |= {f"label {name}": len(value) for name, value in self.labels.items()}
         wrong = [f"{name} has {size}" for name, size in sizes.items() if size != atoms]
         if n < 0 or int(self.offsets[-1]) != atoms:
             wrong.append(f"offsets end at {int(self.offsets[-1]) if n >= 0 else 'nothing'}")
@@ -96,7 +103,7 @@ class Molecules:
         ends = [] if self.bond_offsets is None else [len(self.bond_offsets) - 1]
         each = [
             len(value)
-            for value in (*self.properties.values(), self.smiles, self.names, self.split)
+            for value in (*self.properties.values(), *self.words.values(), self.smiles, self.names, self.split)
             if value is not None
         ]
         if any(size != n for size in (*ends, *each)):
@@ -126,22 +133,37 @@ class Molecules:
             rows = spans(self.bond_offsets, chosen)
             bonds = {name: getattr(self, name)[rows] for name in ("bonds", "order", "aromatic")}
             bonds["bond_offsets"] = _ends(self.bond_offsets, chosen)
-        each = {
+        each: dict[str, Any] = {
             name: value[chosen] for name in ("smiles", "names", "split") if (value := getattr(self, name)) is not None
         }
         over = {name: getattr(self, name)[atoms] for name in ("z", "xyz", "charge", "hydrogens")}
-        kept = {name: value[chosen] for name, value in self.properties.items()}
-        return replace(self, offsets=_ends(self.offsets, chosen), properties=kept, **over, **bonds, **each)
+        each |= {
+            name: {key: value[rows] for key, value in getattr(self, name).items()}
+            for name, rows in (("properties", chosen), ("words", chosen), ("labels", atoms))
+        }
+        return replace(self, offsets=_ends(self.offsets, chosen), **over, **bonds, **each)
 
     def with_properties(self, **values: NDArray[np.float64]) -> "Molecules":
         """Add or replace properties."""
         return replace(self, properties={**self.properties, **values})
 
-    def heavy(self) -> "Molecules":
+    def with_words(self, **values: Sequence[str]) -> "Molecules":
+        """Add or replace data items that are text."""
+        return replace(self, words={**self.words, **{name: np.array(list(v), np.str_) for name, v in values.items()}})
+
+    def labelled(self, name: str) -> NDArray[np.bool_]:
+        """Which atoms carry a label, shape ``(atoms,)``."""
+        return self.labels[name] != 0 if name in self.labels else np.zeros(len(self.z), bool)
+
+    def heavy(self, *, strict: bool = True) -> "Molecules":
         """Without hydrogen atoms: each counts on the atom that it is bound to.
 
+        Args:
+            strict: refuse hydrogens that cannot be counted: isotopes (deuterium), and those without exactly one heavy
+                neighbour; otherwise such stay atoms.
+
         Raises:
-            InputError: if bonds are not known, or a hydrogen has not exactly one heavy neighbour.
+            InputError: if bonds are not known, or a hydrogen cannot be counted.
         """
         if self.bond_offsets is None:
             raise InputError(
@@ -154,10 +176,19 @@ class Molecules:
         to_hydrogen = first != second
         partner = np.where(first, ends[:, 1], ends[:, 0])[to_hydrogen]
         bound = np.bincount(np.where(first, ends[:, 0], ends[:, 1])[to_hydrogen], minlength=len(self.z))
-        if bool((bound[light] != 1).any()) or bool((first & second).any()):
-            lost = int(np.flatnonzero(light & (bound != 1))[0]) if bool((bound[light] != 1).any()) else 0
-            record = int(np.searchsorted(self.offsets, lost, side="right"))
-            raise InputError(f"molecule {record} has a hydrogen that is not bound to exactly one heavy atom")
+        odd, marked = light & (bound != 1), light & self.labelled("isotope")
+        odd[ends[first & second].ravel()] = True
+        stays = np.flatnonzero(odd | marked)
+        if strict and len(stays):
+            record = int(np.searchsorted(self.offsets, stays[0], side="right"))
+            isotope = "marked as an isotope, which a count of hydrogens cannot say"
+            what = "not bound to exactly one heavy atom" if odd[stays[0]] else isotope
+            raise InputError(f"molecule {record} has a hydrogen that is {what}")
+        if len(stays):
+            light[stays] = False
+            first, second = light[ends[:, 0]], light[ends[:, 1]]
+            to_hydrogen = first != second
+            partner = np.where(first, ends[:, 1], ends[:, 0])[to_hydrogen]
         hydrogens = self.hydrogens + np.bincount(partner, minlength=len(self.z)).astype(np.int8)
         left, molecule = ~light, np.repeat(np.arange(len(self)), self.sizes)
         place = np.cumsum(left) - 1
@@ -173,6 +204,7 @@ class Molecules:
             xyz=self.xyz[left],
             charge=self.charge[left],
             hydrogens=hydrogens[left],
+            labels={name: value[left] for name, value in self.labels.items()},
             offsets=offsets,
             bonds=bonds,
             order=self.order[stay],
@@ -186,13 +218,16 @@ class Molecules:
             yield int(size), np.flatnonzero(self.sizes == size)
 
     def digest(self) -> str:
-        """Hash of what the molecules are: atoms, coordinates, charges, hydrogens and bonds; not names or values."""
+        """Hash of what the molecules are: atoms and their labels, coordinates, charges, bonds; not names or values."""
         found = hashlib.sha256()
         for name in ("z", "xyz", "offsets", "charge", "hydrogens", "bonds", "order", "aromatic", "bond_offsets"):
             value = getattr(self, name)
             found.update(name.encode())
             if value is not None:
                 found.update(np.ascontiguousarray(value).tobytes())
+        for name, value in sorted(self.labels.items()):
+            if bool(value.any()):
+                found.update(name.encode() + np.ascontiguousarray(value).tobytes())
         return found.hexdigest()
 
     @staticmethod
@@ -207,17 +242,25 @@ class Molecules:
         first = pieces[0]
         optional = ("bond_offsets", "smiles", "names", "split")
         for other in pieces[1:]:
-            if set(other.properties) != set(first.properties) or any(
+            if any(set(getattr(other, name)) != set(getattr(first, name)) for name in ("properties", "words")) or any(
                 (getattr(other, name) is None) != (getattr(first, name) is None) for name in optional
             ):
                 raise InputError("expected sets that all have the same properties, bonds, SMILES, names and splits")
         flat = ("z", "xyz", "charge", "hydrogens", "bonds", "order", "aromatic")
-        joined = {name: np.concatenate([getattr(one, name) for one in pieces]) for name in flat}
+        joined: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in pieces]) for name in flat}
         each = [name for name in ("smiles", "names", "split") if getattr(first, name) is not None]
         joined |= {name: np.concatenate([getattr(one, name) for one in pieces]) for name in each}
         for name in ("offsets", "bond_offsets"):
             if getattr(first, name) is not None:
                 ends = np.concatenate([np.diff(getattr(one, name)) for one in pieces])
                 joined[name] = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
-        values = {name: np.concatenate([one.properties[name] for one in pieces]) for name in first.properties}
-        return replace(first, properties=values, **joined)
+        for name in ("properties", "words"):
+            joined[name] = {
+                key: np.concatenate([getattr(one, name)[key] for one in pieces]) for key in getattr(first, name)
+            }
+        marks = dict.fromkeys(key for one in pieces for key in one.labels)
+        joined["labels"] = {
+            key: np.concatenate([one.labels.get(key, np.zeros(len(one.z), np.int32)) for one in pieces])
+            for key in marks
+        }
+        return replace(first, **joined)

@@ -5,7 +5,9 @@ computed sets the atoms stand as ``smiles`` names them, followed by the hydrogen
 flags follow from the SMILES. In the two others the SMILES were perceived from the geometry, and bonds are not known.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.cache import cache_folder, key_of_file, key_of_words
 from zsteer.domains.molecules.container import Molecules
-from zsteer.errors import InputError
+from zsteer.domains.molecules.prepared import open_prepared, save_prepared
+from zsteer.errors import InputError, OutputError
 
 __all__ = ["SETS", "MoleculeSet", "is_folder_npz", "load", "read_folder_npz"]
 
@@ -69,7 +73,22 @@ def load(name: str, data: Path | None) -> Molecules:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise InputError(f"there is no {known.file} in {data}; put {name} ({known.source}) there")
-    return read_folder_npz(path)
+    return _kept(path)
+
+
+def _kept(path: Path) -> Molecules:
+    """A set from the user's cache, where it is a prepared container; read and put there otherwise.
+
+    Bonds follow from a hundred thousand SMILES, which takes as many CPU-seconds as mapping a file takes milliseconds.
+    """
+    kept = cache_folder() / "sets" / f"{key_of_words(key_of_file(path), version('rdkit'), 1)}.npz"
+    if kept.is_file():
+        with suppress(InputError):
+            return open_prepared(kept)
+    found = read_folder_npz(path)
+    with suppress(OutputError):
+        save_prepared(kept, found, overwrite=True)
+    return found
 
 
 def is_folder_npz(path: str | Path) -> bool:
@@ -107,7 +126,7 @@ def read_folder_npz(path: str | Path) -> Molecules:
         raise InputError(f"{path}: offsets do not rise from 0 to the {len(z)} atoms")
     n = len(offsets) - 1
     smiles = _words(arrays["smiles"]) if "smiles" in arrays else None
-    graph: dict[str, NDArray[Any]] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
+    graph: dict[str, Any] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
     if smiles is not None and "smiles_canonical" in arrays:
         from zsteer.domains.molecules.chemistry import graphs_of
 

@@ -1,11 +1,15 @@
 """Geometries for SMILES: a conformer by ETKDGv3, minimised with MMFF94, with the values that belong to it.
 
+Where MMFF94 has no parameters (boron, hypervalent atoms) the geometry is that of UFF, and such molecules are counted. A
+value that the list gives itself, in any case of letters, is not computed.
+
 The random numbers of a molecule follow from the seed and its SMILES alone, so that a row is the same for any number of
 workers, any order and any subset. Work is cut into parts; each part is a small prepared container beside the goal, so
 that a run that was killed goes on where it was.
 
 Source: Wang, Witek, Landrum, Riniker, "Improving conformer generation for small rings and macrocycles based on distance
-geometry and experimental torsional-angle preferences", 2020; Halgren, "Merck molecular force field", 1996.
+geometry and experimental torsional-angle preferences", 2020; Halgren, "Merck molecular force field", 1996; Rappe
+et al., "UFF, a full periodic table force field for molecular mechanics and molecular dynamics simulations", 1992.
 """
 
 import hashlib
@@ -22,9 +26,18 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from zsteer.core.files import new_file
 from zsteer.domains.molecules.checks import Counts, Problem, raise_first
-from zsteer.domains.molecules.chemistry import Mol, Record, gather, parse_smiles, whole_record, with_hydrogens
+from zsteer.domains.molecules.chemistry import (
+    Mol,
+    Record,
+    gather,
+    leaves_stereo_open,
+    parse_smiles,
+    unmapped_smiles,
+    whole_record,
+    with_hydrogens,
+)
 from zsteer.domains.molecules.container import ELEMENTS, SYMBOLS, Molecules
-from zsteer.domains.molecules.descriptors import graph_values, shape_values
+from zsteer.domains.molecules.descriptors import GRAPH, SHAPE, graph_values, shape_values
 from zsteer.domains.molecules.prepared import about, open_prepared, save_prepared
 from zsteer.domains.molecules.smiles import Row, split_of
 from zsteer.errors import InputError, OutputError
@@ -34,6 +47,8 @@ __all__ = ["DRUG_ELEMENTS", "Embedded", "Limits", "Runner", "embed", "embed_one"
 DRUG_ELEMENTS = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
 """Elements that are taken by default."""
 
+FORCE_FIELD = "force_field"
+"""Item of text of a molecule whose geometry is not by MMFF94."""
 PART = 200
 """Rows of one part: a few seconds of work."""
 _STEPS = 10_000
@@ -62,7 +77,20 @@ class Limits:
             raise InputError(f"expected symbols of elements and at least one heavy atom, got {self}")
 
 
-_Task = tuple[str, Sequence[Row], Limits]
+@dataclass(frozen=True)
+class Rules:
+    """What else a worker has to know.
+
+    Args:
+        own: names of values that the list gives, in lower case; they are not computed.
+        stop: give a part up at its first row without a geometry.
+    """
+
+    own: frozenset[str] = frozenset()
+    stop: bool = False
+
+
+_Task = tuple[str, Sequence[Row], Limits, Rules]
 
 
 @dataclass(frozen=True)
@@ -73,11 +101,13 @@ class Embedded:
         molecules: with bonds, hydrogens as atoms, properties and split.
         problems: rows that gave none.
         counts: rows after each step.
+        notes: what was assumed or chosen, a line each.
     """
 
     molecules: Molecules
     problems: Sequence[Problem]
     counts: Counts
+    notes: Sequence[str] = ()
 
 
 def screen(row: Row, limits: Limits) -> Mol | Problem | None:
@@ -89,6 +119,9 @@ def screen(row: Row, limits: Limits) -> Mol | Problem | None:
     atoms = list(mol.GetAtoms())
     if len(Chem.GetMolFrags(mol)) > 1:
         return Problem(row.row, "several fragments", f"{row.smiles}; a salt? keep its main part", row.name)
+    if any(atom.GetAtomicNum() == 0 for atom in atoms):
+        detail = f"{row.smiles}: * or an R group is no element; cap it (with H, C) first"
+        return Problem(row.row, "attachment point", detail, row.name)
     unknown = sorted({atom.GetAtomicNum() for atom in atoms} - {ELEMENTS[symbol] for symbol in limits.elements})
     if unknown:
         symbols = " ".join(SYMBOLS[z] if z < len(SYMBOLS) else str(z) for z in unknown)
@@ -98,12 +131,13 @@ def screen(row: Row, limits: Limits) -> Mol | Problem | None:
     return mol if sum(atom.GetAtomicNum() > 1 for atom in atoms) <= limits.max_heavy else None
 
 
-def embed_one(row: Row, limits: Limits) -> Record | Problem:
+def embed_one(row: Row, limits: Limits, own: frozenset[str] = frozenset()) -> Record | Problem:
     """Geometry and values of one row.
 
     Args:
         row: with a SMILES.
         limits: the seed is used; what is taken was screened before.
+        own: names of values in lower case that the list gives, here or in other rows; they are not computed.
     """
     parsed = parse_smiles(row.smiles)
     if isinstance(parsed, str):
@@ -116,26 +150,42 @@ def embed_one(row: Row, limits: Limits) -> Record | Problem:
         settings.useRandomCoords = True
         if rdDistGeom.EmbedMolecule(mol, settings) < 0:
             return Problem(row.row, "does not embed", row.smiles, row.name)
-    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
-        return Problem(row.row, "no MMFF94 parameters", row.smiles, row.name)
-    if rdForceFieldHelpers.MMFFOptimizeMolecule(mol, maxIters=_STEPS) != 0:
-        return Problem(row.row, "MMFF94 does not converge", row.smiles, row.name)
+    mmff = rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol)
+    if not mmff and not rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
+        return Problem(row.row, "no force field", f"{row.smiles}: MMFF94 and UFF lack parameters", row.name)
+    field_name = "MMFF94" if mmff else "UFF"
+    optimise = rdForceFieldHelpers.MMFFOptimizeMolecule if mmff else rdForceFieldHelpers.UFFOptimizeMolecule
+    if optimise(mol, maxIters=_STEPS) != 0:
+        return Problem(row.row, f"{field_name} does not converge", row.smiles, row.name)
     # MMFF94 leaves its own idea of aromaticity on the molecule, so that the graph is taken from the parsed one.
-    values = {**row.values, **graph_values(parsed), **shape_values(mol)}
-    part = row.split or split_of(Chem.MolToSmiles(parsed))
-    named = row.name or f"row-{row.row}"
-    one = whole_record(parsed, smiles=row.smiles, name=named, split=part, properties=values)
+    known = own | {name.casefold() for name in (*row.values, *row.words)}
+    computed = {**graph_values(parsed), **shape_values(mol)}
+    values = {**row.values, **{name: value for name, value in computed.items() if name.casefold() not in known}}
+    words = row.words if mmff else {FORCE_FIELD: "UFF", **row.words}
+    part = row.split or split_of(unmapped_smiles(parsed))
+    one = whole_record(parsed, smiles=row.smiles, name=row.name, split=part, properties=values, words=words)
     xyz = mol.GetConformer().GetPositions()
     return replace(one, xyz=xyz - xyz.mean(0))
 
 
 def embed_part(task: _Task) -> None:
-    """Embed the rows of one part and write it; the task is (path, rows, limits). Runs in a worker."""
-    path, rows, limits = task
-    found = [embed_one(row, limits) for row in rows]
+    """Embed the rows of one part and write it; the task is (path, rows, limits, rules). Runs in a worker."""
+    path, rows, limits, rules = task
+    found: list[Record | Problem] = []
+    for row in rows:
+        found.append(embed_one(row, limits, rules.own))
+        if rules.stop and isinstance(found[-1], Problem):
+            with new_file(_refusal(path), overwrite=True) as partial:
+                partial.write_text(json.dumps(asdict(found[-1])), encoding="utf-8")
+            return
     problems = [one for one in found if isinstance(one, Problem)]
     molecules = gather([one for one in found if isinstance(one, Record)])
     save_prepared(path, molecules, notes=[json.dumps(asdict(one)) for one in problems], overwrite=True)
+
+
+def _refusal(path: str) -> Path:
+    """Where a part that was given up says why."""
+    return Path(path).with_suffix(".json")
 
 
 def serial(tasks: Sequence[Any]) -> Iterator[tuple[int, str]]:
@@ -152,6 +202,7 @@ def embed(
     *,
     called: str = "the list",
     skip_invalid: bool = False,
+    resumable: bool = True,
     run: Runner = serial,
     watch: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Embedded:
@@ -163,45 +214,70 @@ def embed(
         work: folder for the parts; one that is there already is gone on with. The caller removes it in the end.
         called: what the list is called in messages: its file.
         skip_invalid: leave out rows that cannot be used.
+        resumable: whether ``work`` outlives this call, so that what is done is gone on with.
         run: what runs the parts.
         watch: called with ``step`` of ``steps`` rows.
 
     Raises:
-        InputError: on the first row that cannot be used, unless ``skip_invalid``; if ``work`` belongs to another run;
-            or if nothing is left.
+        InputError: on the first row that cannot be used, unless ``skip_invalid``; or if nothing is left.
     """
-    usable, problems, counts = _screened(rows, limits)
+    usable, problems, counts, opened = _screened(rows, limits)
     raise_first(called, problems, skip_invalid=skip_invalid)
     parts = [usable[start : start + PART] for start in range(0, len(usable), PART)]
     _plan(work, usable, limits)
-    tasks = [(str(work / f"part-{number:06d}.npz"), part, limits) for number, part in enumerate(parts)]
+    own = frozenset(name.casefold() for row in rows for name in (*row.values, *row.words))
+    rules = Rules(own, stop=not skip_invalid)
+    tasks = [(str(work / f"part-{number:06d}.npz"), part, limits, rules) for number, part in enumerate(parts)]
     broken: list[_Task] = []
-    done = sum(len(part) for path, part, _ in tasks if Path(path).is_file())
+    done = sum(len(task[1]) for task in tasks if Path(task[0]).is_file())
     for task, status in _worked(tasks, run):
         if status != "ok":
             broken.append(task)
+        if _refusal(task[0]).is_file():
+            problem = Problem(**json.loads(_refusal(task[0]).read_text(encoding="utf-8")))
+            _refusal(task[0]).unlink()
+            kept = f"; {done:,} geometries are kept and gone on with" if resumable and done else ""
+            raise InputError(f"{called}: {problem.line} (pass --skip-invalid to leave such rows out{kept})")
         done += len(task[1])
         watch({"step": done, "steps": len(usable)})
     # One row can take its worker down with it; alone, it takes down nothing else.
     alone = [
-        (f"{path.removesuffix('.npz')}-{row.row:09d}.npz", [row], limits) for path, part, _ in broken for row in part
+        (f"{path.removesuffix('.npz')}-{row.row:09d}.npz", [row], limits, Rules(own))
+        for path, part, _, _ in broken
+        for row in part
     ]
     crashed = [(task[1][0], status) for task, status in _worked(alone, run) if status != "ok"]
     failed = [Problem(row.row, "takes the program down", f"{row.smiles}: {why}", row.name) for row, why in crashed]
     files = [task[0] for task in (*tasks, *alone) if Path(task[0]).is_file()]
     failed += [Problem(**json.loads(line)) for path in files for line in about(path)["notes"]]
     failed.sort(key=lambda one: one.record)
-    if failed and not skip_invalid:
-        raise InputError(
-            f"{called}: {failed[0].line}; {len(failed):,} such records in all (pass --skip-invalid to leave them out; "
-            f"what is done is kept in {work})"
-        )
+    raise_first(called, failed, skip_invalid=skip_invalid)
     # Joining one part copies it, so that its file is closed: thousands of parts are more than a process may open.
     made = [Molecules.cat([part]) for path in sorted(files) if len(part := open_prepared(path))]
     if not made:
         raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
     molecules = Molecules.cat(_alike(made))
-    return Embedded(molecules, problems + failed, counts.then("a geometry was found", len(molecules)))
+    counts = counts.then("a geometry was found", len(molecules))
+    lost = {one.record for one in failed}
+    return Embedded(molecules, problems + failed, counts, _notes(molecules, own, [r for r in opened if r not in lost]))
+
+
+def _notes(molecules: Molecules, own: frozenset[str], opened: Sequence[int]) -> list[str]:
+    """What was chosen for molecules that say less than a geometry does."""
+    notes: list[str] = []
+    kept = [name for name in (*GRAPH, *SHAPE) if name.casefold() in own]
+    if kept:
+        notes.append(f"{', '.join(kept)}: the list's own values are kept, none is computed")
+    if opened:
+        rows = ", ".join(map(str, opened[:5])) + (", ..." if len(opened) > 5 else "")
+        notes.append(
+            f"{len(opened):,} molecules leave stereo open (row {rows}): their geometry shows one isomer of several, "
+            "their SMILES stay as they are"
+        )
+    rough = int((molecules.words.get(FORCE_FIELD, np.array([])) == "UFF").sum())
+    if rough:
+        notes.append(f"{rough:,} geometries are by UFF, because MMFF94 has no parameters ({FORCE_FIELD}: UFF)")
+    return notes
 
 
 def _worked(tasks: Sequence[_Task], run: Runner) -> Iterator[tuple[_Task, str]]:
@@ -211,7 +287,9 @@ def _worked(tasks: Sequence[_Task], run: Runner) -> Iterator[tuple[_Task, str]]:
         yield waiting[number], status
 
 
-def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Problem], Counts]:
+def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Problem], Counts, list[int]]:
+    """Rows that can be used, problems, counts, and the rows that leave stereo open."""
+    opened: list[int] = []
     usable: list[Row] = []
     problems: list[Problem] = []
     for row in rows:
@@ -220,12 +298,13 @@ def _screened(rows: Sequence[Row], limits: Limits) -> tuple[list[Row], list[Prob
             problems.append(found)
         elif found is not None:
             usable.append(row)
+            opened += [row.row] if leaves_stereo_open(found) else []
     counts = Counts((("rows", len(rows)),)).then("usable SMILES", len(rows) - len(problems))
-    return usable, problems, counts.then(f"at most {limits.max_heavy} heavy atoms", len(usable))
+    return usable, problems, counts.then(f"at most {limits.max_heavy} heavy atoms", len(usable)), opened
 
 
 def _plan(work: Path, rows: Sequence[Row], limits: Limits) -> None:
-    """Note what the folder of parts is for, or refuse one that is for something else."""
+    """Note what the folder of parts is for; parts of another list, or of other limits, are cleared away."""
     digest = hashlib.sha256(json.dumps([asdict(row) for row in rows]).encode()).hexdigest()
     plan = {"rows": digest, "limits": [limits.max_heavy, *limits.elements, limits.seed], "rdkit": rdkit.__version__}
     path = work / "plan.json"
@@ -233,17 +312,28 @@ def _plan(work: Path, rows: Sequence[Row], limits: Limits) -> None:
         if path.is_file():
             if json.loads(path.read_text(encoding="utf-8")) == plan:
                 return
-            raise InputError(f"{work} holds parts of another run; remove it, or choose another name for the output")
-        with new_file(path) as partial:
+            for part in work.glob("part-*"):
+                part.unlink()
+        with new_file(path, overwrite=True) as partial:
             partial.write_text(json.dumps(plan), encoding="utf-8")
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: {error}; remove the folder to begin again") from None
 
 
 def _alike(parts: Sequence[Molecules]) -> list[Molecules]:
-    """Parts with the same properties: one that a part lacks is NaN there."""
+    """Parts with the same properties and items of text, names and splits: one that a part lacks is NaN, or empty."""
     names = list(dict.fromkeys(name for part in parts for name in part.properties))
-    return [
-        replace(part, properties={n: part.properties.get(n, np.full(len(part), np.nan)) for n in names})
-        for part in parts
-    ]
+    texts = list(dict.fromkeys(name for part in parts for name in part.words))
+    named = any(part.names is not None for part in parts)
+    made: list[Molecules] = []
+    for part in parts:
+        empty = np.full(len(part), "", np.str_)
+        made.append(
+            replace(
+                part,
+                properties={n: part.properties.get(n, np.full(len(part), np.nan)) for n in names},
+                words={n: part.words.get(n, empty) for n in texts},
+                names=empty if named and part.names is None else part.names,
+            )
+        )
+    return made

@@ -8,37 +8,55 @@ otherwise: records that nothing can be learnt from are errors, or are left out a
 import csv
 import gzip
 import io
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zsteer.core.files import check_free, new_file
-from zsteer.domains.molecules.checks import Counts, Problem, raise_first
+from zsteer.domains.molecules.checks import Counts, Problem, raise_first, summary
 from zsteer.domains.molecules.chemistry import gather, parse_smiles, place_hydrogens, sanitised, smiles_of, to_rdkit
-from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.data import is_folder_npz, read_folder_npz
 from zsteer.domains.molecules.embed import Embedded, Limits, embed
-from zsteer.domains.molecules.fit import perceived
+from zsteer.domains.molecules.formats import check_format
+from zsteer.domains.molecules.items import number_text
+from zsteer.domains.molecules.parts import parts_of
+from zsteer.domains.molecules.perception.fit import perceived
 from zsteer.domains.molecules.pockets import read_complexes
 from zsteer.domains.molecules.prepared import about, is_prepared, open_prepared, save_prepared
-from zsteer.domains.molecules.qm9 import beside_sdf, is_qm9_archive, read_qm9
+from zsteer.domains.molecules.qm9 import beside_sdf, is_qm9_archive, read_qm9, read_single
 from zsteer.domains.molecules.sdf import read_sdf, sdf_blocks, settle_hydrogens
-from zsteer.domains.molecules.smiles import Row, choose, read_smiles
+from zsteer.domains.molecules.smiles import LINES, Row, choose, read_smiles
 from zsteer.domains.molecules.xyz import read_xyz, xyz_frames
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["READS", "WRITES", "Loaded", "Reading", "check_ending", "read", "read_molecules", "write_molecules"]
+__all__ = [
+    "LISTS",
+    "READS",
+    "WRITES",
+    "Loaded",
+    "Reading",
+    "check_ending",
+    "describe",
+    "ending_of",
+    "read",
+    "read_molecules",
+    "write_molecules",
+]
 
-READS = (".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".smiles", ".csv", ".tsv", ".npz")
+READS = (".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".smiles", ".txt", ".csv", ".tsv", ".npz")
 """Endings that are read; text also with .gz."""
 WRITES = (".sdf", ".xyz", ".extxyz", ".smi", ".csv", ".npz")
 """Endings that are written; text also with .gz."""
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
-_LISTS = (".smi", ".smiles", ".csv", ".tsv")
+LISTS = (*LINES, ".csv", ".tsv")
+"""Endings of lists of SMILES."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,7 @@ class Reading:
         perceive: take bonds from SMILES that fit the geometry, or from the geometry, instead of from the file.
         splits: list of SMILES with a column ``split`` that says the part of each molecule, as the splits of GEOM-Drugs
             are passed around; molecules that are not in it are left out.
+        column: heading of the column of SMILES in a list; the usual names when None.
     """
 
     skip_invalid: bool = False
@@ -66,6 +85,7 @@ class Reading:
     max_heavy: int = 38
     perceive: bool = False
     splits: Path | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +96,21 @@ class Loaded:
         molecules: what could be used.
         problems: records that could not.
         counts: records after each step.
+        notes: what was assumed, chosen or passed over, a line each.
     """
 
     molecules: Molecules
     problems: Sequence[Problem]
     counts: Counts
+    notes: Sequence[str] = ()
 
 
 Embedder = Callable[[Sequence[Row]], Embedded]
 """Makes geometries for rows of a list."""
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """Ending of a file's name in small letters, without ``.gz``."""
     name = path.name.lower()
     suffixes = Path(name.removesuffix(".gz")).suffixes
     return suffixes[-1] if suffixes else ""
@@ -100,7 +123,7 @@ def check_ending(path: str | Path) -> None:
         InputError: names the known endings.
     """
     path = Path(path)
-    kind = _ending(path)
+    kind = ending_of(path)
     if kind not in WRITES or (kind == ".npz" and path.name.lower().endswith(".gz")):
         raise InputError(f"{path}: cannot tell the format from the ending; expected one of {' '.join(WRITES)}")
 
@@ -131,23 +154,23 @@ def read(path: str | Path, how: Reading, *, embedder: Embedder | None = None) ->
         InputError: if the file cannot be read, or on the first record that cannot be used unless ``skip_invalid``.
     """
     path = Path(path)
-    kind = _ending(path)
+    kind = ending_of(path)
     if kind in _PICKLES:
         raise InputError(
             f"{path}: a pickle can run any program when it is opened, so none is read; write its content as .sdf, or "
             "its SMILES and splits as .csv, with the program that made it"
         )
     archive = path.is_dir() or ".tar" in path.suffixes or path.suffix == ".tgz"
-    if kind not in READS and not archive:
-        raise InputError(f"{path}: cannot tell the format from the ending; expected one of {' '.join(READS)}")
     if not path.exists():
         raise InputError(f"{path}: there is no such file")
+    if not archive:
+        _check_format(path, kind)
+    if how.column is not None and kind not in LISTS:
+        raise InputError(f"{path}: a column of SMILES is named for lists ({' '.join(LISTS)}) only; omit --column")
     if archive:
         found = _archive(path, how)
     else:
-        found = (
-            _list(path, how, embedder) if kind in _LISTS else _npz(path, how) if kind == ".npz" else _text(path, how)
-        )
+        found = _list(path, how, embedder) if kind in LISTS else _npz(path, how) if kind == ".npz" else _text(path, how)
     if how.perceive:
         found = _perceived(path, found, how)
     if how.splits is not None:
@@ -159,7 +182,37 @@ def read(path: str | Path, how: Reading, *, embedder: Embedder | None = None) ->
         raise InputError(
             f"{path}: hydrogens are counted along bonds, which are not known; pass --perceive to find them"
         )
-    return replace(found, molecules=found.molecules.heavy()) if how.heavy else found
+    return _heavy(path, found, how) if how.heavy else found
+
+
+def _check_format(path: Path, ending: str) -> None:
+    """Refuse a file whose content shows another format than its ending says, and an ending that none has.
+
+    Raises:
+        InputError: says what the file is, and what to do.
+    """
+    found = check_format(path, ending)
+    if found is not None and ending not in found.endings:
+        raise InputError(f"{path}: this is {found.name}, and its ending says {ending or 'nothing'}: {found.way}")
+    if ending not in READS:
+        what = f": this is {found.name}; {found.way}" if found is not None else ""
+        raise InputError(f"{path}: expected a file with one of the endings {' '.join(READS)}{what}")
+
+
+def _heavy(path: Path, found: Loaded, how: Reading) -> Loaded:
+    """Hydrogens counted; a molecule with one that cannot be is a problem, or keeps it where nothing is checked."""
+    if not how.checked:
+        return replace(found, molecules=found.molecules.heavy(strict=False))
+    stays = found.molecules.heavy(strict=False)
+    left = np.add.reduceat(stays.z == 1, stays.offsets[:-1]) > 0 if len(stays) else np.zeros(0, bool)
+    reasons = ["marked as an isotope, or not bound to one heavy atom" if one else "" for one in left]
+    problems = _problems("a hydrogen that cannot be counted", reasons, stays)
+    raise_first(path, problems, skip_invalid=how.skip_invalid)
+    kept = found.molecules.take(~left) if problems else found.molecules
+    maps = int(((kept.z == 1) & kept.labelled("map")).sum())
+    notes = [f"the atom maps of {maps:,} hydrogens are lost with them"] if maps else []
+    counts = found.counts.then("hydrogens can be counted", len(kept)) if problems else found.counts
+    return Loaded(kept.heavy(), [*found.problems, *problems], counts, [*found.notes, *notes])
 
 
 def _archive(path: Path, how: Reading) -> Loaded:
@@ -173,14 +226,15 @@ def _archive(path: Path, how: Reading) -> Loaded:
 
 
 def _perceived(path: Path, found: Loaded, how: Reading) -> Loaded:
-    molecules, problems = perceived(found.molecules)
-    raise_first(path, problems, skip_invalid=how.skip_invalid)
-    return Loaded(molecules, [*found.problems, *problems], found.counts.then("bonds were found", len(molecules)))
+    made = perceived(found.molecules, alternatives=True)
+    raise_first(path, made.problems, skip_invalid=how.skip_invalid)
+    counts = found.counts.then("bonds were found", len(made.molecules))
+    return Loaded(made.molecules, [*found.problems, *made.problems], counts, [*found.notes, *made.notes])
 
 
 def _parted(found: Loaded, splits: Path) -> Loaded:
     """Parts by a list: by the SMILES as it is given, else by the canonical one."""
-    given = {row.smiles: row.split for row in read_smiles(splits)}
+    given = {row.smiles: row.split for row in read_smiles(splits).rows}
     if not all(given.values()):
         raise InputError(f"{splits}: expected a column called split with train, val or test beside the SMILES")
     canonical: dict[str, str] = {}
@@ -209,13 +263,14 @@ def _subset(found: Loaded, how: Reading) -> Loaded:
 
 
 def _text(path: Path, how: Reading) -> Loaded:
-    if _ending(path) in {".xyz", ".extxyz"}:
-        good, problems = read_xyz(path)
+    if ending_of(path) in {".xyz", ".extxyz"}:
+        found = read_single(path) or read_xyz(path)
+        good, problems = found.records, found.problems
     else:
-        records, problems = read_sdf(path, checked=how.checked)
-        good, open_valences = settle_hydrogens(records, checked=how.checked, heavy=how.heavy)
-        problems = sorted([*problems, *open_valences], key=lambda one: one.record)
-        values = beside_sdf(path, len(records) + len(problems) - len(open_valences))
+        found = read_sdf(path, checked=how.checked)
+        good, open_valences = settle_hydrogens(found.records, checked=how.checked, heavy=how.heavy)
+        problems = sorted([*found.problems, *open_valences], key=lambda one: one.record)
+        values = beside_sdf(path, len(found.records) + len(found.problems))
         if values:
             joined = [(n, replace(one, properties={**one.properties, **values[n - 1]})) for n, one in good]
             good = joined
@@ -224,7 +279,7 @@ def _text(path: Path, how: Reading) -> Loaded:
     if not good:
         first = f"; the first: {problems[0].line}" if problems else ""
         raise InputError(f"{path}: no usable molecule{first}")
-    return _subset(Loaded(gather([record for _, record in good]), problems, counts), how)
+    return _subset(Loaded(gather([record for _, record in good]), problems, counts, found.notes), how)
 
 
 def _npz(path: Path, how: Reading) -> Loaded:
@@ -240,17 +295,59 @@ def _npz(path: Path, how: Reading) -> Loaded:
 
 
 def _list(path: Path, how: Reading, embedder: Embedder | None) -> Loaded:
-    rows = read_smiles(path)
+    listed = read_smiles(path, how.column)
+    raise_first(path, listed.problems, skip_invalid=how.skip_invalid)
+    rows = listed.rows
     chosen = [rows[place] for place in choose([row.row for row in rows], how.limit, how.seed)]
     if embedder is None:
         with tempfile.TemporaryDirectory() as folder:
             limits = Limits(max_heavy=how.max_heavy, seed=how.seed)
-            made = embed(chosen, limits, Path(folder) / "parts", called=str(path), skip_invalid=how.skip_invalid)
+            made = embed(
+                chosen,
+                limits,
+                Path(folder) / "parts",
+                called=str(path),
+                skip_invalid=how.skip_invalid,
+                resumable=False,
+            )
             # The parts are views of files that go away with the folder; joining them made copies.
     else:
         made = embedder(chosen)
-    counts = Counts((("rows of the list", len(rows)), *made.counts.steps))
-    return Loaded(made.molecules, made.problems, counts)
+    steps = [("rows of the list", len(rows) + len(listed.problems))]
+    steps += [("readable rows", len(rows))] if listed.problems else []
+    problems = sorted([*listed.problems, *made.problems], key=lambda one: one.record)
+    return Loaded(made.molecules, problems, Counts((*steps, *made.counts.steps)), [*listed.notes, *made.notes])
+
+
+def describe(found: Loaded) -> list[str]:
+    """What was read, in lines: records at each step, what was left out and why, what molecules carry and consist of."""
+    molecules = found.molecules
+    sizes = [f"{int(value):,}" for value in (molecules.sizes.min(), molecules.sizes.max())]
+    present = np.unique(molecules.z)
+    elements = [f"{SYMBOLS[z]} {int((molecules.z == z).sum()):,}" for z in sorted(present, key=lambda z: (z != 6, z))]
+    hydrogens = "counted on atoms" if bool(molecules.hydrogens.any()) else "atoms" if 1 in present else "none"
+    bonds = "not known" if molecules.bond_offsets is None else f"{len(molecules.bonds):,}"
+    lines = [
+        *found.counts.lines(),
+        *summary(found.problems),
+        f"atoms of a molecule: {' to '.join(dict.fromkeys(sizes))}; bonds: {bonds}; hydrogens: {hydrogens}",
+        f"elements: {', '.join(elements)}",
+    ]
+    for name, value in molecules.properties.items():
+        there = value[np.isfinite(value)]
+        span = f"{there.min():.6g} to {there.max():.6g}" if len(there) else "no value"
+        lines.append(f"number {name}: {span}, {len(there):,} of {len(value):,} molecules have one")
+    for name, value in molecules.words.items():
+        there = value[value != ""]
+        lines.append(f"text {name}: {len(np.unique(there)):,} different, {len(there):,} of {len(value):,} have one")
+    lines += [f"{name} labels: {int(molecules.labelled(name).sum()):,} atoms" for name in molecules.labels]
+    charged = np.add.reduceat(molecules.charge.astype(np.int64), molecules.offsets[:-1]) != 0
+    if bool(charged.any()):
+        lines.append(f"charged: {int(charged.sum()):,} molecules")
+    if molecules.split is not None:
+        parts, counts = np.unique(molecules.split, return_counts=True)
+        lines.append("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in zip(parts, counts, strict=True)))
+    return lines
 
 
 def write_molecules(
@@ -271,7 +368,8 @@ def write_molecules(
         notes: lines that a prepared container carries.
 
     Returns:
-        Molecules that could not be written whole: without SMILES, or without their hydrogens.
+        Molecules that could not be written whole: without SMILES, without their hydrogens, or with charges or labels
+        that the kind of file has no place for.
 
     Raises:
         InputError: if the ending is unknown.
@@ -280,8 +378,10 @@ def write_molecules(
     path = Path(path)
     check_ending(path)
     check_free(path, overwrite=overwrite)
-    kind = _ending(path)
+    kind = ending_of(path)
     if kind == ".npz":
+        if molecules.split is None:
+            molecules = replace(molecules, split=parts_of(molecules).words)
         save_prepared(path, molecules, notes=notes, overwrite=overwrite)
         return ()
     problems: list[Problem] = []
@@ -293,6 +393,7 @@ def write_molecules(
             molecules, reasons = place_hydrogens(molecules)
             problems = _problems("hydrogens cannot be placed", reasons, molecules)
         texts = sdf_blocks(molecules) if kind == ".sdf" else xyz_frames(molecules, extended=kind == ".extxyz")
+        problems += [] if kind == ".sdf" else _unwritten(molecules, extended=kind == ".extxyz")
     data = "".join(texts).encode()
     with new_file(path, overwrite=overwrite) as partial:
         try:
@@ -309,7 +410,7 @@ def _problems(kind: str, reasons: Sequence[str], molecules: Molecules) -> list[P
 
 
 def _smiles(molecules: Molecules) -> tuple[list[str], list[Problem]]:
-    """SMILES of each molecule as its bonds have it; empty where there is none."""
+    """SMILES of the bonds of each molecule, with what its own SMILES leaves open left open; empty where none holds."""
     words: list[str] = []
     reasons: list[str] = []
     for i in range(len(molecules)):
@@ -320,8 +421,25 @@ def _smiles(molecules: Molecules) -> tuple[list[str], list[Problem]]:
             continue
         mol = to_rdkit(molecules, i)
         reasons.append(sanitised(mol))
-        words.append("" if reasons[-1] else smiles_of(mol))
+        own = "" if molecules.smiles is None else str(molecules.smiles[i])
+        words.append("" if reasons[-1] else smiles_of(mol, own))
     return words, _problems("no SMILES", reasons, molecules)
+
+
+def _unwritten(molecules: Molecules, *, extended: bool) -> list[Problem]:
+    """Molecules with what an XYZ file has no place for."""
+    owner = np.repeat(np.arange(len(molecules)), molecules.sizes)
+    losses: list[tuple[str, str, NDArray[np.bool_]]] = [
+        ("isotopes are not written", ".sdf keeps them", molecules.labelled("isotope")),
+        ("atom maps are not written", ".sdf keeps them", molecules.labelled("map")),
+    ]
+    if not extended:
+        losses.append(("charges are not written", ".extxyz says their sum, .sdf has each", molecules.charge != 0))
+    found: list[Problem] = []
+    for kind, way, atoms in losses:
+        has = np.bincount(owner[atoms], minlength=len(molecules)) > 0
+        found += _problems(kind, [way if one else "" for one in has.tolist()], molecules)
+    return found
 
 
 def _smi(molecules: Molecules, words: Sequence[str]) -> Iterator[str]:
@@ -334,10 +452,20 @@ def _smi(molecules: Molecules, words: Sequence[str]) -> Iterator[str]:
 def _csv(molecules: Molecules, words: Sequence[str]) -> Iterator[str]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = {name: getattr(molecules, name) for name in ("names", "split") if getattr(molecules, name) is not None}
-    writer.writerow(["smiles", *("name" if name == "names" else name for name in columns), *molecules.properties])
+    columns: dict[str, Sequence[str]] = {"smiles": words}
+    for name, column in (("name", molecules.names), ("split", molecules.split)):
+        if column is not None:
+            columns[name] = [str(one) for one in column]
+    numbers = {
+        name: ["" if math.isnan(one) else number_text(one) for one in value.tolist()]
+        for name, value in molecules.properties.items()
+    }
+    texts = {name: [str(one) for one in value] for name, value in molecules.words.items()}
+    for name, column in (*numbers.items(), *texts.items()):
+        # An item may be called as a column of ours is.
+        columns[f"{name} (item)" if name in columns else name] = column
+    writer.writerow(columns)
     for i, word in enumerate(words):
         if word:
-            numbers = [f"{value[i]:.9g}" for value in molecules.properties.values()]
-            writer.writerow([word, *(str(column[i]) for column in columns.values()), *numbers])
+            writer.writerow([column[i] for column in columns.values()])
     yield out.getvalue()

@@ -70,6 +70,9 @@ def graph_fault(mol: Mol, elements: Container[int] | None = None) -> Fault | Non
     pieces = len(Chem.GetMolFrags(mol))
     if pieces > 1:
         return Fault("several fragments", f"{pieces} pieces; a salt or solvent? keep its main part")
+    if 0 in numbers:
+        point = numbers.index(0) + 1
+        return Fault("attachment point", f"atom {point} is * or an R group, no element; cap it (with H, CH3) first")
     known = range(1, len(SYMBOLS)) if elements is None else elements
     unknown = sorted({z for z in numbers if z not in known})
     if unknown:

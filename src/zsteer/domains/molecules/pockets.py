@@ -1,8 +1,9 @@
 """Ligands in their pockets: folders of PDB files beside SD files, as CrossDocked has them.
 
-A ligand ``x.sdf`` belongs to ``x_pocket10.pdb`` (or any ``x_pocket*.pdb``) beside it, else to the only PDB file of its
-folder. A pocket is the residues with an atom within a radius of the ligand; water is left out, and so is what the PDB
-file holds of the ligand itself. Coordinates of both are in the same frame. [angstrom]
+Every record of a ligand's file is a ligand of its own: further poses, or what else was docked. ``x.sdf`` belongs to
+``x_pocket10.pdb`` (or any ``x_pocket*.pdb``) beside it, else to the only PDB file of its folder. A pocket is the
+residues with an atom within a radius of the ligand; water is left out, and so is what the PDB file holds of the ligand
+itself. Coordinates of both are in the same frame. [angstrom]
 """
 
 import tarfile
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.domains.molecules.checks import Counts, Problem, raise_first
-from zsteer.domains.molecules.chemistry import Record, gather
+from zsteer.domains.molecules.chemistry import gather
 from zsteer.domains.molecules.container import ELEMENTS, Molecules
-from zsteer.domains.molecules.sdf import read_sdf
+from zsteer.domains.molecules.items import typed
+from zsteer.domains.molecules.sdf import SdfRecord, read_sdf
 from zsteer.errors import InputError
 
 __all__ = ["Complexes", "Pocket", "read_complexes", "read_pdb"]
@@ -138,24 +140,28 @@ def read_complexes(path: Path, *, radius: float = 10.0, skip_invalid: bool = Fal
 
 
 def _read(folder: Path, called: Path, radius: float, *, skip_invalid: bool) -> Complexes:
-    ligands: list[Record] = []
+    ligands: list[SdfRecord] = []
     pockets: list[Pocket] = []
     problems: list[Problem] = []
     total = 0
-    for total, (ligand, protein) in enumerate(_pairs(folder), 1):
+    for ligand, protein in _pairs(folder):
         name = ligand.relative_to(folder).as_posix()
-        found = _complex(total, name, ligand, protein, radius)
-        if isinstance(found, Problem):
-            problems.append(found)
-        else:
-            ligands.append(found[0])
-            pockets.append(found[1])
+        for found in _complexes(total, name, ligand, protein, radius):
+            total += 1
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                ligands.append(found[0])
+                pockets.append(found[1])
     raise_first(called, problems, skip_invalid=skip_invalid)
     if not ligands:
         first = f"; the first: {problems[0].line}" if problems else ""
         raise InputError(f"{called}: no pair of a ligand (.sdf) and a pocket (.pdb) that can be used{first}")
     counts = Counts((("ligands", total),)).then("with a pocket, usable", len(ligands))
-    return Complexes(gather(ligands).heavy(), pockets, problems, counts)
+    items = typed([one.items for one in ligands], list(range(1, len(ligands) + 1)))
+    kept = zip(ligands, items.numbers, items.words, strict=True)
+    records = [replace(one.record, properties=numbers, words=words) for one, numbers, words in kept]
+    return Complexes(gather(records).heavy(), pockets, problems, counts)
 
 
 def _pairs(folder: Path) -> Iterator[tuple[Path, Path | None]]:
@@ -165,27 +171,51 @@ def _pairs(folder: Path) -> Iterator[tuple[Path, Path | None]]:
         yield ligand, own[0] if own else every[0] if len(every) == 1 else None
 
 
-def _complex(
-    number: int, name: str, ligand: Path, protein: Path | None, radius: float
-) -> tuple[Record, Pocket] | Problem:
+def _complexes(
+    before: int, name: str, ligand: Path, protein: Path | None, radius: float
+) -> Iterator[tuple[SdfRecord, Pocket] | Problem]:
+    """Every record of a file of ligands with its pocket: poses, or molecules, that were docked into the same protein.
+
+    Args:
+        before: records of the files before.
+        name: of the file.
+        ligand: the file.
+        protein: its PDB file, or None.
+        radius: of the pocket. [angstrom]
+    """
     if protein is None:
-        return Problem(number, "no pocket", "expected NAME_pocket10.pdb, or one .pdb in the folder", name)
+        yield Problem(before + 1, "no pocket", "expected NAME_pocket10.pdb, or one .pdb in the folder", name)
+        return
     try:
-        records, broken = read_sdf(ligand)
-        whole = read_pdb(protein)
+        found, whole = read_sdf(ligand), read_pdb(protein)
     except InputError as error:
-        return Problem(number, "unreadable file", str(error), name)
-    if not records:
-        return Problem(number, broken[0].kind, broken[0].detail, name) if broken else Problem(number, "empty", "", name)
-    found = records[0].record
-    place = np.asarray(found.xyz, np.float64)
+        yield Problem(before + 1, "unreadable file", str(error), name)
+        return
+    count = len(found.records) + len(found.problems)
+    if not count:
+        yield Problem(before + 1, "empty", "", name)
+    for one in sorted(
+        [*found.records, *found.problems], key=lambda one: one.number if isinstance(one, SdfRecord) else one.record
+    ):
+        number = one.number if isinstance(one, SdfRecord) else one.record
+        called = name if count == 1 else f"{name.removesuffix('.sdf')}-{number}"
+        if isinstance(one, Problem):
+            yield Problem(before + number, one.kind, one.detail, called)
+            continue
+        pocket = _pocket(whole, np.asarray(one.record.xyz, np.float64), radius)
+        if len(pocket):
+            yield replace(one, record=replace(one.record, name=called.removesuffix(".sdf"))), pocket
+        else:
+            detail = f"no atom of {protein.name} within {radius:g} angstrom"
+            yield Problem(before + number, "no pocket", detail, called)
+
+
+def _pocket(whole: Pocket, place: NDArray[np.float64], radius: float) -> Pocket:
+    """The residues around a ligand, without what the file holds of the ligand itself."""
     distance = np.sqrt(((whole.xyz[:, None] - place) ** 2).sum(-1).min(1))
     whole, distance = whole.take(distance > _SAME), distance[distance > _SAME]
     words = [
         f"{chain} {at} {what}" for chain, at, what in zip(whole.chains, whole.numbers, whole.residues, strict=True)
     ]
     near = set(np.array(words, np.str_)[distance <= radius].tolist())
-    pocket = whole.take(np.array([word in near for word in words], np.bool_))
-    if not len(pocket):
-        return Problem(number, "no pocket", f"no atom of {protein.name} within {radius:g} angstrom", name)
-    return replace(found, name=name.removesuffix(".sdf")), pocket
+    return whole.take(np.array([word in near for word in words], np.bool_))

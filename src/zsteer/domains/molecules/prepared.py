@@ -1,8 +1,9 @@
 """The prepared container on disk: one uncompressed ``.npz`` that is opened by mapping it into memory.
 
-Every field of :class:`Molecules` is one member of the archive, ``property/<name>`` one of each property, and
-``zsteer`` a line of JSON with the counts, the content hash and notes. Members are aligned to 64 bytes, so that an
-array is a view of the file: opening costs the check sum of the file, not its reading into memory. Imports numpy alone.
+Every field of :class:`Molecules` is one member of the archive, ``property/<name>`` one of each property,
+``word/<name>`` one of each item of text, ``label/<name>`` one of each label of atoms, and ``zsteer`` a line of JSON
+with the counts, the content hash and notes. Members are aligned to 64 bytes, so that an array is a view of the file:
+opening costs the check sum of the file, not its reading into memory. Imports numpy alone.
 """
 
 import io
@@ -66,6 +67,8 @@ def save_prepared(
             arrays[name] = np.ascontiguousarray(value, _DTYPES[name])
     arrays |= {name: _packed(value) for name in _WORDS if (value := getattr(molecules, name)) is not None}
     arrays |= {f"property/{name}": np.asarray(value, np.float64) for name, value in molecules.properties.items()}
+    arrays |= {f"word/{name}": _packed(value) for name, value in molecules.words.items()}
+    arrays |= {f"label/{name}": np.asarray(value, np.int32) for name, value in molecules.labels.items()}
     heading = {
         "format": "zsteer-molecules",
         "version": _VERSION,
@@ -131,15 +134,23 @@ def open_prepared(path: str | Path, *, verify: bool = True) -> Molecules:
             raise InputError(f"{path}: expected {name} as {np.dtype(kind)}, got {arrays[name].dtype}")
     fields: dict[str, Any] = {name: arrays[name] for name in _DTYPES if name in arrays}
     words: dict[str, Any] = {name: _words(path, name, arrays[name]) for name in _WORDS if name in arrays}
-    kept = {key.removeprefix("property/"): value for key, value in arrays.items() if key.startswith("property/")}
+    words["words"] = {name: _words(path, name, value) for name, value in _under(arrays, "word/").items()}
+    words["labels"] = _under(arrays, "label/")
+    for name, value in words["labels"].items():
+        if value.dtype != np.int32:
+            raise InputError(f"{path}: expected the label {name} as int32, got {value.dtype}")
     _check_ranges(path, fields)
     try:
-        found = Molecules(**fields, properties=kept, **words)
+        found = Molecules(**fields, properties=_under(arrays, "property/"), **words)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     if len(found) != heading.get("molecules") or len(found.z) != heading.get("atoms"):
         raise InputError(f"{path}: holds {len(found)} molecules, but its heading says {heading.get('molecules')}")
     return found
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], folder: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(folder): value for key, value in arrays.items() if key.startswith(folder)}
 
 
 def about(path: str | Path) -> dict[str, Any]:

@@ -44,19 +44,21 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
         ),
         "asphericity": Property(
             "asphericity", _function("asphericity"), lazy(f"{_SHAPES}:asphericity"), low=0, high=1, spread=0.17,
-            tolerance=0.05, cost=2e-3, help="0 a sphere to 1 a rod",
+            tolerance=0.05, cost=2e-3,
+            help="0 a sphere to 1 a rod; measured of all atoms with their hydrogens, a guide sees heavy atoms",
         ),
         "rg": Property(
             "rg", _function("rg_A"), lazy(f"{_SHAPES}:radius_of_gyration"), unit="A", low=0, spread=0.4, tolerance=0.05,
-            cost=2e-3, help="radius of gyration",
+            cost=2e-3,
+            help="radius of gyration; measured of all atoms with their hydrogens, a guide sees heavy atoms",
         ),
         "npr1": Property(
             "npr1", _function("npr1"), low=0, high=1, spread=0.1, tolerance=0.05, cost=2e-3,
-            help="first ratio of principal moments",
+            help="first ratio of principal moments, with hydrogens",
         ),
         "npr2": Property(
             "npr2", _function("npr2"), low=0, high=1, spread=0.1, tolerance=0.05, cost=2e-3,
-            help="second ratio of principal moments",
+            help="second ratio of principal moments, with hydrogens",
         ),
         "mu": Property(
             "mu", None, unit="debye", low=0, spread=1.5, tolerance=0.3,

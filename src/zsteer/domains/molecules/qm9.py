@@ -23,9 +23,9 @@ import numpy as np
 from zsteer.domains.molecules.checks import Counts, Problem
 from zsteer.domains.molecules.chemistry import Record, gather
 from zsteer.domains.molecules.container import ELEMENTS, Molecules
-from zsteer.domains.molecules.fit import fitted
+from zsteer.domains.molecules.perception.fit import fitted
 from zsteer.domains.molecules.smiles import read_text
-from zsteer.domains.molecules.xyz import number_of
+from zsteer.domains.molecules.xyz import XyzFile, number_of
 from zsteer.errors import InputError
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "beside_sdf",
     "is_qm9_archive",
     "read_qm9",
+    "read_single",
     "read_uncharacterised",
     "record_of_text",
 ]
@@ -63,6 +64,7 @@ PROPERTIES: Mapping[str, float] = {
 _COLUMNS = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv")
 """The same properties as the table beside the SD file calls them."""
 _MEMBER = re.compile(r"dsgdb9nsd_(\d+)\.xyz$")
+_HEADING = re.compile(r"gdb\s+\d+\s")
 _LIST = "uncharacterized.txt"
 
 
@@ -100,7 +102,7 @@ def beside_sdf(path: Path, records: int) -> list[dict[str, float]]:
     table = path.with_name(path.name + ".csv")
     if not table.is_file():
         return []
-    rows = list(csv.DictReader(io.StringIO(read_text(table))))
+    rows = list(csv.DictReader(io.StringIO(read_text(table).content)))
     if len(rows) != records:
         raise InputError(f"{table}: {len(rows)} rows, but {path.name} has {records} records; expected one for each")
     known = {old: (new, factor) for old, (new, factor) in zip(_COLUMNS, PROPERTIES.items(), strict=True)}
@@ -152,6 +154,23 @@ def read_qm9(path: Path, uncharacterised: Path | None = None) -> tuple[Molecules
     what = f"characterised ({listed.name})" if listed else f"characterised (no {_LIST} beside the archive: all)"
     counts = Counts((("molecules of the archive", total),)).then(what, kept)
     return gather(records), problems, counts.then("SMILES fits the geometry", len(records))
+
+
+def read_single(path: Path) -> XyzFile | None:
+    """One file of the archive under any name; None where a file is not of its kind.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    text = read_text(path)
+    lines = text.content.split("\n", 2)
+    if len(lines) < 2 or _HEADING.match(lines[1]) is None:
+        return None
+    try:
+        return XyzFile([(1, record_of_text(text.content))], (), ["a file of the QM9 archive: read as that says"])
+    except ValueError as error:
+        kind, _, detail = str(error).partition(": ")
+        return XyzFile((), [Problem(1, kind, detail)])
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@ missing hydrogens (checked) or stay open (as it stands). Where none has, hydroge
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ from rdkit import Chem
 from zsteer.domains.molecules.checks import Problem
 from zsteer.domains.molecules.chemistry import Mol, Record, record_of, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.items import number_text, typed
 from zsteer.domains.molecules.judge import Fault, coordinates_fault, depiction_fault, graph_fault
+from zsteer.domains.molecules.smiles import SPLITS, decoded
 from zsteer.errors import InputError
 
-__all__ = ["SdfRecord", "read_sdf", "records_of", "sdf_blocks", "settle_hydrogens"]
-
-_SPLIT_WORDS = ("train", "val", "test")
-_WORDS = {"smiles": "smiles", "split": "split"}
+__all__ = ["SdfFile", "SdfRecord", "read_sdf", "records_of", "sdf_blocks", "settle_hydrogens"]
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,38 @@ class SdfRecord:
         number: in the file, from 1.
         record: with the hydrogens that valences ask for.
         stated: hydrogens of each atom that the record itself states.
+        items: its data items as they are written, without those that the record knows.
     """
 
     number: int
     record: Record
     stated: tuple[int, ...]
+    items: Mapping[str, str]
 
     @property
     def has_hydrogens(self) -> bool:
-        """Whether hydrogens are atoms."""
-        return 1 in self.record.z
+        """Whether hydrogens are atoms; deuterium alone says nothing of the others."""
+        isotopes = self.record.labels.get("isotope") or [0] * len(self.record.z)
+        return any(z == 1 and not label for z, label in zip(self.record.z, isotopes, strict=True))
+
+
+@dataclass(frozen=True)
+class SdfFile:
+    """What an SD file holds.
+
+    Args:
+        records: that can be used.
+        problems: with the others.
+        notes: what was assumed or passed over, a line each.
+    """
+
+    records: Sequence[SdfRecord]
+    problems: Sequence[Problem]
+    notes: Sequence[str] = ()
 
 
 def records_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Texts of the records of a file, numbered from 1; the last may be cut off.
+    """Texts of the records of a file as Latin-1, numbered from 1; blank ones too, and the last may be cut off.
 
     Raises:
         InputError: if the file cannot be read or is not text.
@@ -56,17 +73,17 @@ def records_of(path: Path) -> Iterator[tuple[int, str]]:
     number, lines = 1, list[str]()
     opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
+        with opener(path, "rt", encoding="latin-1") as file:  # every byte is a letter: records are decoded one by one
             for line in file:
                 if line.startswith("$$$$"):
                     yield number, "".join(lines)
                     number, lines = number + 1, []
+                elif "\0" in line:
+                    raise InputError(f"{path}: record {number}: not text; is this an SD file?")
                 else:
                     lines.append(line)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: record {number}: not UTF-8 text; is this an SD file?") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
     except OSError as error:
@@ -75,8 +92,8 @@ def records_of(path: Path) -> Iterator[tuple[int, str]]:
         yield number, "".join(lines)
 
 
-def read_sdf(path: Path, *, checked: bool = True) -> tuple[list[SdfRecord], list[Problem]]:
-    """Records of an SD file, and the problems with the others.
+def read_sdf(path: Path, *, checked: bool = True) -> SdfFile:
+    """Records of an SD file, the problems with the others, and what was passed over.
 
     Args:
         path: ``.sdf``, ``.sd`` or ``.mol``, also with ``.gz``.
@@ -87,13 +104,27 @@ def read_sdf(path: Path, *, checked: bool = True) -> tuple[list[SdfRecord], list
     """
     good: list[SdfRecord] = []
     problems: list[Problem] = []
-    for number, text in records_of(path):
+    blank, strange = 0, list[int]()
+    for number, raw in records_of(path):
+        text, utf8 = decoded(raw.encode("latin-1"))
+        strange += [] if utf8 else [number]
+        if not text.strip():
+            blank += 1
+            continue
         found = _record(number, text, checked=checked)
         if isinstance(found, Fault):
             problems.append(Problem(number, found.kind, found.detail, text.split("\n", 1)[0].strip()))
         else:
             good.append(found)
-    return good, problems
+    items = typed([one.items for one in good], [one.number for one in good])
+    kept = zip(good, items.numbers, items.words, strict=True)
+    records = [replace(one, record=replace(one.record, properties=n, words=w)) for one, n, w in kept]
+    notes = [*items.notes]
+    if blank:
+        notes.append(f"{blank:,} blank records ($$$$ behind $$$$) were passed over")
+    if strange:
+        notes.append(f"{len(strange):,} records are not UTF-8 and were read as Latin-1, the first is {strange[0]}")
+    return SdfFile(records, problems, notes)
 
 
 def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
@@ -123,10 +154,10 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
     tags = _tags(rest)
     name = block.split("\n", 1)[0].strip()
     try:
-        record = record_of(mol, name=name, **_about(tags))
+        record = record_of(mol, name=name, **_known(tags))
     except InputError as error:
         return Fault("unreadable bond", str(error))
-    return SdfRecord(number, record, stated)
+    return SdfRecord(number, record, stated, {name: text for name, text in tags.items() if not _is_known(name, text)})
 
 
 def _without_queries(mol: Mol) -> Mol | None:
@@ -139,6 +170,8 @@ def _without_queries(mol: Mol) -> Mol | None:
         own.SetFormalCharge(atom.GetFormalCharge())
         own.SetNumRadicalElectrons(atom.GetNumRadicalElectrons())
         own.SetIsAromatic(atom.GetIsAromatic())
+        own.SetIsotope(atom.GetIsotope())
+        own.SetAtomMapNum(atom.GetAtomMapNum())
         plain.AddAtom(own)
     for bond in mol.GetBonds():
         count = plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondType())
@@ -187,22 +220,17 @@ def _tags(text: str) -> dict[str, str]:
     return tags
 
 
-def _about(tags: Mapping[str, str]) -> dict[str, object]:
-    numbers: dict[str, float] = {}
-    words: dict[str, str] = {}
-    for name, text in tags.items():
-        if name.lower() in _WORDS and not (name.lower() == "split" and text.strip() not in _SPLIT_WORDS):
-            words[_WORDS[name.lower()]] = text.strip()
-            continue
-        try:
-            numbers[name] = float(text)
-        except ValueError:
-            continue  # words beside the known ones have no place in a set
-    return {"properties": numbers, **words}
+def _is_known(name: str, text: str) -> bool:
+    """Whether a data item is one that a record knows: its SMILES, or its part of the set."""
+    return name.lower() == "smiles" or (name.lower() == "split" and text.strip() in SPLITS)
+
+
+def _known(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): text.strip() for name, text in tags.items() if _is_known(name, text)}
 
 
 def settle_hydrogens(
-    records: list[SdfRecord], *, checked: bool, heavy: bool
+    records: Sequence[SdfRecord], *, checked: bool, heavy: bool
 ) -> tuple[list[tuple[int, Record]], list[Problem]]:
     """Decide for a whole file what an open valence means (see the module).
 
@@ -232,14 +260,26 @@ def sdf_blocks(molecules: Molecules) -> Iterator[str]:
         mol = to_rdkit(molecules, i)
         if molecules.names is not None:
             mol.SetProp("_Name", str(molecules.names[i]).replace("\n", " "))
-        # Stereo follows from the coordinates; bonds are kekulised already where they can be.
+        _settle_stereo(mol)
+        # Bonds are kekulised already where they can be.
         block = Chem.MolToMolBlock(mol, includeStereo=False, kekulize=False)
         yield block + _items(molecules, i) + "$$$$\n"
 
 
+def _settle_stereo(mol: Mol) -> None:
+    """Take E and Z from the coordinates; RDKit marks a double bond that nobody judged as of either kind (code 3)."""
+    mol.UpdatePropertyCache(False)
+    Chem.FastFindRings(mol)
+    Chem.AssignStereochemistryFrom3D(mol)
+
+
 def _items(molecules: Molecules, i: int) -> str:
-    items = {name: f"{value[i]:.9g}" for name, value in molecules.properties.items() if not math.isnan(value[i])}
+    numbers = {name: float(value[i]) for name, value in molecules.properties.items()}
+    items = {name: number_text(value) for name, value in numbers.items() if not math.isnan(value)}
+    items |= {name: str(value[i]) for name, value in molecules.words.items() if str(value[i])}
     for name, words in (("smiles", molecules.smiles), ("split", molecules.split)):
         if words is not None and str(words[i]):
             items[name] = str(words[i])
-    return "".join(f">  <{name}>\n{value}\n\n" for name, value in items.items())
+    # A blank line would end an item.
+    texts = {name: "\n".join(line for line in value.split("\n") if line.strip()) for name, value in items.items()}
+    return "".join(f">  <{name}>\n{value}\n\n" for name, value in texts.items())

@@ -1,14 +1,13 @@
 """Sets of molecules to train on, by name or file, cut into training and held-out parts."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.parts import Parts, parts_of
 from zsteer.domains.molecules.prepared import about, is_prepared, open_prepared
 from zsteer.errors import InputError, nearest
 
@@ -34,13 +33,12 @@ class MoleculeData:
         return replace(self, train=self.train.heavy(), held=self.held.heavy())
 
 
-def _split(molecules: Molecules) -> NDArray[Any]:
-    """The set's own split, or a tenth held out by the hash of what each molecule is called, or of its number."""
-    if molecules.split is not None:
-        return np.array([word.decode() if isinstance(word, bytes) else str(word) for word in molecules.split.tolist()])
-    words = molecules.smiles if molecules.smiles is not None else np.arange(len(molecules))
-    first = [hashlib.sha1(str(word).encode(), usedforsecurity=False).digest()[0] for word in words.tolist()]
-    return np.where(np.array(first) < 26, "test", "train")
+def _split(molecules: Molecules) -> Parts:
+    """The set's own split, or one by molecule."""
+    if molecules.split is None:
+        return parts_of(molecules)
+    words = [word.decode() if isinstance(word, bytes) else str(word) for word in molecules.split.tolist()]
+    return Parts(np.array(words), "the set's own column split")
 
 
 def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid: bool) -> MoleculeData:
@@ -71,6 +69,8 @@ def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid
         whole = loaded.molecules
         if loaded.problems:
             origin["left_out"] = "; ".join(summary(loaded.problems))
+        if loaded.notes:
+            origin["notes"] = "; ".join(loaded.notes)
         origin["name"] = path.name
     else:
         from zsteer.domains.molecules.data import SETS, load
@@ -82,7 +82,10 @@ def load_molecules(name: str, folder: Path | None, *, largest: int, skip_invalid
     owner = np.repeat(np.arange(len(whole)), whole.sizes)
     fits = np.bincount(owner[whole.z != 1], minlength=len(whole)) <= largest
     whole_count, whole = len(whole), whole if bool(fits.all()) else whole.take(fits)
-    split = _split(whole)
+    parts = _split(whole)
+    split, origin["split"] = parts.words, parts.how
+    if any(bool(value.any()) for value in whole.labels.values()):
+        origin["not_learnt"] = "labels of atoms (isotopes, atom maps)"
     train, held = whole.take(split == "train"), whole.take(split == "test")
     if len(train) < 2 or not len(held):
         raise InputError(f"{name} has {len(train)} molecules to train on and {len(held)} held out; that is too few")

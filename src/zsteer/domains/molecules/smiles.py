@@ -1,7 +1,9 @@
-"""Lists of SMILES: ``.smi`` (a SMILES and a name on each line) and ``.csv``, each also with ``.gz``.
+"""Lists of SMILES: ``.smi`` and ``.txt`` (a SMILES and a name on each line) and ``.csv``, each also with ``.gz``.
 
-Rows are counted as lines of the file, so that the header of a table is row 1. The column is called ``smiles`` in any
-case of letters; ``split`` and ``name`` beside it are taken along, and so is every column that holds numbers.
+Rows are counted as lines of the file, so that the header of a table is row 1. The separator (comma, semicolon, tab) is
+the one that shows a column of SMILES; a table without a heading is told by its SMILES. ``split`` and ``name`` beside
+the SMILES are taken along, and so is every other column, as numbers or as text. What a CXSMILES adds behind the SMILES
+(``|...|``) is cut off and counted.
 """
 
 import csv
@@ -9,21 +11,41 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zsteer.errors import InputError
+from zsteer.domains.molecules.checks import Problem
+from zsteer.domains.molecules.items import typed
+from zsteer.errors import InputError, nearest
 
-__all__ = ["COLUMNS", "SPLITS", "Row", "choose", "read_smiles", "read_text", "split_of"]
+__all__ = [
+    "COLUMNS",
+    "LINES",
+    "SPLITS",
+    "Row",
+    "SmilesList",
+    "Text",
+    "choose",
+    "decoded",
+    "read_smiles",
+    "read_text",
+    "split_of",
+]
 
-COLUMNS = ("smiles", "canonical_smiles", "smi", "structure")
-"""Columns that are taken as SMILES, in this order, in any case of letters."""
+COLUMNS = (
+    "smiles", "canonical_smiles", "isomeric_smiles", "canonicalsmiles", "isosmiles", "ligand_smiles", "molecule_smiles",
+    "smi", "structure", "drug", "mol",
+)  # fmt: skip
+"""Columns that are taken as SMILES, in this order, in any case of letters and with spaces for underscores."""
+LINES = (".smi", ".smiles", ".txt")
+"""Endings of lists that have a SMILES at the beginning of each line; others are tables with a heading."""
 SPLITS = ("train", "val", "test")
 """Names of the parts of a set."""
 
 _NAMES = ("name", "id", "title", "zinc_id", "mol_id", "idx")
 _SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +57,8 @@ class Row:
         smiles: as it stands there.
         name: or empty.
         split: ``train``, ``val``, ``test`` or empty.
-        values: numbers of the other columns.
+        values: numbers of the other columns; NaN where there is none.
+        words: text of the other columns.
     """
 
     row: int
@@ -43,13 +66,52 @@ class Row:
     name: str = ""
     split: str = ""
     values: Mapping[str, float] = field(default_factory=dict[str, float])
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def read_text(path: Path) -> str:
-    """Text of a file, uncompressed where its name ends in ``.gz``.
+@dataclass(frozen=True)
+class SmilesList:
+    """What a list holds.
+
+    Args:
+        rows: that can be read.
+        problems: with the others.
+        notes: what was assumed or cut off, a line each.
+        columns: names of the further columns.
+    """
+
+    rows: Sequence[Row]
+    problems: Sequence[Problem] = ()
+    notes: Sequence[str] = ()
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text of a file.
+
+    Args:
+        content: with line ends of one letter.
+        notes: what was assumed, a line each.
+    """
+
+    content: str
+    notes: Sequence[str] = ()
+
+
+def decoded(content: bytes) -> tuple[str, bool]:
+    """Text of bytes, and whether it is UTF-8; otherwise it is taken as Latin-1, which has a letter for every byte."""
+    try:
+        return content.decode("utf-8-sig"), True
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), False
+
+
+def read_text(path: Path) -> Text:
+    """Text of a file, uncompressed where its name ends in ``.gz``; Latin-1 where it is not UTF-8.
 
     Raises:
-        InputError: if it cannot be read, is no whole gzip file, or is not UTF-8; says which row.
+        InputError: if it cannot be read, is no whole gzip file, is empty, or is no text.
     """
     try:
         raw = path.read_bytes()
@@ -62,81 +124,223 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}: row {row}: not UTF-8 text; save the file as UTF-8") from None
+    text, utf8 = decoded(content)
+    if not utf8 and b"\0" in content:
+        row = content[: content.index(b"\0")].count(b"\n") + 1
+        raise InputError(f"{path}: row {row}: not text; is this file of another kind?")
     if not text.strip():
         raise InputError(f"{path}: the file is empty")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    strange = next((k for k, line in enumerate(content.split(b"\n"), 1) if not decoded(line)[1]), 0) if not utf8 else 0
+    notes = [] if utf8 else [f"row {strange} is not UTF-8: the file was read as Latin-1"]
+    return Text(text.replace("\r\n", "\n").replace("\r", "\n"), notes)
 
 
-def read_smiles(path: str | Path) -> list[Row]:
+def read_smiles(path: str | Path, column: str | None = None) -> SmilesList:
     """Read a list of SMILES by its ending.
+
+    Args:
+        path: ``.smi``, ``.smiles`` or ``.txt``; anything else is a table.
+        column: heading of the column of SMILES; one of ``COLUMNS`` when None.
 
     Raises:
         InputError: if the file cannot be read or has no column of SMILES.
     """
     path = Path(path)
     text = read_text(path)
-    if path.name.lower().removesuffix(".gz").endswith((".smi", ".smiles")):
-        return _lines(text)
-    return _table(path, text)
+    lines = path.name.lower().removesuffix(".gz").endswith(LINES)
+    table = _table_of(path, text.content, column, lines=lines)
+    found = _lines(text.content) if table is None else _rows(text.content, table)
+    if not found.rows and not found.problems:
+        raise InputError(f"{path}: there is a header but no row")
+    return SmilesList(found.rows, found.problems, [*text.notes, *found.notes], found.columns)
 
 
-def _lines(text: str) -> list[Row]:
+def _lines(text: str) -> SmilesList:
     rows: list[Row] = []
+    cut: list[int] = []
     for number, line in enumerate(text.split("\n"), 1):
         words = line.split(maxsplit=1)
         # Some programs write a heading over the column.
-        if words and not (number == 1 and words[0].lower() in COLUMNS):
-            rows.append(Row(number, words[0], words[1].strip() if len(words) > 1 else ""))
-    return rows
+        if words and not (number == 1 and _folded(words[0]) in COLUMNS):
+            name, extended = _without_extension(words[1].strip() if len(words) > 1 else "")
+            cut += [number] if extended else []
+            rows.append(Row(number, words[0], name))
+    return SmilesList(rows, notes=_cut(cut))
 
 
-def _table(path: Path, text: str) -> list[Row]:
-    separator = "\t" if ".tsv" in path.name.lower() else ","
+def _without_extension(rest: str) -> tuple[str, bool]:
+    """What stands behind a SMILES without the extension of a CXSMILES, and whether there was one."""
+    if not rest.startswith("|"):
+        return rest, False
+    return rest[1:].partition("|")[2].strip(), True
+
+
+def _cut(rows: Sequence[int]) -> list[str]:
+    if not rows:
+        return []
+    what = "racemates, labels, coordinates and what else they say is not kept"
+    return [f"{len(rows):,} CXSMILES extensions (|...|) were cut off, the first in row {rows[0]}: {what}"]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """How a table is laid out.
+
+    Args:
+        separator: of its columns.
+        header: names of the columns.
+        place: of the column of SMILES.
+        headed: whether the first row is the header.
+        notes: what was assumed.
+    """
+
+    separator: str
+    header: Sequence[str]
+    place: int
+    headed: bool = True
+    notes: Sequence[str] = ()
+
+
+def _folded(name: str) -> str:
+    return "_".join(name.strip().lower().split())
+
+
+def _table_of(path: Path, text: str, column: str | None, *, lines: bool) -> _Table | None:
+    """The layout of a table; None for a list of lines.
+
+    Raises:
+        InputError: if there is no column of SMILES.
+    """
+    usual = next((one for one in _SEPARATORS if ".tsv" in path.name.lower() and one == "\t"), ",")
+    order = sorted(_SEPARATORS, key=lambda one: one != usual)
+    heads = {one: _first_rows(path, text, one) for one in order}
+    wanted = COLUMNS if column is None else (_folded(column),)
+    for one, rows in heads.items():
+        folded = [_folded(name) for name in rows[0]]
+        place = next((folded.index(name) for name in wanted if name in folded), None)
+        # In a list, a heading of one or two words stands over a SMILES and a name, which may be missing.
+        if place is None or (lines and column is None and (len(folded) == 1 or (one == "\t" and len(folded) == 2))):
+            continue
+        notes = [] if one == usual else [f"the columns are separated by {_SEPARATORS[one]}"]
+        return _Table(one, _unique(rows[0]), place, notes=notes)
+    first = text.split(maxsplit=1)[0]
+    if lines and column is None and "," not in first and ";" not in first:
+        return None
+    widest = sorted(order, key=lambda one: -len(heads[one][0]))
+    for one in widest if column is None else ():
+        place = _shows(heads[one])
+        if place is not None:
+            return _headless(one, heads[one], place)
+    if lines and column is None:
+        return None
+    best = widest[0]
+    names = [name.strip() for name in heads[best][0]]
+    if column is not None:
+        raise InputError(f"{path}: row 1: " + nearest(column, names, what="column"))
+    raise InputError(
+        f"{path}: row 1: expected a column called smiles, got {', '.join(names)[:200]}; say which one has the SMILES "
+        "(zsteer convert --column NAME)"
+    )
+
+
+def _first_rows(path: Path, text: str, separator: str) -> list[list[str]]:
+    """The first two rows that are not empty."""
+    found: list[list[str]] = []
     reader = csv.reader(io.StringIO(text), delimiter=separator)
-    header = [name.strip() for name in next(reader)]
-    folded = [name.lower() for name in header]
-    place = next((folded.index(name) for name in COLUMNS if name in folded), None)
-    if place is None:
-        hint = "; save it with commas as .csv" if len(header) == 1 and any(word in header[0] for word in ";\t") else ""
-        raise InputError(f"{path}: row 1: expected a column called smiles, got {', '.join(header)}{hint}")
-    named = next((folded.index(name) for name in _NAMES if name in folded), None)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                found.append(row)
+            if len(found) == 2:
+                break
+    except csv.Error as error:
+        raise InputError(f"{path}: row {reader.line_num}: {error}; check the quotes") from None
+    return found
+
+
+def _shows(rows: Sequence[Sequence[str]]) -> int | None:
+    """The first column that has SMILES in the very first row, and in the second."""
+    from zsteer.domains.molecules.chemistry import parse_smiles  # RDKit, only here
+
+    for place in range(len(rows[0])):
+        cells = [row[place].strip() if place < len(row) else "" for row in rows]
+        if all(not isinstance(parse_smiles(cell.split(maxsplit=1)[0] if cell else ""), str) for cell in cells):
+            return place
+    return None
+
+
+def _headless(separator: str, rows: Sequence[Sequence[str]], place: int) -> _Table:
+    width = len(rows[0])
+    names = [f"column {k + 1}" for k in range(width)]
+    names[place] = "smiles"
+    if width == 2:
+        names[1 - place] = "name"
+    note = f"there is no heading: column {place + 1} of {width} is taken as SMILES" + (
+        f", column {2 - place} as names" if width == 2 else ""
+    )
+    return _Table(separator, names, place, headed=False, notes=[note])
+
+
+def _unique(header: Sequence[str]) -> list[str]:
+    """Names of columns: one that comes again gets a number, one without a name its place."""
+    names: list[str] = []
+    for place, raw in enumerate(header, 1):
+        name = raw.strip() or f"column {place}"
+        again = sum(one == name or one.rpartition(".")[0] == name for one in names)
+        names.append(f"{name}.{again + 1}" if again and name in names else name)
+    return names
+
+
+def _rows(text: str, table: _Table) -> SmilesList:
+    header, folded = table.header, [_folded(name) for name in table.header]
+    named = next((k for k in map(_position(folded), _NAMES) if k not in {None, table.place}), None)
     split = folded.index("split") if "split" in folded else None
-    others = [i for i in range(len(header)) if i not in {place, named, split}]
+    others = [i for i in range(len(header)) if i not in {table.place, named, split}]
     rows: list[Row] = []
+    items: list[Mapping[str, str]] = []
+    problems: list[Problem] = []
+    cut: list[int] = []
+    for row, values in _cells(text, table, problems):
+        smiles, _, rest = values[table.place].strip().partition(" ")
+        cut += [row] if _without_extension(rest.strip())[1] else []
+        # What is neither a SMILES nor an extension behind one is told as it stands.
+        smiles = smiles if rest.strip().startswith("|") else values[table.place].strip()
+        part = "" if split is None else _SPLIT_WORDS.get(values[split].strip().lower())
+        if part is None:
+            word = values[split].strip() if split is not None else ""
+            problems.append(Problem(row, "unknown part", f"expected train, val or test as split, got {word!r}", smiles))
+            continue
+        rows.append(Row(row, smiles, "" if named is None else values[named].strip(), part))
+        items.append({header[i]: values[i] for i in others})
+    kinds = typed(items, [row.row for row in rows])
+    made = [
+        Row(one.row, one.smiles, one.name, one.split, numbers, words)
+        for one, numbers, words in zip(rows, kinds.numbers, kinds.words, strict=True)
+    ]
+    return SmilesList(made, problems, [*table.notes, *_cut(cut), *kinds.notes], [header[i] for i in others])
+
+
+def _position(folded: Sequence[str]) -> Callable[[str], int | None]:
+    return lambda name: folded.index(name) if name in folded else None
+
+
+def _cells(text: str, table: _Table, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Rows of the right width with their lines; the others become problems."""
+    reader = csv.reader(io.StringIO(text), delimiter=table.separator)
+    waiting = table.headed
     try:
         for values in reader:
             if not any(value.strip() for value in values):
                 continue
-            row = reader.line_num
-            if len(values) != len(header):
-                raise InputError(f"{path}: row {row}: expected {len(header)} columns, got {len(values)}")
-            numbers = {header[i]: number for i in others if (number := _number(values[i])) is not None}
-            part = "" if split is None else _split_word(path, row, values[split])
-            rows.append(Row(row, values[place].strip(), "" if named is None else values[named].strip(), part, numbers))
+            if waiting:
+                waiting = False
+            elif len(values) == len(table.header):
+                yield reader.line_num, values
+            else:
+                detail = f"expected {len(table.header)} columns, got {len(values)}"
+                problems.append(Problem(reader.line_num, "another number of columns", detail))
     except csv.Error as error:
-        raise InputError(f"{path}: row {reader.line_num}: {error}; check the quotes") from None
-    if not rows:
-        raise InputError(f"{path}: there is a header but no row")
-    return rows
-
-
-def _number(word: str) -> float | None:
-    try:
-        return float(word)
-    except ValueError:
-        return None
-
-
-def _split_word(path: Path, row: int, word: str) -> str:
-    known = _SPLIT_WORDS.get(word.strip().lower())
-    if known is None:
-        raise InputError(f"{path}: row {row}: expected train, val or test as split, got {word!r}")
-    return known
+        problems.append(Problem(reader.line_num, "unreadable row", f"{error}; check the quotes: the rest is not read"))
 
 
 def split_of(canonical: str) -> str:

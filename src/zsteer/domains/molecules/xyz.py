@@ -1,12 +1,14 @@
 """XYZ and extended XYZ: atoms and coordinates without bonds, one frame behind the other.
 
 Extended XYZ says its columns in ``Properties=`` and further values as ``key=value`` on the second line; ``species`` (or
-``Z``) and ``pos`` are read, and numbers become properties of the molecule. Coordinates are in angstrom.
+``Z``) and ``pos`` are read; numbers become properties of the molecule, other values items of text. ``D`` and ``T`` are
+hydrogen with its isotope. Coordinates are in angstrom.
 """
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,20 @@ import numpy as np
 from zsteer.domains.molecules.checks import Problem
 from zsteer.domains.molecules.chemistry import Record
 from zsteer.domains.molecules.container import ELEMENTS, SYMBOLS, Molecules
+from zsteer.domains.molecules.items import number_text, typed
 from zsteer.domains.molecules.judge import coordinates_fault
 from zsteer.domains.molecules.smiles import read_text
 from zsteer.errors import InputError
 
-__all__ = ["number_of", "read_xyz", "xyz_frames"]
+__all__ = ["CHARGES", "XyzFile", "number_of", "read_xyz", "xyz_frames"]
+
+CHARGES = ("charge", "total_charge", "net_charge")
+"""Names of a total charge, in any case of letters."""
 
 _COLUMNS = re.compile(r"Properties=(\S+)")
+_KNOWN = ("name", "smiles", "split")
+_CELL = ("Lattice", "pbc")
+_ISOTOPES: Mapping[str, int] = {"D": 2, "T": 3}
 
 
 def number_of(word: str) -> float:
@@ -32,8 +41,23 @@ def number_of(word: str) -> float:
     return float(word.replace("*^", "e"))
 
 
-def read_xyz(path: Path) -> tuple[list[tuple[int, Record]], list[Problem]]:
-    """Frames of a file with their numbers, and the problems with the others.
+@dataclass(frozen=True)
+class XyzFile:
+    """What an XYZ file holds.
+
+    Args:
+        records: that can be used, with their numbers.
+        problems: with the others.
+        notes: what was assumed or left out, a line each.
+    """
+
+    records: Sequence[tuple[int, Record]]
+    problems: Sequence[Problem]
+    notes: Sequence[str] = ()
+
+
+def read_xyz(path: Path) -> XyzFile:
+    """Frames of a file with their numbers, the problems with the others, and what was left out.
 
     Raises:
         InputError: if the file cannot be read, or a count of atoms is not where one must stand, from where on nothing
@@ -41,7 +65,9 @@ def read_xyz(path: Path) -> tuple[list[tuple[int, Record]], list[Problem]]:
     """
     good: list[tuple[int, Record]] = []
     problems: list[Problem] = []
-    for number, heading, lines in _frames(path):
+    items: list[Mapping[str, str]] = []
+    text, periodic = read_text(path), 0
+    for number, heading, lines in _frames(path, text.content):
         try:
             record = _record(heading, lines)
         except ValueError as error:
@@ -50,13 +76,20 @@ def read_xyz(path: Path) -> tuple[list[tuple[int, Record]], list[Problem]]:
         fault = None if record.xyz is None else coordinates_fault(record.xyz)
         if fault is None:
             good.append((number, record))
+            values = _values(heading)
+            periodic += any(name in values for name in _CELL)
+            items.append({name: word for name, word in values.items() if name not in (*_KNOWN, *_CELL)})
         else:
             problems.append(Problem(number, fault.kind, fault.detail, record.name))
-    return good, problems
+    found = typed(items, [number for number, _ in good])
+    kept = zip(good, found.numbers, found.words, strict=True)
+    records = [(number, replace(one, properties=n, words=w)) for (number, one), n, w in kept]
+    cells = [f"the cell (Lattice, pbc) of {periodic:,} frames is left out"] if periodic else []
+    return XyzFile(records, problems, [*text.notes, *found.notes, *cells])
 
 
-def _frames(path: Path) -> Iterator[tuple[int, str, Sequence[str]]]:
-    lines = read_text(path).split("\n")
+def _frames(path: Path, text: str) -> Iterator[tuple[int, str, Sequence[str]]]:
+    lines = text.split("\n")
     place, number = 0, 0
     while place < len(lines):
         if not lines[place].strip():
@@ -66,9 +99,11 @@ def _frames(path: Path) -> Iterator[tuple[int, str, Sequence[str]]]:
         try:
             atoms = int(lines[place])
         except ValueError:
+            atoms = -1
+        if atoms < 0:
             raise InputError(
                 f"{path}: record {number}, line {place + 1}: expected the number of atoms, got {lines[place][:40]!r}"
-            ) from None
+            )
         rest = lines[place + 2 : place + 2 + atoms]
         yield number, lines[place + 1] if place + 1 < len(lines) else "", rest if len(rest) == atoms else [*rest, ""]
         place += 2 + atoms
@@ -76,24 +111,22 @@ def _frames(path: Path) -> Iterator[tuple[int, str, Sequence[str]]]:
 
 def _record(heading: str, lines: Sequence[str]) -> Record:
     kind, start = _columns(heading)
+    if not lines:
+        raise ValueError("a frame of no atoms")
     z: list[int] = []
+    isotopes: list[int] = []
     xyz: list[list[float]] = []
     for row, line in enumerate(lines, 1):
         words = line.split()
         if len(words) < max(kind + 1, start + 3):
             raise ValueError(f"atom {row}: expected an element and three coordinates, got {line.strip()[:40]!r}")
         z.append(_element(row, words[kind]))
+        isotopes.append(_ISOTOPES.get(words[kind].capitalize(), 0))
         try:
             xyz.append([number_of(word) for word in words[start : start + 3]])
         except ValueError:
             raise ValueError(f"atom {row}: expected three numbers, got {' '.join(words[start : start + 3])}") from None
     values = _values(heading)
-    numbers: dict[str, float] = {}
-    for name, word in values.items():
-        try:
-            numbers[name] = number_of(word)
-        except ValueError:
-            continue  # words beside name, smiles and split have no place in a set
     plain = heading.strip() if not values and "=" not in heading else values.get("name", "")
     zeros = [0] * len(z)
     return Record(
@@ -102,15 +135,17 @@ def _record(heading: str, lines: Sequence[str]) -> Record:
         charge=zeros,
         hydrogens=zeros,
         bonds=None,
-        properties=numbers,
         smiles=values.get("smiles", ""),
         name=plain,
         split=values.get("split", ""),
+        labels={"isotope": isotopes} if any(isotopes) else {},
     )
 
 
 def _element(row: int, word: str) -> int:
     symbol = word.capitalize()
+    if symbol in _ISOTOPES:
+        return 1
     if symbol in ELEMENTS:
         return ELEMENTS[symbol]
     if word.isdigit() and 0 < int(word) < len(SYMBOLS):
@@ -143,7 +178,11 @@ def _values(heading: str) -> Mapping[str, str]:
     except ValueError:
         return {}
     pairs = (word.split("=", 1) for word in words if "=" in word)
-    return {key: value for key, value in pairs if key not in {"Properties", "Lattice", "pbc"}}
+    return {key: value for key, value in pairs if key != "Properties"}
+
+
+def _key(name: str) -> str:
+    return f'"{name}"' if any(sign.isspace() for sign in name) else name
 
 
 def xyz_frames(molecules: Molecules, *, extended: bool) -> Iterator[str]:
@@ -162,7 +201,17 @@ def xyz_frames(molecules: Molecules, *, extended: bool) -> Iterator[str]:
         heading = words.get("name", "")
         if extended:
             parts = ["Properties=species:S:1:pos:R:3", *(f'{key}="{word}"' for key, word in words.items())]
-            parts += [f"{name}={value[i]:.9g}" for name, value in molecules.properties.items() if value[i] == value[i]]
+            parts += [
+                f"{_key(name)}={number_text(float(value[i]))}"
+                for name, value in molecules.properties.items()
+                if value[i] == value[i]
+            ]
+            for name, value in molecules.words.items():
+                word = " ".join(str(value[i]).replace('"', "'").split("\n"))
+                parts += [f'{_key(name)}="{word}"'] if word else []
+            total = int(molecules.charge[first:last].sum())
+            if total and not any(name.lower() in CHARGES for name in molecules.properties):
+                parts.append(f"charge={total}")
             heading = " ".join(parts)
         rows = zip(molecules.z[first:last].tolist(), molecules.xyz[first:last].tolist(), strict=True)
         atoms = "".join(f"{SYMBOLS[z]:<2} {x:12.6f} {y:12.6f} {w:12.6f}\n" for z, (x, y, w) in rows)

@@ -59,7 +59,8 @@ def strained(sets: Sets, *, title: str) -> Report:
     table = Table("Strain by GFN2-xTB", columns, rows, notes)
     text = "; ".join(f"{row[0]}: {row[1]}, of heavy atoms {row[2]}" for row in rows)
     facts = {"protocol": "strain", "configuration": results["samples"].configuration}
-    return Report(title, [f"Median strain [kcal/mol]: {text}.", *sets.how], [table], facts=facts)
+    read = "Read that of heavy atoms: the first also counts hydrogens, which are often placed by a rule."
+    return Report(title, [f"Median strain [kcal/mol]: {text}.", read, *sets.how], [table], facts=facts)
 
 
 def _median(energy: NDArray[np.float64], counts: NDArray[np.float32]) -> Interval:

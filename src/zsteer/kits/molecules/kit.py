@@ -1,11 +1,13 @@
 """The kit of molecules in three dimensions: properties of graph and shape, parts that stay, valence checked."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from rdkit import Chem
 
 from zsteer.core.batch import Batch
@@ -14,6 +16,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 from zsteer.domains.molecules import files
+from zsteer.domains.molecules.checks import Problem, summary
 from zsteer.domains.molecules.chemistry import Mol, from_rdkit
 from zsteer.domains.molecules.complete import completed
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
@@ -25,10 +28,14 @@ from zsteer.domains.molecules.space import MoleculeSpace
 from zsteer.errors import CapabilityError, InputError
 from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
-from zsteer.kits.molecules.keep import atoms_kept
+from zsteer.kits.molecules.keep import atoms_kept, kept_atoms
 from zsteer.kits.molecules.options import OPTIONS
 
 __all__ = ["GeneratedMolecules", "MoleculeKit", "formula", "generated"]
+
+
+FACTS = ("template_id", "asked", "reached")
+"""Columns of a table of results that files carry as items of text; ``valid`` is added to them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,54 @@ def formula(molecules: Molecules, i: int) -> str:
     return "".join(f"{symbol}{many if many > 1 else ''}" for symbol, many in count.items())
 
 
+def _warn_of_losses(path: Path, lost: Sequence[Problem]) -> None:
+    """Say which molecules a file lacks, or has not whole."""
+    for line in summary(lost):
+        warnings.warn(f"{path}: {line}", UserWarning, stacklevel=3)
+
+
+def _with_facts(made: GeneratedMolecules, columns: Mapping[str, Sequence[object]]) -> Molecules:
+    """Molecules with the names and items of text of their table."""
+    texts = {name: [str(one) for one in columns[name]] for name in FACTS if name in columns}
+    texts["valid"] = ["yes" if not problem else f"no: {problem}" for problem in made.problems]
+    named = columns.get("name")
+    molecules = made.molecules.with_words(**texts)
+    return molecules if named is None else replace(molecules, names=np.array([str(one) for one in named], np.str_))
+
+
+def _names_of(samples: Samples) -> Sequence[str]:
+    """Names of molecules of a file, or their places where they have none."""
+    molecules: Molecules = samples.items.molecules if isinstance(samples.items, GeneratedMolecules) else samples.items
+    names = [""] * len(molecules) if molecules.names is None else molecules.names.tolist()
+    return [str(name) or f"template-{k}" for k, name in enumerate(names, 1)]
+
+
+def _stays(molecules: Molecules, i: int, keep: Mapping[str, object]) -> str:
+    """Why nothing, or everything, of molecule i would stay; empty where a part does, or none was asked to."""
+    if keep:
+        try:
+            kept_atoms(molecules, i, keep)
+        except InputError as error:
+            return str(error).partition(": ")[2] or str(error)
+    return ""
+
+
+def _each(value: object, n: int) -> Sequence[float | str]:
+    """A condition for each of ``n`` samples."""
+    if isinstance(value, str | int | float):
+        return [value] * n
+    found = value.tolist() if isinstance(value, torch.Tensor | np.ndarray) else list(cast("Sequence[Any]", value))
+    return found if len(found) == n else [str(value)] * n
+
+
+def _said(values: Mapping[str, Any], n: int) -> list[str]:
+    """Values of each sample in one text; what has no value is left away."""
+    rows = {
+        name: [one if isinstance(one, str) else f"{float(one):.4g}" for one in found] for name, found in values.items()
+    }
+    return ["; ".join(f"{name}={row[k]}" for name, row in rows.items() if row[k] != "nan") for k in range(n)]
+
+
 class MoleculeKit:
     """What molecules offer a user."""
 
@@ -98,6 +153,8 @@ class MoleculeKit:
         """Read molecules by the file's ending."""
         del subject
         found = files.read(path, files.Reading(skip_invalid=skip_invalid))
+        for note in found.notes:
+            warnings.warn(note, UserWarning, stacklevel=2)
         skipped = [problem.line for problem in found.problems]
         return Samples("molecules", found.molecules, skipped=skipped, source=str(path), count=len(found.molecules))
 
@@ -119,9 +176,22 @@ class MoleculeKit:
         return Samples("molecules", things, count=len(things))
 
     def write(self, path: Path, samples: Samples, *, overwrite: bool) -> None:
-        """Write molecules by the file's ending; hydrogens become atoms, invalid ones are written as they came."""
-        molecules = samples.items.molecules if isinstance(samples.items, GeneratedMolecules) else samples.items
-        files.write_molecules(path, molecules, overwrite=overwrite)
+        """Write molecules by the file's ending; hydrogens become atoms, invalid ones are written as they came.
+
+        What a model made carries the facts of its table: names, what was asked, what was reached, whether it is valid.
+        """
+        made = samples.items
+        if not isinstance(made, GeneratedMolecules):
+            _warn_of_losses(path, files.write_molecules(path, made, overwrite=overwrite))
+            return
+        lost = files.write_molecules(path, _with_facts(made, samples.columns), overwrite=overwrite)
+        _warn_of_losses(path, lost)
+        broken = sum(bool(problem) for problem in made.problems)
+        if broken == len(made.problems):
+            text = (
+                f"none of the {broken} molecules in {path} is valid ({made.problems[0]}); each says so (valid: no ...)"
+            )
+            warnings.warn(text, UserWarning, stacklevel=2)
 
     def check_ending(self, path: Path) -> None:
         """Refuse an ending that cannot be written, before any work is done."""
@@ -184,6 +254,24 @@ class MoleculeKit:
             raise InputError("--keep says what stays of which molecules: give --input FILE")
         return (atoms_kept(subject.model, self._molecules(start, subject.model.space), chosen),)
 
+    def usable(self, subject: Subject, start: Samples, keep: Mapping[str, object]) -> Samples:
+        """The starts that are molecules of the model's space, and of which something stays and something is made.
+
+        Raises:
+            InputError: if none is.
+        """
+        space, molecules = self.space(subject.model.space), self._molecules(start, subject.model.space)
+        chosen = {name: value for name, value in keep.items() if name in self.options.at("keep")}
+        reasons = [space.problem(molecules, i) or _stays(molecules, i, chosen) for i in range(len(molecules))]
+        good = np.array([not reason for reason in reasons], bool)
+        if not good.any():
+            raise InputError(f"{start.source or 'the start'}: none of {len(good)} molecules can be used: {reasons[0]}")
+        lines = [f"molecule {i + 1} ({_names_of(start)[i]}): {reason}" for i, reason in enumerate(reasons) if reason]
+        kept: Molecules = start.items.molecules if isinstance(start.items, GeneratedMolecules) else start.items
+        # A start without a name keeps the place that it had in its file.
+        kept = replace(kept, names=np.array(_names_of(start), np.str_)).take(good)
+        return Samples("molecules", kept, skipped=[*start.skipped, *lines], source=start.source, count=len(kept))
+
     def problems(self, subject: Subject, x: Batch) -> Sequence[str] | None:
         """What does not hold of each molecule; a model without bonds is not checked."""
         if not subject.model.space.get("bonded", True):
@@ -194,7 +282,6 @@ class MoleculeKit:
         self, subject: Subject, x: Batch, facts: Mapping[str, Any], given: Mapping[str, object] = NOTHING
     ) -> Samples:
         """What a model made, as molecules with their SMILES; those that are not valid say why."""
-        del given
         made = generated(x.to("cpu"), bonded=bool(subject.model.space.get("bonded", True)))
         smiles, n = made.molecules.smiles, len(made.problems)
         lines = [
@@ -205,12 +292,44 @@ class MoleculeKit:
         ]
         valid = sum(not problem for problem in made.problems) / max(n, 1)
         own = {**facts, "valid": f"{valid:.3f}"}
-        columns = {} if smiles is None else {"smiles": [str(one) for one in smiles]}
-        return Samples("molecules", made, columns, own, lines, x.to("cpu"), count=n)
+        columns: dict[str, Sequence[object]] = {"name": [f"sample-{k}" for k in range(1, n + 1)]}
+        columns |= {} if smiles is None else {"smiles": [str(one) for one in smiles]}
+        found = Samples("molecules", made, columns, own, lines, x.to("cpu"), count=n)
+        return self._beside(subject, found, given) if given else found
+
+    def _beside(self, subject: Subject, found: Samples, given: Mapping[str, object]) -> Samples:
+        """Samples with the conditions that were asked for, and those that can be measured as they came out."""
+        n, x = len(found), found.batch
+        asked = {name: _each(value, n) for name, value in given.items()}
+        known = self.properties(subject)
+        measured = [known[name] for name in asked if name in known and known[name].function is not None]
+        values: dict[str, Any] = {}
+        if measured and x is not None:
+            things = self.things(subject, x)
+            values = {each.name: each.values(things, n) for each in measured}
+        columns = {**found.columns, "asked": _said(asked, n), "reached": _said(values, n)}
+        made: GeneratedMolecules = found.items
+        molecules = made.molecules.with_properties(**values)
+        return replace(found, items=replace(made, molecules=molecules), columns=columns)
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
         """What a steer found, with each property wanted; shapes and graphs by RDKit's definitions."""
         found = results_of(self, subject, trail, start, targets)
+        n = len(found)
+        wanted = [target.quantity.name for target in targets]
+        columns: dict[str, Sequence[object]] = {
+            **found.columns,
+            "asked": ["; ".join(target.text for target in targets)] * n,
+            "reached": [
+                "; ".join(f"{name}={found.columns[name][k]}" for name in wanted if found.columns.get(name, [""] * n)[k])
+                for k in range(n)
+            ],
+        }
+        if start is not None:
+            template = _names_of(start)
+            columns["template_id"] = [template[int(k)] for k in trail.origin.tolist()]
+            columns["name"] = columns["template_id"]
+        found = replace(found, columns=columns)
         values: dict[str, Any] = {
             name: np.array([float(str(one)) if one else np.nan for one in column])
             for name, column in found.columns.items()

@@ -16,7 +16,7 @@ import numpy as np
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules import data
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
-from zsteer.domains.molecules.files import Reading, read
+from zsteer.domains.molecules.files import LISTS, Reading, ending_of, read
 from zsteer.domains.molecules.metrics.chemist import perceived
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Report
@@ -41,11 +41,13 @@ class Found:
         where: the file.
         molecules: what it holds.
         problems: records that could not be read, a line each.
+        notes: what was assumed, a line each.
     """
 
     where: str
     molecules: Molecules
     problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 Judge = Callable[[Sets, str], Report]
@@ -60,17 +62,22 @@ class MoleculeProtocol:
         judge: makes the report of three sets and a title.
         bonded: it judges bonds; they are perceived where a file has none.
         most: molecules of each set that are asked, or None for all.
+        alone: it judges molecules without a reference too.
     """
 
     name: str
     judge: Judge
     bonded: bool
     most: int | None = None
+    alone: bool = False
 
     def read(self, path: Path, *, skip_invalid: bool) -> Found:
         """Read molecules as they stand, broken chemistry and all."""
         loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False))
-        return Found(str(path), loaded.molecules, [problem.line for problem in loaded.problems])
+        notes = list(loaded.notes)
+        if ending_of(path) in LISTS:
+            notes.append("a list of SMILES has no geometry: those judged are ETKDGv3's and a force field's")
+        return Found(str(path), loaded.molecules, [problem.line for problem in loaded.problems], notes)
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """The report.
@@ -84,25 +91,31 @@ class MoleculeProtocol:
         """
         if request.goal.toward:
             raise InputError(f"the protocol {self.name} takes no --toward")
-        if request.reference is None:
+        own, rng = _found(samples), Streams.of(request.seed, 1)
+        other = None if request.reference is None else _reference(request.reference, skip=bool(request.reading.get("skip_invalid")))
+        mine, remarks = self._bonded(own)
+        if other is not None:
+            theirs, more = self._bonded(other)
+            sets, remarks = Sets.of(mine, theirs, rng, most=self.most), [*remarks, *more, *other.notes]
+        elif self.alone:
+            sets = Sets.alone(mine, rng, most=self.most)
+        else:
             raise InputError(
                 f"the protocol {self.name} needs --reference FILE: real molecules to compare with (a file, or the name "
-                f"of a set of the data folder: {', '.join(data.SETS)})"
+                f"of a set of the data folder: {', '.join(data.SETS)}); validity, posebusters-fast and strain need none"
             )
-        own, other = _found(samples), _reference(request.reference)
-        (mine, remarks), (theirs, theirs_remarks) = (self._bonded(one) for one in (own, other))
-        sets = Sets.of(mine, theirs, Streams.of(request.seed, 1), most=self.most)
-        title = f"{Path(own.where).name} against {Path(other.where).name} by {self.name}"
+        beside = "" if other is None else f" against {Path(other.where).name}"
+        title = f"{Path(own.where).name}{beside} by {self.name}"
         report = self.judge(sets, title)
         left = [f"{len(own.problems)} records could not be read: {'; '.join(own.problems[:3])}"] if own.problems else []
-        facts = {
+        facts: dict[str, Any] = {
             "samples": own.molecules.digest(),
-            "reference": other.molecules.digest(),
             "molecules": len(own.molecules),
-            "reference molecules": len(other.molecules),
             "seed": request.seed,
         }
-        summary = [*report.summary, *left, *remarks, *theirs_remarks]
+        if other is not None:
+            facts |= {"reference": other.molecules.digest(), "reference molecules": len(other.molecules)}
+        summary = [*report.summary, *left, *own.notes, *remarks]
         return Report(report.title, summary, report.tables, report.blocks, {**report.facts, **facts})
 
     def _bonded(self, found: Found) -> tuple[Molecules, list[str]]:
@@ -128,10 +141,12 @@ def _found(samples: Any) -> Found:
     raise InputError(f"expected a file of molecules, or molecules of a model, got {type(samples).__name__}")
 
 
-def _reference(path: Path) -> Found:
+def _reference(path: Path, *, skip: bool) -> Found:
     """A file, or a set of the data folder by its name."""
     if path.exists() or str(path) not in data.SETS:
-        return Found(str(path), read(path, Reading(checked=False)).molecules)
+        loaded = read(path, Reading(skip_invalid=skip, checked=False))
+        left = [f"{len(loaded.problems)} records of the reference could not be read"] if loaded.problems else []
+        return Found(str(path), loaded.molecules, notes=[*loaded.notes, *left])
     folder = os.environ.get("ZSTEER_DATA")
     return Found(str(path), data.load(str(path), Path(folder) if folder else None))
 
@@ -167,7 +182,7 @@ def revisited(models: Path | None) -> MoleculeProtocol:
 def busters(models: Path | None) -> MoleculeProtocol:
     """PoseBusters with the energy ratio."""
     made = MoleculeProtocol(
-        "posebusters", lambda sets, title: posebusters(sets, title=title, fast=False), bonded=True, most=200
+        "posebusters", lambda sets, title: posebusters(sets, title=title, fast=False), bonded=True, most=200, alone=True
     )
     return _asks_nothing(models, made)
 
@@ -175,12 +190,18 @@ def busters(models: Path | None) -> MoleculeProtocol:
 def busters_fast(models: Path | None) -> MoleculeProtocol:
     """PoseBusters without it."""
     made = MoleculeProtocol(
-        "posebusters-fast", lambda sets, title: posebusters(sets, title=title, fast=True), bonded=True, most=1000
+        "posebusters-fast",
+        lambda sets, title: posebusters(sets, title=title, fast=True),
+        bonded=True,
+        most=1000,
+        alone=True,
     )
     return _asks_nothing(models, made)
 
 
 def by_strain(models: Path | None) -> MoleculeProtocol:
     """Relaxation by GFN2-xTB."""
-    made = MoleculeProtocol("strain", lambda sets, title: strained(sets, title=title), bonded=True, most=100)
+    made = MoleculeProtocol(
+        "strain", lambda sets, title: strained(sets, title=title), bonded=True, most=100, alone=True
+    )
     return _asks_nothing(models, made)

@@ -3,7 +3,8 @@
 A figure of molecules says little alone: real molecules fail some metrics, and broken ones pass others. So every table
 has the row "data" (molecules of the reference that no model has seen, as many as there are samples) and the row
 "shuffled" (the same with elements and charges permuted among the atoms of each molecule), and every figure its
-bootstrap interval. Novelty and geometry are taken against the rest of the reference.
+bootstrap interval. Novelty of samples is taken against the whole reference; that of data and shuffled, and geometry,
+against the rest of the reference. Without a reference the samples stand alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.graph import first_seen, novel
-from zsteer.domains.molecules.metrics.legacy import legacy_smiles, stability
+from zsteer.domains.molecules.metrics.legacy import foreign, legacy_smiles, stability
+from zsteer.domains.molecules.metrics.names import known_names
 from zsteer.domains.molecules.metrics.profile import shuffled
 from zsteer.errors import InputError
 from zsteer.evaluate.intervals import Draws
@@ -38,12 +40,31 @@ class Sets:
         draws: of the bootstrap, for each row.
         known: the part of the reference that a model may have seen, in random order.
         notes: how the sets came about.
+        reference: the whole reference, in its own order.
+        rest: which molecules of it the row "data" is compared with.
     """
 
     rows: Mapping[str, Molecules]
     draws: Mapping[str, Draws]
     known: Molecules
     notes: Sequence[str]
+    reference: Molecules
+    rest: NDArray[np.bool_]
+
+    @staticmethod
+    def alone(samples: Molecules, rng: Streams, *, most: int | None = None) -> "Sets":
+        """Samples without a reference.
+
+        Args:
+            samples: to be judged.
+            rng: streams, of which the first is used.
+            most: molecules that are asked, for protocols that take seconds for each.
+        """
+        one = rng.take(slice(0, 1)).child("molecules")
+        order = one.permutation("samples", len(samples))[0, :most].numpy()
+        own, none = samples.take(order), samples.take([])
+        notes = [_asked(most, len(samples))] if most is not None and len(samples) > most else []
+        return Sets({"samples": own}, {"samples": Draws.of(len(own), one)}, none, notes, none, np.zeros(0, bool))
 
     @staticmethod
     def of(samples: Molecules, reference: Molecules, rng: Streams, *, most: int | None = None) -> "Sets":
@@ -60,12 +81,13 @@ class Sets:
         """
         one = rng.take(slice(0, 1)).child("molecules")
         own, other, notes = _alike(samples, reference)
-        known, held, remarks = _parts(other, one)
+        rest, remarks = _rest(other, one)
+        known, held = other.take(rest), other.take(~rest)
         for what, count in (("samples", len(own)), ("known molecules", len(known)), ("held-out molecules", len(held))):
             if count < FEWEST:
                 raise InputError(f"expected at least {FEWEST} {what}, got {count}; give more molecules")
         if most is not None and len(own) > most:
-            notes = [*notes, f"{most} of {len(own):,} samples are asked, chosen at random: each takes seconds"]
+            notes = [*notes, _asked(most, len(own))]
         # Files are often sorted by size, and some tables ask the first molecules of a set only.
         own, known = (
             part.take(one.permutation(what, len(part))[0, : most if part is own else None].numpy())
@@ -76,18 +98,37 @@ class Sets:
         mixed = shuffled(data, Streams.of(rng.seed, n).child("shuffled molecules"))
         rows = dict(zip(ROWS, (own, data, mixed), strict=True))
         draws = {name: Draws.of(len(row), one.child(name)) for name, row in rows.items()}
-        return Sets(rows, draws, known, [*remarks, *notes])
+        return Sets(rows, draws, known, [*remarks, *notes], other, rest)
 
     @property
     def how(self) -> list[str]:
         """What the rows are, for the notes of a report."""
         n = {name: f"{len(row):,}" for name, row in self.rows.items()}
+        brackets = "in brackets the middle 95 % of 200 bootstrap draws of whole molecules"
+        if "data" not in n:
+            return [f"samples: {n['samples']} molecules; no reference", *self.notes, brackets]
         return [
             f"samples: {n['samples']} molecules; data: {n['data']} held-out molecules of the reference",
             "shuffled: the same, elements and charges permuted among the atoms of each, coordinates and bonds kept",
             *self.notes,
-            "in brackets the middle 95 % of 200 bootstrap draws of whole molecules",
+            brackets,
         ]
+
+    def names_beside(self, name: str, names: NDArray[Any]) -> NDArray[Any]:
+        """Names that novelty of a row is taken against, of the names of the reference: for samples all of them."""
+        return names if name == "samples" else names[self.rest]
+
+    @property
+    def novelty(self) -> str:
+        """What novelty means here, for the notes of a table."""
+        return (
+            f"novel: of the unique, the share that is none of the {len(self.reference):,} molecules of the whole "
+            f"reference; for data and shuffled none of its {int(self.rest.sum()):,} others"
+        )
+
+
+def _asked(most: int, count: int) -> str:
+    return f"{most} of {count:,} samples are asked, chosen at random: each takes seconds"
 
 
 def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecules, list[str]]:
@@ -98,7 +139,8 @@ def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecul
     pair: list[Molecules] = []
     for what, one in (("samples", samples), ("the reference", reference)):
         try:
-            pair.append(one.heavy() if bool((one.z == 1).any()) else one)
+            # A hydrogen that no atom can count stays an atom, so that its molecule is judged as it is.
+            pair.append(one.heavy(strict=False) if bool((one.z == 1).any()) else one)
         except InputError as error:
             raise InputError(
                 f"hydrogens are only counted in one of the sets and cannot be counted in {what}: {error}; "
@@ -108,16 +150,17 @@ def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecul
     return pair[0], pair[1], remarks
 
 
-def _parts(reference: Molecules, rng: Streams) -> tuple[Molecules, Molecules, list[str]]:
-    """Known and held-out molecules."""
+def _rest(reference: Molecules, rng: Streams) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which molecules are known; the others are held out, and the row "data" is taken from them."""
     split = reference.split
     train = np.zeros(len(reference), bool) if split is None else split == "train"
     if min(int(train.sum()), int((~train).sum())) >= FEWEST:
-        return reference.take(train), reference.take(~train), []
+        return train, []
     order = rng.permutation("parts", len(reference))[0].numpy()
-    half = len(reference) // 2
+    half = np.zeros(len(reference), bool)
+    half[order[: len(reference) // 2]] = True
     remarks = f"the reference has no {FEWEST} molecules each in split train and out of it: a random half is the known"
-    return reference.take(order[:half]), reference.take(order[half:]), [remarks]
+    return half, [remarks]
 
 
 def percent(value: float) -> str:
@@ -151,12 +194,12 @@ def edm_2022(sets: Sets, *, title: str, single: bool = False) -> Report:
         title: of the report.
         single: build the molecules for validity with single bonds only, as the protocol has it on GEOM-Drugs.
     """
-    known = legacy_smiles(sets.known, single=single, whole=True)
+    known = known_names(sets.reference, "lookup, single bonds" if single else "lookup")["smiles"]
     rows: list[list[Cell]] = []
     for name, molecules in sets.rows.items():
         draws, found = sets.draws[name], stability(molecules)
         names = legacy_smiles(molecules, single=single)
-        unique, fresh = names_cells(names, known, draws)
+        unique, fresh = names_cells(names, sets.names_beside(name, known), draws)
         cells: list[Cell] = [
             draws.ratio(found.counts, molecules.sizes),
             draws.ratio(found.molecules),
@@ -168,9 +211,13 @@ def edm_2022(sets: Sets, *, title: str, single: bool = False) -> Report:
     notes = [
         "bonds are looked up from distances; C=C below 139 pm makes benzene (139.6 pm) unstable, charges are not known",
         "valid: the lookup graph sanitises; its largest fragment is named, and missing hydrogens are added for it",
-        "unique: of the valid, falls with n; novel: of the unique, those whose name no known molecule's graph has",
+        "unique: of the valid, falls with n",
+        sets.novelty,
         *(["validity by single bonds only, as the protocol has it on GEOM-Drugs"] if single else []),
     ]
+    strange = int(foreign(sets.rows["samples"]).sum())
+    if strange:
+        notes.append(f"{strange:,} samples have an element that the protocol has no valence for: not stable, not valid")
     table = Table("Lookup stability and validity (edm-2022)", columns, rows, notes)
     summary = [
         "; ".join(f"{row[0]}: {percent(_value(row[2]))} of molecules stable" for row in rows) + ".",

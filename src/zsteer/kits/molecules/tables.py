@@ -23,6 +23,7 @@ from zsteer.domains.molecules.metrics.geometry import (
     torsions,
 )
 from zsteer.domains.molecules.metrics.graph import RINGS, Verdicts, agreement, rings, verdicts
+from zsteer.domains.molecules.metrics.names import known_names, known_values
 from zsteer.domains.molecules.metrics.profile import GROUPS, VALUES, elements, groups, values
 from zsteer.domains.molecules.metrics.valency import corrected, unlisted
 from zsteer.evaluate.intervals import Draws
@@ -33,6 +34,8 @@ __all__ = ["geom_revisited"]
 
 GEOMETRY = 5000
 """Molecules of each set that geometry is measured on."""
+REFERENCE = 10_000
+"""Known molecules that geometry is measured against, at random."""
 PROFILED = 2000
 """Molecules of each set that are asked one by one: DetermineBonds, groups, properties."""
 
@@ -52,33 +55,30 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Known:
-    """Names of the known molecules, and values of the first of them: no molecule of RDKit is kept."""
+    """Names of the reference, and values of the first known molecules: no molecule of RDKit is kept."""
 
+    sets: Sets
     smiles: NDArray[Any]
     keys: NDArray[Any]
     values: Mapping[str, NDArray[np.float64]]
 
     @staticmethod
-    def of(molecules: Molecules) -> "_Known":
-        values_, smiles, keys = values(verdicts(molecules.take(slice(0, PROFILED)))), [], []
-        for start in range(0, len(molecules), PROFILED):
-            found = verdicts(molecules.take(slice(start, start + PROFILED)))
-            smiles.append(found.smiles)
-            keys.append(found.keys())
-        return _Known(np.concatenate(smiles), np.concatenate(keys), values_)
+    def of(sets: Sets) -> "_Known":
+        names = known_names(sets.reference, "graph")
+        return _Known(sets, names["smiles"], names["keys"], known_values(sets.known.take(slice(0, PROFILED))))
 
 
 def geom_revisited(sets: Sets, *, title: str) -> Report:
     """All tables of molecules with bonds."""
     rows = {name: _Row(one, verdicts(one), sets.draws[name]) for name, one in sets.rows.items()}
     few = {name: row.first(PROFILED) for name, row in rows.items()}
-    reference = _Known.of(sets.known)
+    reference = _Known.of(sets)
     tables = [
         _valency(rows),
         _graphs(rows),
         _names(rows, reference),
         _contacts(few),
-        _geometry({name: row.first(GEOMETRY) for name, row in rows.items()}, sets.known),
+        _geometry({name: row.first(GEOMETRY) for name, row in rows.items()}, sets.known.take(slice(0, REFERENCE))),
         _rings(rows),
         _elements(rows),
         _groups(few),
@@ -145,13 +145,13 @@ def _reasons(found: Verdicts) -> list[str]:
 def _names(rows: Mapping[str, _Row], known: _Known) -> Table:
     cells: list[list[Cell]] = []
     for name, row in rows.items():
-        by_smiles = names_cells(row.found.smiles, known.smiles, row.draws)
-        by_key = names_cells(row.found.keys(), known.keys, row.draws)
+        by_smiles = names_cells(row.found.smiles, known.sets.names_beside(name, known.smiles), row.draws)
+        by_key = names_cells(row.found.keys(), known.sets.names_beside(name, known.keys), row.draws)
         cells.append([name, *by_smiles, *by_key, int(row.found.valid.sum())])
     columns = ["set", "unique (SMILES)", "novel (SMILES)", "unique (InChIKey-14)", "novel (InChIKey-14)", "n valid"]
     notes = [
         "of valid molecules, canonical names of their bonds without stereo; unique falls with n, compare at equal n",
-        f"novel: of the unique, those not among {len(known.smiles):,} known molecules; InChIKey-14 joins tautomers",
+        f"{known.sets.novelty}; InChIKey-14 joins tautomers",
     ]
     return Table("Uniqueness and novelty", columns, cells, notes)
 
@@ -193,7 +193,8 @@ def _geometry(rows: Mapping[str, _Row], known: Molecules) -> Table:
     notes = [
         "W_1 to the known molecules, mean over kinds weighted by their share in the reference",
         "kinds of bonds: elements and order; of angles: centre and number of neighbours; of torsions: central bond",
-        f"{GEOMETRY:,} molecules at random, valid or not; kinds that the reference lacks are in no distance",
+        f"{GEOMETRY:,} molecules at random, valid or not, against {REFERENCE:,} of the known",
+        "kinds that these lack are in no distance",
         "50 bootstrap draws, laid around the figure: drawing again adds to a distance",
     ]
     return Table("Geometry: distance to the reference", columns, cells, notes)

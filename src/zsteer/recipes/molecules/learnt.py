@@ -17,7 +17,7 @@ from zsteer.models.edm.edm import EDM, property_named
 from zsteer.models.edm.settings import EDMSettings
 from zsteer.recipes.molecules import settings as recipes
 
-__all__ = ["USUAL", "groups_of", "kinds_of", "new_model", "settings_of", "unit_of"]
+__all__ = ["USUAL", "groups_of", "kinds_of", "new_model", "properties_of", "settings_of", "unit_of"]
 
 USUAL = ("mu_debye", "asphericity", "qed", "sas", "logp")
 """Properties that ``auto`` conditions on, where the set has them."""
@@ -45,12 +45,22 @@ def groups_of(molecules: Molecules) -> list[Batch]:
     return found
 
 
-def _properties(wanted: str, data: MoleculeData) -> tuple[str, ...]:
+def properties_of(wanted: str, data: MoleculeData) -> tuple[str, ...]:
+    """Properties of a set that a model is conditioned on, called as the set calls them.
+
+    Args:
+        wanted: names, ``auto`` for the usual ones in any case of letters, or ``none``.
+        data: the set.
+
+    Raises:
+        InputError: if the set has no such property.
+    """
     known = list(data.train.properties)
     if wanted == "none":
         return ()
     if wanted == "auto":
-        return tuple(name for name in USUAL if name in known)
+        folded = {name.casefold(): name for name in reversed(known)}
+        return tuple(folded[name.casefold()] for name in USUAL if name.casefold() in folded)
     return tuple(property_named(name.strip(), known) for name in wanted.split(","))
 
 
@@ -74,7 +84,7 @@ def unit_of(train: Molecules) -> float:
 
 def settings_of(recipe: recipes.MoleculeRecipe, data: MoleculeData, values: dict[str, Any]) -> EDMSettings:
     """Settings of a model: what the set says, and ``values``."""
-    names = _properties(recipe.properties, data)
+    names = properties_of(recipe.properties, data)
     shared: dict[str, Any] = {
         "properties": names,
         "largest": int(data.train.sizes.max()),

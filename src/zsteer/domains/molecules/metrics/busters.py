@@ -78,10 +78,11 @@ def busted(molecules: Molecules, *, fast: bool = False) -> Busted:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep RDKit silent, although the package turns its log on; reasons stand in the checks."""
-    logger = logging.getLogger("rdkit")
-    before = logger.disabled
+    """Keep RDKit and the package silent, although it turns RDKit's log on; reasons stand in the checks."""
+    logger, own = logging.getLogger("rdkit"), logging.getLogger("posebusters")
+    before, level = logger.disabled, own.level
     logger.disabled = True
+    own.setLevel(logging.CRITICAL + 1)  # its modules say once more what their checks say
     rdBase.LogToPythonLogger()
     try:
         yield
@@ -89,6 +90,7 @@ def _quiet() -> Iterator[None]:
         rdBase.LogToCppStreams()
         RDLogger.DisableLog("rdApp.*")  # pyright: ignore[reportAttributeAccessIssue]
         logger.disabled = before
+        own.setLevel(level)
 
 
 def _handed(molecules: Molecules) -> list[Mol]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
 
-from zsteer.domains.molecules import fit
 from zsteer.domains.molecules.chemistry import Mol, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
+from zsteer.domains.molecules.perception import fit
 from zsteer.errors import InputError
 
 __all__ = [
@@ -64,10 +64,12 @@ def largest_fragment(mol: Mol) -> Mol:
 
 
 def folded(mol: Mol) -> Mol:
-    """The molecule with its hydrogens counted on their neighbours and without stereo; itself is not changed."""
-    plain = Chem.RemoveHs(mol)
-    Chem.RemoveStereochemistry(plain)
-    return plain
+    """A copy with hydrogens counted on their neighbours, without stereo and atom maps."""
+    plain = Chem.Mol(mol)
+    for atom in plain.GetAtoms():
+        atom.SetAtomMapNum(0)  # a hydrogen with a number would stay
+    Chem.RemoveStereochemistry(plain)  # first: a hydrogen that tells E from Z would stay
+    return Chem.RemoveHs(plain)
 
 
 def smiles_of(mol: Mol) -> str:
@@ -102,8 +104,8 @@ def perceived(molecules: Molecules) -> tuple[Molecules, int]:
 
     Those stay without any bond: they are judged as atoms that lie apart, not left out.
     """
-    found, problems = fit.perceived(molecules)
-    lost = np.array([problem.record - 1 for problem in problems], np.int64)
+    made = fit.perceived(molecules)
+    found, lost = made.molecules, np.array([problem.record - 1 for problem in made.problems], np.int64)
     kept = np.delete(np.arange(len(molecules)), lost)
     bare = replace(molecules.take(lost), bond_offsets=np.zeros(len(lost) + 1, np.int64))
     whole = Molecules.cat([found, bare]) if len(kept) else bare

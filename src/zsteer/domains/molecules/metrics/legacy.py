@@ -18,7 +18,7 @@ from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.metrics.bonds import ALLOWED, thresholds, valences
 from zsteer.errors import InputError
 
-__all__ = ["Stability", "legacy_smiles", "lookup", "stability"]
+__all__ = ["Stability", "foreign", "legacy_smiles", "lookup", "stability"]
 
 _PIECE = 2_000_000
 """Pairs of atoms handled at once."""
@@ -46,18 +46,21 @@ class Stability:
         return Stability(atoms, (counts == molecules.sizes) & (molecules.sizes > 0), counts)
 
 
-def _checked(molecules: Molecules) -> None:
+def foreign(molecules: Molecules) -> NDArray[np.bool_]:
+    """Molecules with an element that the protocol has no valence for: neither stable nor valid, shape ``(n,)``."""
     known = np.zeros(256, bool)
     known[[SYMBOLS.index(symbol) for symbol in ALLOWED]] = True
-    strange = np.flatnonzero(~known[molecules.z])
-    if len(strange):
-        record = int(np.searchsorted(molecules.offsets, strange[0], side="right"))
-        z = int(molecules.z[strange[0]])
-        name = SYMBOLS[z] if z < len(SYMBOLS) else f"of number {z}"
-        raise InputError(
-            f"edm-2022 has no valence for the element {name} (molecule {record}); it knows {', '.join(ALLOWED)}: "
-            f"leave such molecules out, or take geom-revisited"
-        )
+    owner = np.repeat(np.arange(len(molecules)), molecules.sizes)
+    return np.bincount(owner[~known[molecules.z]], minlength=len(molecules)) > 0
+
+
+def _listed(molecules: Molecules) -> Molecules:
+    """The set with the element ``X``, which is bound to nothing, where the protocol has no valence."""
+    known = np.isin(molecules.z, [SYMBOLS.index(symbol) for symbol in ALLOWED])
+    return molecules if bool(known.all()) else replace(molecules, z=np.where(known, molecules.z, 0).astype(np.uint8))
+
+
+def _checked(molecules: Molecules) -> None:
     if bool(molecules.hydrogens.any()):
         record = int(np.searchsorted(molecules.offsets, np.flatnonzero(molecules.hydrogens)[0], side="right"))
         raise InputError(
@@ -98,9 +101,10 @@ def stability(molecules: Molecules) -> Stability:
     """Atom and molecule stability by the lookup, from elements and coordinates alone.
 
     Raises:
-        InputError: if an element is not in the protocol, or hydrogens are counted and not atoms.
+        InputError: if hydrogens are counted and not atoms.
     """
     _checked(molecules)
+    strange, molecules = foreign(molecules), _listed(molecules)
     allowed = valences()
     atoms = np.zeros(len(molecules.z), bool)
     for _, rows, order in _pieces(molecules):
@@ -112,6 +116,7 @@ def stability(molecules: Molecules) -> Stability:
             valence += np.bincount(which * size + end[pair], order[which, pair], rows.size).astype(np.int64)
         flat = rows.ravel()
         atoms[flat] = allowed[molecules.z[flat], np.minimum(valence, allowed.shape[1] - 1)]
+    atoms &= ~np.repeat(strange, molecules.sizes) | (molecules.z != 0)
     return Stability.of(atoms, molecules)
 
 
@@ -126,6 +131,7 @@ def lookup(molecules: Molecules, *, single: bool = False) -> Molecules:
         InputError: as ``stability``.
     """
     _checked(molecules)
+    molecules = _listed(molecules)
     found: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]] = []
     for chosen, rows, order in _pieces(molecules):
         i, j = np.triu_indices(rows.shape[1], 1)
@@ -160,7 +166,9 @@ def legacy_smiles(molecules: Molecules, *, single: bool = False, whole: bool = F
     from zsteer.domains.molecules.metrics.chemist import largest_fragment, mols, smiles_of  # RDKit, only here
 
     words = [
-        "" if isinstance(mol, str) else smiles_of(mol if whole else largest_fragment(mol))
-        for mol in mols(lookup(molecules, single=single), completed=True)
+        "" if strange or isinstance(mol, str) else smiles_of(mol if whole else largest_fragment(mol))
+        for strange, mol in zip(
+            foreign(molecules).tolist(), mols(lookup(molecules, single=single), completed=True), strict=True
+        )
     ]
     return np.array(words, np.str_)
