@@ -235,8 +235,13 @@ class Loaded:
         kit = self.kit
         if not isinstance(kit, Streaming):
             raise CapabilityError(f"{self.about.options.noun} are not steered in blocks; read the file and use steer")
-        told = {name: value for name, value in vars(request).items() if name not in {"examples", "first"}}
-        about = {"model": read_config(self.folder)["files"], **told, "reading": subject.reading, "force": subject.force}
+        wanted = {name: value for name, value in vars(request).items() if name not in {"examples", "first"}}
+        about = {
+            "model": read_config(self.folder)["files"],
+            **wanted,
+            "reading": subject.reading,
+            "force": subject.force,
+        }
 
         def work(start: Samples, first: int) -> Samples:
             return front.steer(subject, start, replace(request, first=first))
@@ -338,22 +343,13 @@ def fit(
         Run.check_free(Path(out), overwrite=overwrite)
     where = data if data is not None else os.environ.get("ZSTEER_DATA") or None
     recipe = recipe.resolve(None if where is None else Path(where))
-    threads = free_threads()
-    place = device_of(device)
-    bfloat16 = bfloat16_pays(place)
-    values = {
-        "name": recipe.name,
-        **recipe.model_dump(mode="json"),
-        "data": None if where is None else str(where),
-        "device": device,
-        "threads": threads,
-        "bfloat16": bfloat16,
-    }
-    folder = Path(out)
+    place, folder = device_of(device), Path(out)
+    machine: dict[str, Any] = {"device": device, "threads": free_threads(), "bfloat16": bfloat16_pays(place)}
     try:
-        with threads_of(threads), bfloat16_of(bfloat16):
+        with threads_of(machine["threads"]), bfloat16_of(machine["bfloat16"]):
             experiment = recipe.build(None if where is None else Path(where), place)
             if world.rank == 0:
+                values = {**_as_kept(recipe), "data": None if where is None else str(where), **machine}
                 Run.new(folder, values, overwrite=overwrite).keep_lines(experiment.lines)
                 if watch is not None and experiment.lines:
                     watch({"lines": experiment.lines})
@@ -405,7 +401,7 @@ def resume(
     count = free_threads() if count is None else count
     values = {key: value for key, value in values.items() if key not in {"data", "device"}}
     recipe = settings_from(cls, values, where=str(run.folder / "recipe.yaml"))
-    if run.finished and _told(recipe).items() >= read_artifact(run.artifact).origin.recipe.items():
+    if run.finished and _as_kept(recipe).items() >= read_artifact(run.artifact).origin.recipe.items():
         return load(run.folder, device=device)
     world = World.join(devices)
     try:
@@ -436,12 +432,12 @@ def _train(
     trained = experiment.finish(model)
     own = [_flag(key, value) for key, value in recipe.model_dump(mode="json", exclude_defaults=True).items()]
     command = " ".join(["zsteer train", recipe.name, *own, "--data FOLDER --out FOLDER"])
-    trained.origin = replace(trained.origin, recipe=_told(recipe), command=command)
+    trained.origin = replace(trained.origin, recipe=_as_kept(recipe), command=command)
     write_artifact(run.artifact, trained.artifact(), overwrite=True)
     return load(run.folder, device=device)
 
 
-def _told(recipe: Recipe) -> dict[str, Any]:
+def _as_kept(recipe: Recipe) -> dict[str, Any]:
     """A recipe as an artifact keeps it."""
     return {"name": recipe.name, **recipe.model_dump(mode="json")}
 

@@ -15,10 +15,10 @@ from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.files import write_molecules
 from zsteer.domains.molecules.metrics.chemist import perceived
 from zsteer.domains.molecules.metrics.graph import verdicts
-from zsteer.domains.molecules.metrics.profile import GROUPS, elements, groups, shuffled, values
 from zsteer.errors import InputError, MissingExtraError
 from zsteer.evaluate.intervals import Draws
 from zsteer.evaluate.report import Interval
+from zsteer.kits.molecules.metrics.profile import GROUPS, elements, groups, shuffled, values
 from zsteer.kits.molecules.report import Sets, edm_2022
 
 NAMES = [name for name in DRUGS if name != "acetate"]
@@ -172,7 +172,7 @@ def test_posebusters_passes_real_molecules_and_fails_broken_ones(files):
 
 def test_strain_sees_moved_atoms():
     pytest.importorskip("tblite", reason="the extra qm is not installed")
-    from zsteer.domains.molecules.metrics.strain import strain
+    from zsteer.kits.molecules.metrics.strain import strain
 
     calm = built("ethanol", "glycine")
     noise = 0.05 * Streams.of(0, 1).normal("noise", (len(calm.z), 3))[0].numpy()
@@ -191,7 +191,7 @@ def test_strain_sees_moved_atoms():
 def test_dipoles_are_those_of_the_data(data_folder):
     """The data folder's dipoles come from the same method at the same geometry, rounded to .0005 angstrom."""
     pytest.importorskip("tblite", reason="the extra qm is not installed")
-    from zsteer.domains.molecules.metrics.strain import dipoles
+    from zsteer.kits.molecules.metrics.strain import dipoles
 
     name = "qm9_etkdg_gfn2.npz"
     real = data_set(data_folder, name, n=8, start=60_000)

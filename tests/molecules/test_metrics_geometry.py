@@ -11,7 +11,9 @@ from tests.made_molecules import DRUGS, built, changed, data_set, without_bonds
 
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.metrics.geometry import (
+from zsteer.domains.molecules.metrics.graph import verdicts
+from zsteer.errors import InputError
+from zsteer.kits.molecules.metrics.geometry import (
     FEWEST,
     Measured,
     angles,
@@ -23,8 +25,6 @@ from zsteer.domains.molecules.metrics.geometry import (
     redraw,
     torsions,
 )
-from zsteer.domains.molecules.metrics.graph import verdicts
-from zsteer.errors import InputError
 
 
 def by_rdkit(mol, what):

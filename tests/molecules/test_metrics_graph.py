@@ -8,8 +8,8 @@ from tests.made_molecules import DRUGS, built, changed, data_set, without_atom, 
 
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.graph import RINGS, agreement, first_seen, novel, rings, verdicts
-from zsteer.domains.molecules.metrics.valency import corrected, unlisted
 from zsteer.errors import InputError
+from zsteer.kits.molecules.metrics.valency import corrected, unlisted
 
 WHOLE = [pytest.param(False, id="atoms"), pytest.param(True, id="heavy")]
 

@@ -9,9 +9,9 @@ from tests.made_molecules import DRUGS, built, changed, data_set, without_bonds
 
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
-from zsteer.domains.molecules.metrics.bonds import ALLOWED, MARGINS, lengths
-from zsteer.domains.molecules.metrics.legacy import foreign, legacy_smiles, lookup, stability
 from zsteer.errors import InputError
+from zsteer.kits.molecules.metrics.bonds import ALLOWED, MARGINS, lengths
+from zsteer.kits.molecules.metrics.legacy import foreign, legacy_smiles, lookup, stability
 
 
 def by_definition(molecules):

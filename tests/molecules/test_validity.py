@@ -11,9 +11,9 @@ from zsteer.cli.main import main
 from zsteer.core.cache import cache_folder, cached_arrays, key_of_words
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.files import read_molecules, write_molecules
-from zsteer.domains.molecules.metrics import names
-from zsteer.domains.molecules.metrics.names import known_names, named_set
 from zsteer.errors import InputError
+from zsteer.kits.molecules.metrics import names
+from zsteer.kits.molecules.metrics.names import known_names, named_set
 
 LIST = ["CCO", "OCC", "C[C@H](N)F", "C[C@@H](N)F", "c1ccccc1", "CC(C)(C)(C)C", "C[CH2]", "CCO.Cl", "nonsense((", "*CC"]
 """Three are different and valid; six are valid or repeat one, four are broken: by kind, in the order of the list."""

@@ -57,7 +57,7 @@ def _noted(
 
 
 LONGEST = 1000
-"""Letters of a message: what a file holds may be told in part, never at any length."""
+"""Letters of a message: what a file holds may be shown in part, never at any length."""
 
 
 def _safe(message: object) -> str:

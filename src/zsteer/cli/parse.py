@@ -49,7 +49,7 @@ def parse(command: type[C], arguments: Sequence[str], *, name: str) -> C:
 
 
 MOST = 10**9
-"""Of any count that is asked for; a seed may have 63 bits."""
+"""Of any count; a seed may have 63 bits."""
 
 
 def _check_sizes(command: object, name: str) -> None:

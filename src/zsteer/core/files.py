@@ -202,7 +202,7 @@ def _prefix() -> str:
 
 
 def alive(host: str, process: int) -> bool:
-    """Whether a process may still run: one of another host, or of this one as far as can be told."""
+    """Whether a process may still run: one of another host, or of this one as far as is known."""
     if host != socket.gethostname() or os.name != "posix":
         return True
     try:

@@ -330,7 +330,7 @@ FAR = 1.0
 
 
 def _given(options: Options, given: Mapping[str, object], *, force: bool) -> dict[str, object]:
-    """Conditions, parsed; flags of sampling among them are answered with the new spelling, and ranges told.
+    """Conditions, parsed; flags of sampling among them are answered with the new spelling, and ranges named.
 
     Args:
         options: what the model takes.

@@ -28,5 +28,5 @@ class OwnFile:
 
     @property
     def of_pictures(self) -> bool:
-        """Whether something is asked for that only pictures have."""
+        """Whether something is wanted that only pictures have."""
         return self.resize is not None or self.crop is not None or self.color != "auto"

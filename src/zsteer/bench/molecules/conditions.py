@@ -27,11 +27,11 @@ from zsteer.core.protocols import Group
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.graph import Verdicts, verdicts
-from zsteer.domains.molecules.metrics.strain import installed
-from zsteer.domains.molecules.metrics.values import values_of
 from zsteer.domains.molecules.sets import load_molecules
 from zsteer.evaluate.report import Cell, Table
 from zsteer.kits.molecules.kit import generated
+from zsteer.kits.molecules.metrics.strain import installed
+from zsteer.kits.molecules.metrics.values import values_of
 from zsteer.models.edm.edm import EDM
 from zsteer.predictors.noisy_property import NoisyProperty
 from zsteer.steer.guide import ByClassifier

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.data import load
-from zsteer.domains.molecules.metrics.bonds import ALLOWED, MARGINS, lengths
 from zsteer.domains.molecules.metrics.graph import first_seen, verdicts
-from zsteer.domains.molecules.metrics.legacy import legacy_smiles, stability
-from zsteer.domains.molecules.metrics.valency import corrected
 from zsteer.evaluate.report import Cell, Table
+from zsteer.kits.molecules.metrics.bonds import ALLOWED, MARGINS, lengths
+from zsteer.kits.molecules.metrics.legacy import legacy_smiles, stability
+from zsteer.kits.molecules.metrics.valency import corrected
 
 __all__ = ["evaluator"]
 

@@ -13,16 +13,16 @@ from zsteer.core.catalog import load_model
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.chemistry import parse_smiles
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.metrics import geometry
-from zsteer.domains.molecules.metrics.busters import busted
 from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.metrics.graph import Verdicts, first_seen, novel, rings, verdicts
-from zsteer.domains.molecules.metrics.strain import strain
-from zsteer.domains.molecules.metrics.valency import corrected
 from zsteer.domains.molecules.sets import load_molecules
 from zsteer.errors import MissingExtraError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.kits.molecules.kit import generated
+from zsteer.kits.molecules.metrics import geometry
+from zsteer.kits.molecules.metrics.busters import busted
+from zsteer.kits.molecules.metrics.strain import strain
+from zsteer.kits.molecules.metrics.valency import corrected
 from zsteer.models.edm.edm import EDM
 from zsteer.steer.sampling import sample_by
 from zsteer.train.threads import threads_of

@@ -1,7 +1,7 @@
 """Pictures through Pillow: one file, a folder of them, a folder of classes, and animations.
 
 What makes a set is that its pictures are alike: one size, and all grey or all colour; ``Shaping`` makes them so.
-What is not alike, or cannot be read, is named; it is left out only when that is asked for. Pictures are turned as
+What is not alike, or cannot be read, is named; it is left out only on request. Pictures are turned as
 viewers do (EXIF). Grey of more than 8 bits is brought to 8 by the largest value of the whole set, so that pictures of
 10, 12 or 14 bits in files of 16 keep their light.
 """

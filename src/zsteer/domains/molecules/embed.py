@@ -254,12 +254,12 @@ def embed(
     raise_first(called, failed, skip_invalid=skip_invalid)
     # Joining one part copies it, so that its file is closed: thousands of parts are more than a process may open.
     made = [Molecules.cat([part]) for path in sorted(files) if len(part := open_prepared(path))]
+    problems += failed
     if not made:
-        raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {(problems + failed)[0].line}")
-    molecules = Molecules.cat(_alike(made))
-    counts = counts.then("a geometry was found", len(molecules))
-    lost = {one.record for one in failed}
-    return Embedded(molecules, problems + failed, counts, _notes(molecules, own, [r for r in opened if r not in lost]))
+        raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {problems[0].line}")
+    molecules, lost = Molecules.cat(_alike(made)), {one.record for one in failed}
+    notes = _notes(molecules, own, [row for row in opened if row not in lost])
+    return Embedded(molecules, problems, counts.then("a geometry was found", len(molecules)), notes)
 
 
 def _notes(molecules: Molecules, own: frozenset[str], opened: Sequence[int]) -> list[str]:

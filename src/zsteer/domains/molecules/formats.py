@@ -1,4 +1,4 @@
-"""What a file holds, told by its first bytes: for the message where the ending says something else.
+"""What a file holds, known by its first bytes: for the message where the ending says something else.
 
 Nothing is read by this guess but lists in ``.txt``; it names the format, and the way to one that is read.
 """

@@ -13,8 +13,8 @@ from zsteer.core.property import Property, lazy
 
 __all__ = ["PROPERTIES"]
 
-_EACH = lazy("zsteer.domains.molecules.metrics.values:values_by")
-_VALUES = lazy("zsteer.domains.molecules.metrics.values:values_of")
+_EACH = lazy("zsteer.kits.molecules.metrics.values:values_by")
+_VALUES = lazy("zsteer.kits.molecules.metrics.values:values_of")
 _SHAPES = "zsteer.domains.molecules.expectation"
 
 

@@ -1,7 +1,7 @@
 """Lists of SMILES: ``.smi`` and ``.txt`` (a SMILES and a name on each line) and ``.csv``, each also with ``.gz``.
 
 Rows are counted as lines of the file, so that the header of a table is row 1. The separator (comma, semicolon, tab) is
-the one that shows a column of SMILES; a table without a heading is told by its SMILES. ``split`` and ``name`` beside
+the one that shows a column of SMILES; a table without a heading is known by its SMILES. ``split`` and ``name`` beside
 the SMILES are taken along, and so is every other column, as numbers or as text. What a CXSMILES adds behind the SMILES
 (``|...|``) is cut off and counted.
 """
@@ -303,7 +303,7 @@ def _rows(text: str, table: _Table) -> SmilesList:
     for row, values in _cells(text, table, problems):
         smiles, _, rest = values[table.place].strip().partition(" ")
         cut += [row] if _without_extension(rest.strip())[1] else []
-        # What is neither a SMILES nor an extension behind one is told as it stands.
+        # What is neither a SMILES nor an extension behind one is named as it stands.
         smiles = smiles if rest.strip().startswith("|") else values[table.place].strip()
         part = "" if split is None else _SPLIT_WORDS.get(values[split].strip().lower())
         if part is None:

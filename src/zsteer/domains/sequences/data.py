@@ -209,8 +209,8 @@ def _other_sources(path: Path, sources: Sequence[str], keep: Sequence[int]) -> l
     hint = "the subset permissive takes titan, immrep23 and ergo_* alone; pass --subset all"
     if sources and not keep:
         raise InputError(f"{path}: no row is left of {len(sources)}; their sources are {tally(out)}: {hint}")
-    told = tally(mine)
-    return [f"{path}: {len(mine)} rows were left out for their sources ({told[:200]}): {hint}"] if mine else []
+    origins = tally(mine)
+    return [f"{path}: {len(mine)} rows were left out for their sources ({origins[:200]}): {hint}"] if mine else []
 
 
 def _permissive(sources: str) -> bool:

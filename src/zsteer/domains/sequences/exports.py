@@ -1,7 +1,7 @@
 """Which column of an export holds what: the CDR3 of the beta chain, its conserved ends or not, and if a row counts.
 
 Known are AIRR, Cell Ranger (contigs and clonotypes), MiXCR, immunoSEQ (v1 to v4), IMGT/HighV-QUEST, VDJtools, TRUST4,
-VDJdb, McPAS, IEDB (also with two rows of headings), tcrdist3, scirpy, NetTCR and ERGO-II. Columns are told by their
+VDJdb, McPAS, IEDB (also with two rows of headings), tcrdist3, scirpy, NetTCR and ERGO-II. Columns are known by their
 headings, folded (``chains.fold``), and by what stands in them: a column of nucleotides is passed over. No torch.
 """
 
@@ -128,8 +128,8 @@ class Layout:
         if ":" in text:
             return _parts(text)
         if text.lower() in MISSING:
-            told = f": the cell says {text!r}" if text else ""
-            return Cell("", f"there is no CDR3 in the column {self.name}{told}")
+            content = f": the cell says {text!r}" if text else ""
+            return Cell("", f"there is no CDR3 in the column {self.name}{content}")
         if nucleotides(text):
             return Cell(text, f"{text[:20]!r} are nucleotides; expected amino acids")
         return _completed(text, self.name) if self.cut else Cell(text)

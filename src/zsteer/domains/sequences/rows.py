@@ -247,7 +247,7 @@ def _fasta(path: Path, text: Iterator[str]) -> Iterator[tuple[int, Cell, Sequenc
 
 
 def check(path: Path, *, column: str | None = None, skip_invalid: bool = False) -> Survey:
-    """Read a file of receptors to its end and keep nothing, so that what is wrong is told before a model is loaded.
+    """Read a file of receptors to its end and keep nothing, so that what is wrong is named before a model is loaded.
 
     Args:
         path: file whose ending says the format.

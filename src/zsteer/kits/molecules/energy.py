@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from zsteer.domains.molecules.metrics.busters import busted
 from zsteer.domains.molecules.metrics.graph import verdicts
-from zsteer.domains.molecules.metrics.strain import strain
 from zsteer.evaluate.report import Cell, Interval, Report, Table
+from zsteer.kits.molecules.metrics.busters import busted
+from zsteer.kits.molecules.metrics.strain import strain
 from zsteer.kits.molecules.report import Sets, percent, plain
 
 __all__ = ["posebusters", "strained"]

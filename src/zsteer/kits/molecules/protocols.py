@@ -61,7 +61,7 @@ class MoleculeProtocol:
         name: of the protocol.
         judge: makes the report of three sets and a title.
         bonded: it judges bonds; they are perceived where a file has none.
-        most: molecules of each set that are asked, or None for all.
+        most: molecules of each set that are measured, or None for all.
         alone: it judges molecules without a reference too.
     """
 
@@ -92,7 +92,11 @@ class MoleculeProtocol:
         if request.goal.toward:
             raise InputError(f"the protocol {self.name} takes no --toward")
         own, rng = _found(samples), Streams.of(request.seed, 1)
-        other = None if request.reference is None else _reference(request.reference, skip=bool(request.reading.get("skip_invalid")))
+        other = (
+            None
+            if request.reference is None
+            else _reference(request.reference, skip=bool(request.reading.get("skip_invalid")))
+        )
         mine, remarks = self._bonded(own)
         if other is not None:
             theirs, more = self._bonded(other)

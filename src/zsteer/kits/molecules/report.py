@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from zsteer.core.rng import Streams
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.graph import first_seen, novel
-from zsteer.domains.molecules.metrics.legacy import foreign, legacy_smiles, stability
-from zsteer.domains.molecules.metrics.names import known_names
-from zsteer.domains.molecules.metrics.profile import shuffled
 from zsteer.errors import InputError
 from zsteer.evaluate.intervals import Draws
 from zsteer.evaluate.report import Cell, Interval, Report, Table
+from zsteer.kits.molecules.metrics.legacy import foreign, legacy_smiles, stability
+from zsteer.kits.molecules.metrics.names import known_names
+from zsteer.kits.molecules.metrics.profile import shuffled
 
 __all__ = ["ROWS", "Sets", "bare", "edm_2022", "names_cells", "percent", "plain"]
 
@@ -58,7 +58,7 @@ class Sets:
         Args:
             samples: to be judged.
             rng: streams, of which the first is used.
-            most: molecules that are asked, for protocols that take seconds for each.
+            most: molecules that are measured, for protocols that take seconds for each.
         """
         one = rng.take(slice(0, 1)).child("molecules")
         order = one.permutation("samples", len(samples))[0, :most].numpy()
@@ -128,7 +128,7 @@ class Sets:
 
 
 def _asked(most: int, count: int) -> str:
-    return f"{most} of {count:,} samples are asked, chosen at random: each takes seconds"
+    return f"{most} of {count:,} samples are measured, chosen at random: each takes seconds"
 
 
 def _alike(samples: Molecules, reference: Molecules) -> tuple[Molecules, Molecules, list[str]]:

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.metrics.geometry import (
+from zsteer.domains.molecules.metrics.graph import RINGS, Verdicts, agreement, rings, verdicts
+from zsteer.evaluate.intervals import Draws
+from zsteer.evaluate.report import Cell, Interval, Report, Table
+from zsteer.kits.molecules.metrics.geometry import (
     Measured,
     angles,
     bond_lengths,
@@ -22,12 +25,9 @@ from zsteer.domains.molecules.metrics.geometry import (
     redraw,
     torsions,
 )
-from zsteer.domains.molecules.metrics.graph import RINGS, Verdicts, agreement, rings, verdicts
-from zsteer.domains.molecules.metrics.names import known_names, known_values
-from zsteer.domains.molecules.metrics.profile import GROUPS, VALUES, elements, groups, values
-from zsteer.domains.molecules.metrics.valency import corrected, unlisted
-from zsteer.evaluate.intervals import Draws
-from zsteer.evaluate.report import Cell, Interval, Report, Table
+from zsteer.kits.molecules.metrics.names import known_names, known_values
+from zsteer.kits.molecules.metrics.profile import GROUPS, VALUES, elements, groups, values
+from zsteer.kits.molecules.metrics.valency import corrected, unlisted
 from zsteer.kits.molecules.report import Sets, bare, names_cells, percent, plain
 
 __all__ = ["geom_revisited"]
@@ -37,7 +37,7 @@ GEOMETRY = 5000
 REFERENCE = 10_000
 """Known molecules that geometry is measured against, at random."""
 PROFILED = 2000
-"""Molecules of each set that are asked one by one: DetermineBonds, groups, properties."""
+"""Molecules of each set that are measured one by one: DetermineBonds, groups, properties."""
 
 
 @dataclass(frozen=True)
@@ -180,16 +180,16 @@ def _contacts(rows: Mapping[str, _Row]) -> Table:
 
 
 def _geometry(rows: Mapping[str, _Row], known: Molecules) -> Table:
-    asked = ((bond_lengths, "bonds [angstrom]"), (angles, "angles [degree]"), (torsions, "torsions [degree]"))
+    measured = ((bond_lengths, "bonds [angstrom]"), (angles, "angles [degree]"), (torsions, "torsions [degree]"))
     part = known.take(slice(0, 4 * GEOMETRY))
-    reference = {title: measure(part) for measure, title in asked}
+    reference = {title: measure(part) for measure, title in measured}
     cells: list[list[Cell]] = []
     for name, row in rows.items():
-        own = {title: measure(row.molecules) for measure, title in asked}
+        own = {title: measure(row.molecules) for measure, title in measured}
         each = [_apart(own[title], reference[title], row.draws) for title in own]
         seen = [plain(known_kinds(own[title], reference[title]), len(row.molecules)) for title in list(own)[:2]]
         cells.append([name, *each, *seen, len(row.molecules)])
-    columns = ["set", *[title for _, title in asked], "bonds of known kinds", "angles of known kinds", "n"]
+    columns = ["set", *[title for _, title in measured], "bonds of known kinds", "angles of known kinds", "n"]
     notes = [
         "W_1 to the known molecules, mean over kinds weighted by their share in the reference",
         "kinds of bonds: elements and order; of angles: centre and number of neighbours; of torsions: central bond",

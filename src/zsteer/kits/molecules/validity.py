@@ -22,7 +22,6 @@ from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.files import LISTS, Reading, ending_of, read
 from zsteer.domains.molecules.metrics.chemist import perceived
 from zsteer.domains.molecules.metrics.graph import first_seen, novel
-from zsteer.domains.molecules.metrics.names import Named, known_names, name_part, named_set, sdf_parts, smiles_parts
 from zsteer.domains.molecules.prepared import is_prepared
 from zsteer.domains.molecules.smiles import read_smiles
 from zsteer.errors import InputError
@@ -30,6 +29,7 @@ from zsteer.evaluate.intervals import Draws
 from zsteer.evaluate.report import Cell, Report, Table
 from zsteer.kits.base import Samples
 from zsteer.kits.molecules.kit import GeneratedMolecules
+from zsteer.kits.molecules.metrics.names import Named, known_names, name_part, named_set, sdf_parts, smiles_parts
 from zsteer.kits.molecules.report import bare, percent
 from zsteer.kits.protocols import EvaluationRequest
 from zsteer.scoring.pool import Pool
@@ -137,7 +137,7 @@ def _judged(parts: Sequence[Any]) -> Named:
     workers = free_threads()
     if workers < 2 or sum(len(part[1]) for part in parts) < POOLED:
         return Named.cat([name_part(part) for part in parts])
-    with Pool("zsteer.domains.molecules.metrics.names:name_part", workers=workers) as pool:
+    with Pool("zsteer.kits.molecules.metrics.names:name_part", workers=workers) as pool:
         outcomes = pool.map(parts)
     gone = [f"takes the program down: {one.status}"[:80] for one in outcomes]
     made = [

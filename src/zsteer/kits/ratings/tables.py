@@ -77,7 +77,7 @@ def judge(model: RatingRBM, baselines: Baselines, known: Ratings, test: Ratings,
         model: the machine.
         baselines: fitted to ``known``.
         known: what is known of the users.
-        test: what is asked, over the same users and items.
+        test: what is predicted, over the same users and items.
         seed: of the bootstrap.
 
     Raises:

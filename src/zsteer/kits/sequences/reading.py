@@ -7,10 +7,10 @@ from pathlib import Path
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.space import SequenceSpace
 
-__all__ = ["SHOWN", "read_receptors", "say", "told"]
+__all__ = ["SHOWN", "listed", "read_receptors", "say"]
 
 SHOWN = 5
-"""Skipped rows that are told one by one; the rest are counted."""
+"""Skipped rows that are named one by one; the rest are counted."""
 
 
 def read_receptors(
@@ -40,12 +40,12 @@ def read_receptors(
 
 def say(path: Path, notes: Sequence[str], skipped: Sequence[files.Skipped]) -> None:
     """Warn of what was left out of a file or taken as something."""
-    more = [f"{len(skipped)} rows cannot be used and were left out: {'; '.join(told(skipped))}"] if skipped else []
+    more = [f"{len(skipped)} rows cannot be used and were left out: {'; '.join(listed(skipped))}"] if skipped else []
     for note in (*notes, *more):
         warnings.warn(f"{path}: {note}", UserWarning, stacklevel=2)
 
 
-def told(skipped: Sequence[files.Skipped]) -> list[str]:
+def listed(skipped: Sequence[files.Skipped]) -> list[str]:
     """A line for each of the first rows that were skipped, and how many more there are."""
     lines = [f"row {entry.row}: {entry.reason}" for entry in skipped[:SHOWN]]
     return [*lines, f"... and {len(skipped) - SHOWN} more"] if len(skipped) > SHOWN else lines

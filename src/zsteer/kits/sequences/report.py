@@ -24,11 +24,11 @@ __all__ = ["judged_for_all", "report_like", "report_on"]
 def judged_for_all(family: Family, x: Batch) -> tuple[torch.Tensor, list[str]]:
     """Which sequences pass the judge of each peptide that it can judge; shape ``(b, p)``, and the peptides."""
     names = judged(family)
-    passes = _passes(family, _told(family, x, names), names)
+    passes = _passes(family, _judged(family, x, names), names)
     return torch.stack(list(passes.values()), 1), names
 
 
-def _told(
+def _judged(
     family: Family, x: Batch, names: Sequence[str], watch: Callable[[dict[str, Any]], None] = lambda _: None
 ) -> torch.Tensor:
     """Scores of the judge for several peptides; shape ``(b, p)``."""
@@ -40,10 +40,10 @@ def _told(
     return torch.cat(parts)
 
 
-def _passes(family: Family, told: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+def _passes(family: Family, verdicts: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
     """Peptide whose judge is worth asking -> which sequences pass it."""
     able = judged(family)
-    return {name: told[:, k] >= family.judge.card(name).threshold for k, name in enumerate(names) if name in able}
+    return {name: verdicts[:, k] >= family.judge.card(name).threshold for k, name in enumerate(names) if name in able}
 
 
 Watch = Callable[[dict[str, Any]], None]
@@ -70,8 +70,8 @@ def report_on(
         raise InputError("there is nothing to evaluate: the file holds no sequence")
     first = [peptide] if peptide in family.judge.cards else []
     names = [*first, *(name for name in judged(family) if name not in first)]
-    told = _told(family, x, names, watch)
-    found = score(family, x, peptide, told[:, 0] if names[:1] == [peptide] else None)
+    verdicts = _judged(family, x, names, watch)
+    found = score(family, x, peptide, verdicts[:, 0] if names[:1] == [peptide] else None)
     distinct = first_of_each(sequence_hash(x["tokens"]))
     good = found.judge_pass & (found.plausible >= 0) & distinct & ~found.copied
     rows = _rows(
@@ -91,7 +91,7 @@ def report_on(
         )
     tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, notes)]
     tables.append(_scale(family, peptide))
-    tables.append(_spread(family, samples, x, found, _passes(family, told, names)))
+    tables.append(_spread(family, samples, x, found, _passes(family, verdicts, names)))
     if found.judged:
         gap = float(found.design_pass.float().mean() - found.judge_pass.float().mean())
         summary = [

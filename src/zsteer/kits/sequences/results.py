@@ -99,8 +99,8 @@ def of_templates(
     before = score(family, SequenceSpace().encode(list(start.items)), scores.peptide)
     column = next((name for name in start.columns if fold(name) in {"peptide", "epitope", "antigen_epitope"}), None)
     column = None if "design_score" in start.columns else column
-    told = [str(one).strip() == scores.peptide for one in start.columns[column]] if column else [False] * len(start)
-    known = [a or b for a, b in zip((before.copied & before.design_pass).tolist(), told, strict=True)]
+    named = [str(one).strip() == scores.peptide for one in start.columns[column]] if column else [False] * len(start)
+    known = [a or b for a, b in zip((before.copied & before.design_pass).tolist(), named, strict=True)]
     passes = before.judge_pass if before.judged else before.design_pass
     worse = scores.best < before.best[list(origin)]
     texts = {

@@ -143,14 +143,14 @@ def look(family: Family, x: Batch) -> Look:
 
 
 @torch.no_grad()
-def score(family: Family, x: Batch, peptide: str, told: Float[Tensor, " b"] | None = None) -> Scores:
+def score(family: Family, x: Batch, peptide: str, judge_scores: Float[Tensor, " b"] | None = None) -> Scores:
     """Score receptors for a peptide.
 
     Args:
         family: where the models are.
         x: ``tokens`` with the mask.
         peptide: the peptide that they should bind.
-        told: scores of the judge, where they are there already.
+        judge_scores: scores of the judge, where they are there already.
 
     Raises:
         InputError: if the design oracle does not know the peptide.
@@ -163,13 +163,19 @@ def score(family: Family, x: Batch, peptide: str, told: Float[Tensor, " b"] | No
     design = torch.cat([binds(part).mean for part in parts])
     passed = torch.zeros_like(design, dtype=torch.bool)
     if not judged:
-        told = torch.full_like(design, torch.nan)
-    elif told is None:
-        told = torch.cat([judge.oracle(peptide)(part).mean for part in parts])
+        judge_scores = torch.full_like(design, torch.nan)
+    elif judge_scores is None:
+        judge_scores = torch.cat([judge.oracle(peptide)(part).mean for part in parts])
     if judged:
-        passed = told >= judge.card(peptide).threshold
+        passed = judge_scores >= judge.card(peptide).threshold
     return Scores(
-        peptide, design, design >= oracle.cards[peptide].threshold, told, passed, judged=judged, look=look(family, x)
+        peptide,
+        design,
+        design >= oracle.cards[peptide].threshold,
+        judge_scores,
+        passed,
+        judged=judged,
+        look=look(family, x),
     )
 
 

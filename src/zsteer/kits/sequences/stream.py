@@ -23,7 +23,7 @@ from zsteer.domains.sequences.rows import MAX_LENGTH, SHORTEST, Reader
 from zsteer.domains.sequences.source import separator_of
 from zsteer.errors import InputError, OutputError
 from zsteer.kits.base import Samples
-from zsteer.kits.sequences.reading import say, told
+from zsteer.kits.sequences.reading import listed, say
 from zsteer.kits.sequences.results import unique
 
 __all__ = ["BLOCK", "Stream", "merged"]
@@ -66,7 +66,7 @@ class Stream:
         """Steer every block that is not there yet, and join them.
 
         Args:
-            work: steers a block of templates; it is told the number of the first.
+            work: steers a block of templates; it takes the number of the first.
             overwrite: replace an output that exists.
 
         Returns:
@@ -88,7 +88,7 @@ class Stream:
         shutil.rmtree(folder)
         whole = merged(facts)
         count = int(whole.pop("results"))
-        return Samples("sequences", [], {}, whole, (), None, told(reader.skipped), str(self.source), count)
+        return Samples("sequences", [], {}, whole, (), None, listed(reader.skipped), str(self.source), count)
 
     def _folder(self, total: int) -> Path:
         folder = self.out.with_name(f".{self.out.name}.parts")

@@ -47,7 +47,7 @@ RECEPTORS: dict[Size, dict[str, Any]] = {
     "l": {"steps": 60000, "batch": 2000, "lr": 0.2, "units": 600, "chains": 2000, "k": 10, "decay": 1e-4},
 }
 FEWEST, UNITS_EACH = 16, 8
-"""Hidden units at least, and at most for each number of a sample, where none are asked for."""
+"""Hidden units at least, and at most for each number of a sample, where none are given."""
 FULL_RATE = 80
 """Numbers of a binary sample below which the learning rate grows."""
 REAL_RATE = 0.1

@@ -298,7 +298,7 @@ def origin_of(data: TcrData, least: int | None = None) -> dict[str, object]:
     lines = [note.rsplit("/", 1)[-1] for note in data.notes]
     if small:
         lines.append(f"{len(small)} peptides with fewer than {least} receptors in train and valid")
-    told = {
+    too_small = {
         name: f"{int((data.peptide == name).sum())} receptors, {count} of them in train and valid, fewer than {least}"
         for name, count in shown.items()
     }
@@ -310,5 +310,5 @@ def origin_of(data: TcrData, least: int | None = None) -> dict[str, object]:
         "sha256": data.digest,
         "licence": licence,
         **({"left_out": "; ".join(lines)} if lines else {}),
-        **({"peptides_left_out": told} if told else {}),
+        **({"peptides_left_out": too_small} if too_small else {}),
     }

@@ -1,5 +1,1 @@
-"""Metrics of a set of molecules: legacy stability, valency, graphs, rings and properties, geometry, energies.
-
-Each file answers one question and takes :class:`~zsteer.domains.molecules.container.Molecules`; the report that sets
-samples beside data is ``evaluate/molecules.py``.
-"""
+"""What a molecule is as RDKit sees it, and as a graph; what evaluation measures of it stands in ``kits.molecules``."""

@@ -212,7 +212,7 @@ def _determined(
 ) -> Iterator[Fitted]:
     """Bonds at the first charge that fits; with ``every`` also at others that the lengths of the bonds speak for.
 
-    RDKit is asked for the charges 0, -1 and +1 only: beyond them it gives orders that are none.
+    RDKit tries the charges 0, -1 and +1 only: beyond them it gives orders that are none.
     """
     taken = next((one for charge in charges if (one := _by_rdkit(z, xyz, charge)) is not None), None)
     ranked = taken or next((one for charge in charges if (one := _by_orders(z, xyz, charge)) is not None), None)

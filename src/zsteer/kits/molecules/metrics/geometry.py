@@ -283,7 +283,7 @@ def _bonded(molecules: Molecules, index: NDArray[np.int64], size: int) -> NDArra
 def clashing(molecules: Molecules) -> NDArray[np.bool_]:
     """Which molecules have heavy atoms more than three bonds apart, nearer than 0.7 of the sum of their radii.
 
-    Radii are van der Waals'. Hydrogens are not asked: a hydrogen bond is as short. Coordinates that are not finite
+    Radii are van der Waals'. Hydrogens do not count: a hydrogen bond is as short. Coordinates that are not finite
     count as a clash.
 
     Raises:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
-from zsteer.domains.molecules.metrics.bonds import ALLOWED, thresholds, valences
 from zsteer.errors import InputError
+from zsteer.kits.molecules.metrics.bonds import ALLOWED, thresholds, valences
 
 __all__ = ["Stability", "foreign", "legacy_smiles", "lookup", "stability"]
 

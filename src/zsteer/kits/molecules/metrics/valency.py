@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.domains.molecules.container import ELEMENTS, SYMBOLS, Molecules
-from zsteer.domains.molecules.metrics.legacy import Stability
 from zsteer.errors import InputError
+from zsteer.kits.molecules.metrics.legacy import Stability
 
 __all__ = ["TABLE", "corrected", "unlisted"]
 

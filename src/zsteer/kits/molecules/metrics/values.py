@@ -10,7 +10,7 @@ from zsteer.domains.molecules.chemistry import with_hydrogens
 from zsteer.domains.molecules.descriptors import GRAPH, SHAPE, graph_values, shape_values
 from zsteer.domains.molecules.metrics.chemist import folded
 from zsteer.domains.molecules.metrics.graph import Verdicts
-from zsteer.domains.molecules.metrics.strain import dipoles
+from zsteer.kits.molecules.metrics.strain import dipoles
 
 __all__ = ["COMPUTED", "values_by", "values_of"]
 

@@ -21,10 +21,10 @@ from zsteer.domains.molecules.chemistry import Mol, sanitised
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.metrics.chemist import folded, smiles_of
 from zsteer.domains.molecules.metrics.graph import verdicts
-from zsteer.domains.molecules.metrics.legacy import legacy_smiles
-from zsteer.domains.molecules.metrics.profile import VALUES, values
 from zsteer.domains.molecules.sdf import records_of
 from zsteer.domains.molecules.smiles import decoded
+from zsteer.kits.molecules.metrics.legacy import legacy_smiles
+from zsteer.kits.molecules.metrics.profile import VALUES, values
 
 __all__ = ["Named", "known_names", "known_values", "name_part", "named_set", "sdf_parts", "smiles_parts"]
 

@@ -22,9 +22,9 @@ from scipy.optimize import minimize
 
 from zsteer.domains.molecules.chemistry import gather, record_of, with_hydrogens
 from zsteer.domains.molecules.container import Molecules
-from zsteer.domains.molecules.metrics.geometry import angles, bond_lengths, torsions
 from zsteer.domains.molecules.metrics.graph import Verdicts
 from zsteer.errors import MissingExtraError
+from zsteer.kits.molecules.metrics.geometry import angles, bond_lengths, torsions
 
 __all__ = ["Strain", "dipoles", "installed", "strain"]
 
@@ -41,7 +41,7 @@ FORCE = 1e-3
 
 @dataclass(frozen=True)
 class Strain:
-    """What relaxation changes, one value for each molecule; NaN where it was not asked or failed.
+    """What relaxation changes, one value for each molecule; NaN where it was not computed or failed.
 
     Args:
         energy: given up. [kcal/mol]

@@ -45,7 +45,7 @@ ALLOWED: Mapping[str, tuple[int, ...]] = {
     "H": (1,), "B": (3,), "C": (4,), "N": (3,), "O": (2,), "F": (1,), "Al": (3,), "Si": (4,), "P": (3, 5), "S": (4,),
     "Cl": (1,), "As": (3,), "Br": (1,), "I": (1,), "Hg": (1, 2), "Bi": (3, 5),
 }  # fmt: skip
-"""Sums of bond orders that make an atom of each element stable; formal charges are not asked."""
+"""Sums of bond orders that make an atom of each element stable; formal charges do not count."""
 _KINDS = len(SYMBOLS)
 _MOST = 24
 """Sums of bond orders are counted up to here."""

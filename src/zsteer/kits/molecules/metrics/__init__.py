@@ -1,0 +1,1 @@
+"""What evaluation measures of molecules: validity by tables, geometry, energy, novelty."""
