@@ -240,12 +240,7 @@ def embed(
             raise InputError(f"{called}: {problem.line} (pass --skip-invalid to leave such rows out{kept})")
         done += len(task[1])
         watch({"step": done, "steps": len(usable)})
-    # One row can take its worker down with it; alone, it takes down nothing else.
-    alone = [
-        (f"{path.removesuffix('.npz')}-{row.row:09d}.npz", [row], limits, Rules(own))
-        for path, part, _, _ in broken
-        for row in part
-    ]
+    alone = [one for task in broken for one in _singly(task, Rules(own))]
     crashed = [(task[1][0], status) for task, status in _worked(alone, run) if status != "ok"]
     failed = [Problem(row.row, "takes the program down", f"{row.smiles}: {why}", row.name) for row, why in crashed]
     files = [task[0] for task in (*tasks, *alone) if Path(task[0]).is_file()]
@@ -260,6 +255,12 @@ def embed(
     molecules, lost = Molecules.cat(_alike(made)), {one.record for one in failed}
     notes = _notes(molecules, own, [row for row in opened if row not in lost])
     return Embedded(molecules, problems, counts.then("a geometry was found", len(molecules)), notes)
+
+
+def _singly(task: _Task, rules: Rules) -> list[_Task]:
+    """Rows of a part that took its worker down, each alone: it takes down nothing else then."""
+    path, part, limits, _ = task
+    return [(f"{path.removesuffix('.npz')}-{row.row:09d}.npz", [row], limits, rules) for row in part]
 
 
 def _notes(molecules: Molecules, own: frozenset[str], opened: Sequence[int]) -> list[str]:
