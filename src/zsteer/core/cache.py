@@ -6,8 +6,6 @@ but plain arrays is read (no pickle).
 
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.arrays import read_arrays
 from zsteer.core.files import new_file
-from zsteer.errors import OutputError
+from zsteer.errors import InputError, OutputError
 
 __all__ = ["cache_folder", "cached_arrays", "key_of_file", "key_of_words"]
 
@@ -63,8 +62,7 @@ def cached_arrays(
 def _read(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
     """Arrays of a file; None where it is not there, or damaged."""
     try:
-        # numpy leaves a file open that it cannot read.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError):
+        found = read_arrays(path, names)
+    except InputError:
         return None
+    return found if set(found) == set(names) else None

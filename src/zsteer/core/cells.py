@@ -261,7 +261,10 @@ def _frame(path: Path) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     except ImportError as error:
         package = "pyarrow" if path.suffix.lower() == ".parquet" else "openpyxl"
         raise MissingExtraError(package, "data", f"files with the ending {path.suffix}") from error
-    except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+    except (
+        *(OSError, ValueError, KeyError, BadZipFile, zlib.error, SyntaxError, TypeError, AttributeError, IndexError),
+        *(NotImplementedError, EOFError, RuntimeError, OverflowError, MemoryError),
+    ) as error:
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:120]}") from error
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.arrays import read_arrays
 from zsteer.errors import InputError
 
 __all__ = ["SETS", "ImageSet", "Labelled", "load", "place"]
@@ -74,14 +75,11 @@ def load(name: str, data: Path | None) -> Labelled:
     path = place(name, data)
     if path is None:
         raise InputError(f"there is no {known.file} in {data}; put {name} ({known.source}) there as one .npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {key: file[key] for key in ("x_train", "y_train", "x_test", "y_test")}
-            names = tuple(str(word) for word in file["classes"]) if "classes" in file.files else ()
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} cannot be read: {' '.join(str(error).split())}; it needs x_train ... y_test"
-        ) from error
+    parts = read_arrays(path)
+    missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in parts]
+    if missing:
+        raise InputError(f"{path} has no array {missing[0]}; it needs x_train ... y_test")
+    names = tuple(str(word) for word in parts["classes"].ravel()) if "classes" in parts else ()
     classes = names or tuple(str(i) for i in range(int(parts["y_train"].max()) + 1))
     return Labelled(
         parts["x_train"],

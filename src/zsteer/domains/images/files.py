@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.files import new_file, new_folder
 from zsteer.domains.images.draw import labelled_grid
 from zsteer.domains.images.pictures import (
@@ -123,23 +123,19 @@ def report(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = 
 
 
 def _arrays(path: Path, key: str | None) -> Pixels:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return Pixels(_shaped(loaded, path))
-        with loaded:
-            names = [key] if key is not None else [name for name in KEYS if name in loaded.files]
-            if not names or names[0] not in loaded.files:
-                raise InputError(f"{path} has no array {key or ' or '.join(KEYS)}; it has {', '.join(loaded.files)}")
-            pixels = _shaped(loaded[names[0]], path)
-            beside = next((word for word in (KEYS.get(names[0], ""), "y") if word in loaded.files), None)
-            values = None if beside is None else loaded[beside]
-            given = tuple(str(word) for word in loaded["classes"]) if "classes" in loaded.files else ()
-    except (OSError, ValueError, BadZipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path} cannot be read as numpy arrays: {' '.join(str(error).split())[:120]}") from error
-    if values is None:
+    there = array_shapes(path)
+    if ALONE in there:
+        return Pixels(_shaped(read_arrays(path)[ALONE], path))
+    names = [key] if key is not None else [name for name in KEYS if name in there]
+    if not names or names[0] not in there:
+        raise InputError(f"{path} has no array {key or ' or '.join(KEYS)}; it has {', '.join(there)}")
+    beside = next((word for word in (KEYS.get(names[0], ""), "y") if word in there), None)
+    found = read_arrays(path, {names[0], "classes", *([] if beside is None else [beside])})
+    pixels = _shaped(found[names[0]], path)
+    if beside is None:
         return Pixels(pixels)
-    return _labelled(pixels, values, given, f"{path}, array {beside}")
+    given = tuple(str(word) for word in found["classes"].ravel()) if "classes" in found else ()
+    return _labelled(pixels, found[beside], given, f"{path}, array {beside}")
 
 
 def _labelled(pixels: NDArray[np.uint8], values: NDArray[Any], given: tuple[str, ...], where: str) -> Pixels:
@@ -273,9 +269,7 @@ def is_images(path: Path) -> bool:
     if not name.endswith((".npz", ".npy")):
         return False
     try:
-        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
-        if isinstance(loaded, np.ndarray):
-            return loaded.ndim > 2
-        return any(loaded[key].ndim > 2 for key in KEYS if key in loaded.files)
-    except (OSError, ValueError, EOFError):
+        shapes = array_shapes(path)
+    except InputError:
         return False  # the reader of tables says what is wrong
+    return any(len(shapes[key]) > 2 for key in (ALONE, *KEYS) if key in shapes)

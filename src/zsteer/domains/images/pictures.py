@@ -7,6 +7,7 @@ viewers do (EXIF). Grey of more than 8 bits is brought to 8 by the largest value
 """
 
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ def _one(path: Path) -> NDArray[Any]:
     return found[0]
 
 
+MOST_PIXELS = 300_000_000
+"""Of all frames of one file."""
+
+
 def frames(path: Path) -> Pixels:
     """Read all frames of a file: one of most, several of an animated .gif.
 
@@ -119,13 +124,18 @@ def _frames(path: Path) -> NDArray[Any]:
             mode = image.mode  # of the first frame; reading further ones changes it
             if mode in GREY and getattr(image, "n_frames", 1) == 1:
                 return _grey(np.asarray(_on_white(ImageOps.exif_transpose(image), "L")), path)[None]
+            if image.width * image.height * getattr(image, "n_frames", 1) > MOST_PIXELS:
+                raise ValueError(f"more than {MOST_PIXELS:,} pixels in all its frames")
             shown = np.stack(
                 [
                     np.asarray(_on_white(ImageOps.exif_transpose(frame), "RGB"))
                     for frame in ImageSequence.Iterator(image)
                 ]
             )
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except (
+        *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError, MemoryError),
+        *(struct.error, zlib.error, Image.DecompressionBombError),
+    ) as error:
         raise InputError(f"{path} cannot be read as a picture: {' '.join(str(error).split())[:120]}") from error
     # A palette does not say whether it is grey; its colours do.
     grey = mode not in {"RGB", "RGBA"} and bool((shown == shown[..., :1]).all())

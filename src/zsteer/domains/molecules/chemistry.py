@@ -77,10 +77,16 @@ class Record:
 _ORDERS = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3, Chem.BondType.AROMATIC: 1}
 
 
+LONGEST = 5000
+"""Letters of a SMILES."""
+
+
 def parse_smiles(smiles: str) -> Mol | str:
     """A sanitised molecule from SMILES, hydrogens folded in, or the reason why there is none."""
     if not smiles.strip():
         return "empty SMILES"
+    if len(smiles) > LONGEST:
+        return f"a SMILES of {len(smiles):,} letters, longer than any molecule that is taken ({LONGEST:,})"
     mol: Any = Chem.MolFromSmiles(smiles)
     if mol is not None:
         return mol

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.arrays import array_shapes, read_arrays
 from zsteer.core.cache import cache_folder, key_of_file, key_of_words
 from zsteer.domains.molecules.container import Molecules
 from zsteer.domains.molecules.prepared import open_prepared, save_prepared
@@ -94,10 +95,10 @@ def _kept(path: Path) -> Molecules:
 def is_folder_npz(path: str | Path) -> bool:
     """Whether a file is an ``.npz`` in the layout of the data folder; false for anything else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return all(name in file.files for name in _NEEDED)
-    except (OSError, ValueError, EOFError):
+        shapes = array_shapes(Path(path))
+    except InputError:
         return False
+    return all(name in shapes for name in _NEEDED)
 
 
 def read_folder_npz(path: str | Path) -> Molecules:
@@ -111,13 +112,7 @@ def read_folder_npz(path: str | Path) -> Molecules:
         InputError: if the file cannot be read, lacks an array, or contradicts itself.
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    arrays = read_arrays(path)
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise InputError(f"{path}: the array {missing[0]!r} is missing; expected Z, coords_mA and offsets")

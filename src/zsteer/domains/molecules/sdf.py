@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
+from zsteer.core.reading import check_regular
 from zsteer.domains.molecules.checks import Problem
 from zsteer.domains.molecules.chemistry import Mol, Record, record_of, sanitised, to_rdkit
 from zsteer.domains.molecules.container import Molecules
@@ -70,6 +71,7 @@ def records_of(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         InputError: if the file cannot be read or is not text.
     """
+    check_regular(path)
     number, lines = 1, list[str]()
     opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
     try:

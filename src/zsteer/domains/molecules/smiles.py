@@ -7,14 +7,13 @@ the SMILES are taken along, and so is every other column, as numbers or as text.
 """
 
 import csv
-import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zsteer.core.reading import read_bytes
 from zsteer.domains.molecules.checks import Problem
 from zsteer.domains.molecules.items import typed
 from zsteer.errors import InputError, nearest
@@ -113,17 +112,7 @@ def read_text(path: Path) -> Text:
     Raises:
         InputError: if it cannot be read, is no whole gzip file, is empty, or is no text.
     """
-    try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: expected a file, got a folder") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    content = read_bytes(path)
     text, utf8 = decoded(content)
     if not utf8 and b"\0" in content:
         row = content[: content.index(b"\0")].count(b"\n") + 1

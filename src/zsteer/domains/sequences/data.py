@@ -16,6 +16,7 @@ import csv
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,7 +242,7 @@ def _columns(path: Path, names: Sequence[str], notes: list[str]) -> dict[str, li
             if missing:
                 raise InputError(f"{path}: row 1: no column {', '.join(missing)}; found {', '.join(header)}")
             rows = list(reader)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); fetch the file again") from error
     short = next((i for i, row in enumerate(rows, 2) if len(row) < len(header)), None)
     if short is not None:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.cells import SHEETS, TEXTS, Cells, read_cells
 from zsteer.core.files import new_file
 from zsteer.core.numerals import is_date, numbers_of, written
@@ -200,13 +200,10 @@ def _counts_rows(name: str, values: NDArray[np.float64]) -> bool:
 
 
 def _array(path: Path, how: Reading) -> Table:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        values = loaded if isinstance(loaded, np.ndarray) else loaded["x"]
-    except KeyError:
-        raise InputError(f"{path} has no array x") from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as numpy arrays: {' '.join(str(error).split())[:120]}") from error
+    arrays = read_arrays(path, (ALONE, "x"))
+    if not arrays:
+        raise InputError(f"{path} has no array x; it has {', '.join(array_shapes(path)) or 'none'}")
+    (values,) = arrays.values() if len(arrays) == 1 else (arrays["x"],)
     if values.ndim != 2 or values.dtype.kind not in "fiub" or not values.size:
         raise InputError(f"{path}: expected numbers of shape (rows, columns), got {values.dtype} {values.shape}")
     names = [f"x{k + 1}" for k in range(values.shape[1])]

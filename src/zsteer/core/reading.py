@@ -1,0 +1,53 @@
+"""Bytes of files as they come from anybody: only files with an end, and no more than memory is for."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+from zsteer.errors import InputError
+
+__all__ = ["LARGEST", "check_regular", "read_bytes"]
+
+LARGEST = 4 * 2**30
+"""Bytes that a file may hold or unpack to."""
+BLOCK = 2**24
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no file with an end.
+
+    Raises:
+        InputError: if there is nothing, or a folder, a device or a pipe.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file, got a folder")
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file with an end, got a device or a pipe; save it first")
+
+
+def read_bytes(path: Path, *, largest: int = LARGEST) -> bytes:
+    """Content of a file, unpacked where its name ends in ``.gz``.
+
+    Args:
+        path: of the file.
+        largest: bytes at most.
+
+    Raises:
+        InputError: if it cannot be read, is no whole gzip file, or holds more.
+    """
+    check_regular(path)
+    blocks, whole = list[bytes](), 0
+    try:
+        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            while block := file.read(BLOCK):
+                blocks.append(block)
+                whole += len(block)
+                if whole > largest:
+                    raise InputError(f"{path}: holds more than {largest / 2**30:.1f} GiB; split it")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return b"".join(blocks)
