@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -73,7 +73,7 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Iterator[tuple[str, IO[bytes], int]]]:
+def _opened(path: Path) -> Iterator[Iterator[tuple[str, io.BufferedIOBase, int]]]:
     check_regular(path)
     try:
         with path.open("rb") as file:
@@ -85,7 +85,7 @@ def _opened(path: Path) -> Iterator[Iterator[tuple[str, IO[bytes], int]]]:
         raise InputError(f"{path} cannot be read as numpy arrays: {line}") from error
 
 
-def _members(file: IO[bytes], size: int) -> Iterator[tuple[str, IO[bytes], int]]:
+def _members(file: io.BufferedIOBase, size: int) -> Iterator[tuple[str, io.BufferedIOBase, int]]:
     """Name, content and length of each array."""
     if not zipfile.is_zipfile(file):
         file.seek(0)
@@ -102,7 +102,7 @@ def _members(file: IO[bytes], size: int) -> Iterator[tuple[str, IO[bytes], int]]
                     yield info.filename.removesuffix(".npy"), member, info.file_size
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, order, type and length of a header."""
     major, _ = npy.read_magic(file)
     taken = io.BytesIO()
@@ -115,7 +115,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     return shape, fortran, dtype, npy.MAGIC_LEN + len(taken.getvalue())
 
 
-def _array(file: IO[bytes], size: int) -> NDArray[Any]:
+def _array(file: io.BufferedIOBase, size: int) -> NDArray[Any]:
     shape, fortran, dtype, before = _header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never loaded; save plain numbers or texts")
@@ -125,7 +125,7 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
     if wanted > size - before:
         raise ValueError(f"its header promises {wanted:,} bytes, and it holds {max(size - before, 0):,}")
     content, there = bytearray(wanted), 0
-    while there < wanted and (step := file.readinto(memoryview(content)[there:])):  # type: ignore[attr-defined]
+    while there < wanted and (step := file.readinto(memoryview(content)[there:])):
         there += step
     if there < wanted:
         raise ValueError(f"expected {wanted:,} bytes, got {there:,}")

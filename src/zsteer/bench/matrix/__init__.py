@@ -195,7 +195,7 @@ def _run(subject: Subject, start: Samples | None, method: str, name: str) -> Out
     changes = start is not None and (editor or method in {"edit", "search"})
     options = _options(subject, method)
     if method == "rerank" and start is None:
-        options = {"user": str(subject.model.users[0]), "support": 1}
+        options = {"user": _fewest(subject.model), "support": 1}
     request = Request(Goal(toward=terms), method, None if changes else N, Budget(top=1), 0, options)
     began = time.perf_counter()
     try:
@@ -205,6 +205,11 @@ def _run(subject: Subject, start: Samples | None, method: str, name: str) -> Out
     seconds = round(time.perf_counter() - began, 2)
     after = _after(subject, found, terms)
     return Outcome("works", before, after, wanted, int(found.facts.get("oracle_calls", 0)), seconds)
+
+
+def _fewest(model: Any) -> str:
+    """The user with the fewest ratings: to one who has rated all there is nothing to recommend."""
+    return str(min(model.users, key=lambda user: int(model.known(user).mask.sum())))
 
 
 def _options(subject: Subject, method: str) -> dict[str, object]:
