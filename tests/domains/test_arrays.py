@@ -53,8 +53,9 @@ def archive(path, content, name="x.npy", **more):
 
 
 def flipped(path, place):
+    """One byte changed: of the content, or of the list at the end, where the method of packing stands."""
     raw = bytearray(npz(path).read_bytes())
-    raw[place] ^= 0x5A
+    raw[raw.index(b"PK\x01\x02") + 10 if place is None else place] ^= 0x5A
     path.write_bytes(bytes(raw))
     return path
 
@@ -74,7 +75,7 @@ BROKEN = {
     "a short header": lambda path: archive(path, header((1,))[:40]),
     "python objects": objects,
     "a flipped bit": lambda path: flipped(path, 60),
-    "a flipped method": lambda path: flipped(path, 8),
+    "a flipped method": lambda path: flipped(path, None),
     "half": lambda path: path.write_bytes(npz(path).read_bytes()[:120]),
     "text": lambda path: path.write_text("x,y\n1,2\n"),
     "nothing": lambda path: path.write_bytes(b""),
