@@ -143,7 +143,8 @@ def test_the_kit_follows_from_the_data(tmp_path):
     (tmp_path / "long.csv").write_text("junction_aa\nCASSLGQAYEQYF\nCASSLGQAYEQYFCASSLGQAYEQYF\n")
     with pytest.raises(InputError, match=r"long.csv: row 3.*at most 20 residues, got 26"):
         own.read(tmp_path / "long.csv", subject)
-    kept = own.read(tmp_path / "long.csv", subject, skip_invalid=True)
+    with pytest.warns(UserWarning, match="row 3"):
+        kept = own.read(tmp_path / "long.csv", subject, skip_invalid=True)
     assert len(kept) == len(own.encode(kept, subject)) == len(kept.skipped) == 1
     columns = [{"name": name, "kind": "binary"} for name in ("a", "b")]
     table = SampleSpec(shape=(2,), values="binary", space={"name": "tables", "columns": columns})
