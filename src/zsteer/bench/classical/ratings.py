@@ -84,6 +84,8 @@ def _log_loss(log_p: Tensor, test: Ratings, values: Tensor) -> tuple[float, floa
 
 def _choose(recipe: RatingRecipe, parts: Split, options: Sequence[Mapping[str, float]]) -> RatingRecipe:
     """The machine with the lowest RMSE on the validation part."""
+    if len(options) == 1:
+        return recipe.model_copy(update=dict(options[0]))
     found: list[tuple[float, RatingRecipe]] = []
     for option in options:
         each = recipe.model_copy(update=dict(option))
@@ -94,6 +96,8 @@ def _choose(recipe: RatingRecipe, parts: Split, options: Sequence[Mapping[str, f
 
 def _choose_factors(parts: Split, options: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The matrix factorisation with the lowest RMSE on the validation part."""
+    if len(options) == 1:
+        return options[0]
     name, held = Baselines.names[-1], parts.valid
     found: list[tuple[float, Mapping[str, Any]]] = []
     for option in options:

@@ -77,14 +77,14 @@ def _epoch(state: Fit, batch: int) -> float:
 
 def _speed(sets: Sets, *, quick: bool, watch: Watch) -> Table:
     """CPU-seconds of an epoch of 5,000 rows, PCD-1."""
-    repeats = 3 if quick else 9
+    repeats, batches = (1, (100,)) if quick else (9, (10, 100))
     x = Batch({"x": sets.train["x"][:ROWS].flatten(1)})
     rows: list[list[Cell]] = []
     notes = [f"{ROWS:,} rows of Fashion-MNIST above 127, 784 x {UNITS}, PCD-1, one thread; medians of {repeats} turns"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npy"
         np.save(path, x["x"].numpy())
-        for batch in (10, 100):
+        for batch in batches:
             ours = {name: _state(x, batch, name) for name in ("bfloat16", "float32")}
             times: dict[str, list[float]] = {"scikit-learn": [], **{name: [] for name in ours}}
             for state in ours.values():
@@ -115,9 +115,9 @@ def _random(seed: int, n: int, m: int) -> Couplings:
 
 def _exact(*, quick: bool, watch: Watch) -> Table:
     """Annealing of random machines with 784 visible and 16 hidden units against enumeration."""
-    seeds = 2 if quick else 5
+    seeds, ladders = (1, (100,)) if quick else (5, (100, 1000))
     rows: list[list[Cell]] = []
-    for steps in (100, 1000):
+    for steps in ladders:
         errors, uppers, spreads, sizes, seconds = [], [], [], [], []
         for seed in range(seeds):
             sampler = Gibbs(_random(seed, 784, 16), base=torch.zeros(784))
@@ -152,7 +152,7 @@ def _exact(*, quick: bool, watch: Watch) -> Table:
 
 def _likelihood(data: Path, *, quick: bool, watch: Watch) -> Table:
     """The rbm recipe on Fashion-MNIST, trained and measured as a user would."""
-    recipe = recipes.RBMRecipe(size="xs") if quick else recipes.RBMRecipe()
+    recipe = recipes.RBMRecipe(size="xs", steps=100, temperatures=200, runs=50) if quick else recipes.RBMRecipe()
     experiment = machine(recipe, data, torch.device("cpu"))
     cpu, wall = time.process_time(), time.perf_counter()
     trained = experiment.train(seed=recipe.seed, watch=watch)
