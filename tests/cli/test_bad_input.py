@@ -164,7 +164,12 @@ EVALUATE = ["evaluate", "a.tsv", "--protocol", "tcr", "--toward", f"binds={PEPTI
         (300, ["sample", "tcr-lm", "-n", "50", "--out", "new.fasta.gz"], "cannot write new.fasta.gz", set()),
         (300, [*EVALUATE, "--report", "page.html"], "cannot write page.html", set()),
         (60, TRAIN, "cannot write run", set()),
-        (50_000, TRAIN, "cannot write run/checkpoints/step-000000001", {"run", "run/checkpoints", "run/.zsteer", "run/recipe.yaml"}),
+        (
+            50_000,
+            TRAIN,
+            "cannot write run/checkpoints/step-000000001",
+            {"run", "run/checkpoints", "run/.zsteer", "run/recipe.yaml"},
+        ),
     ],
     ids=["steer", "sample", "evaluate", "train's recipe", "train's checkpoint"],
 )

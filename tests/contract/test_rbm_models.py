@@ -1,5 +1,7 @@
 """Restricted Boltzmann machines of every kind keep the public contracts, and resume bit for bit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from zsteer.core.rng import Streams
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import InputError, RefusedError, SettingsError
 from zsteer.models.rbm.rbm import RBM, RbmSettings
-from zsteer.models.rbm.settings import to_numbers
+from zsteer.models.rbm.settings import from_numbers, to_numbers
 from zsteer.sample.annealed import LogZ
 from zsteer.train.loop import Fit, Optim, Plan
 from zsteer.train.source import Shuffled
@@ -159,3 +161,11 @@ def test_constant_binary_columns_are_allowed():
     still = x.with_fields(x=x["x"].index_fill(1, torch.tensor([4]), 1.0))
     model = machine(data=still)
     assert float(model.a[4].detach()) == pytest.approx(6.9, abs=0.1)  # logit of 1 - 1e-3
+
+
+def test_what_is_stored_of_log_z_holds_no_time_of_day():
+    """Measured twice, the machine is the same file: no seconds of the annealing among its numbers."""
+    model = machine(method="cd")
+    first, again = (to_numbers(replace(LogZ(1.0, 0.1, 5.0, 1.2, 4.0, 10, 100), seconds=s)) for s in (0.3, 9.9))
+    assert bool((first == again).all()) and from_numbers(first) == LogZ(1.0, 0.1, 5.0, 1.2, 4.0, 10, 100)
+    assert model.known.shape == first.shape

@@ -6,6 +6,7 @@ else receptors drawn from the language model, called synthetic wherever they sho
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,7 @@ def _best(designs: Samples, found: Scores, count: int = 15) -> Block:
         verdict = "passes the judge" if bool(good[i]) else "does not pass"
         name = f"{designs.columns['template_id'][i]} ({designs.columns['template_origin'][i]})"
         lines.append(
-            f"<tr><td>{name}</td><td class=seq>{pair.to_html()}</td><td class=number>{pair.edits}</td>"
+            f"<tr><td>{escape(name)}</td><td class=seq>{pair.to_html()}</td><td class=number>{pair.edits}</td>"
             f"<td class=number>{float(found.judge[i]):.2f}</td><td>{verdict}</td></tr>"
         )
         texts.append(f"{name}\n{pair.text()}\n")

@@ -67,7 +67,7 @@ class RBM(Pretrained, nn.Module):
         wide = m if s.keeps_hidden else s.datum.size
         kind = torch.uint8 if s.keeps_hidden or (s.visible != "real" and s.levels <= 256) else torch.float32
         self.register_buffer("chains", torch.zeros(s.rows, wide, dtype=kind))
-        self.register_buffer("known", torch.full((8,), math.nan, dtype=torch.float64))
+        self.register_buffer("known", torch.full((7,), math.nan, dtype=torch.float64))
         self.base: Tensor
         self.mu: Tensor
         self.lam: Tensor

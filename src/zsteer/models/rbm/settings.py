@@ -76,14 +76,12 @@ class RbmSettings(Settings):
 
 def to_numbers(z: LogZ) -> Float[Tensor, " f"]:
     """What is known about log Z as a tensor, to be stored with the weights."""
-    return torch.tensor(
-        [z.value, z.se, z.ess, z.upper, z.upper_ess, z.chains, z.temperatures, z.seconds], dtype=torch.float64
-    )
+    return torch.tensor([z.value, z.se, z.ess, z.upper, z.upper_ess, z.chains, z.temperatures], dtype=torch.float64)
 
 
 def from_numbers(stored: Float[Tensor, " f"]) -> LogZ | None:
     """What is known about log Z, or None."""
-    value, se, ess, upper, upper_ess, chains, temperatures, seconds = stored.tolist()
+    value, se, ess, upper, upper_ess, chains, temperatures = stored.tolist()
     if math.isnan(value):
         return None
-    return LogZ(value, se, ess, upper, upper_ess, int(chains), int(temperatures), seconds)
+    return LogZ(value, se, ess, upper, upper_ess, int(chains), int(temperatures))
