@@ -146,6 +146,7 @@ def test_values_out_of_range(zsteer, tmp_path, more):
     assert not (tmp_path / "b.tsv").exists()
 
 
+RUN = ("run/.zsteer", "run/recipe.yaml")
 FULL_DISK = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
