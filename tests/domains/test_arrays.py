@@ -15,6 +15,7 @@ from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.reading import check_regular, read_bytes
 from zsteer.domains.images import files as images
 from zsteer.domains.molecules.data import read_folder_npz
+from zsteer.domains.sequences import files as receptors
 from zsteer.domains.tables import files as tables
 from zsteer.errors import InputError
 
@@ -131,3 +132,12 @@ def test_a_cut_animation_is_refused_or_read(tmp_path, keep):
     path.write_bytes(whole.getvalue()[: int(keep * len(whole.getvalue()))])
     with contextlib.suppress(InputError):  # any other error fails
         assert images.read(path).pixels.shape[1:3] == (8, 8)
+
+
+@pytest.mark.parametrize("head", ["x,y\n1,", "cdr3b,y\nCASSLGQAYEQYF,", "x;y\n1;"])
+def test_a_cell_without_end_is_named_by_its_line(tmp_path, head):
+    path = tmp_path / "long.csv"
+    path.write_text(head + "7" * 140_000 + "\n")
+    reader = receptors.read if head.startswith("cdr3b") else tables.read
+    with pytest.raises(InputError, match=r"long\.csv.* 2"):
+        reader(path)

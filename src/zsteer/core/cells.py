@@ -7,7 +7,6 @@ whether the first row is a heading. What the cells mean is the business of a dom
 
 import codecs
 import csv
-import gzip
 import io
 import re
 import zlib
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.core.numerals import MISSING, is_number
+from zsteer.core.reading import read_bytes
 from zsteer.errors import InputError, MissingExtraError
 
 __all__ = ["SHEETS", "TEXTS", "Cells", "Text", "cells_of", "read_cells", "separator_of", "text_of"]
@@ -33,6 +33,11 @@ PEEK = 200
 """Rows that tell the separator and the heading."""
 
 
+LONGEST = 100_000
+"""Letters of a cell: more is no table."""
+CELL = re.compile(r"[,;\t|]")
+
+
 @dataclass(frozen=True)
 class Text:
     """The text of a file.
@@ -41,11 +46,19 @@ class Text:
         where: the file.
         text: decoded.
         notes: what was assumed to read it.
+
+    Raises:
+        InputError: if a cell has no end.
     """
 
     where: str
     text: str
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if len(line) > LONGEST and max(map(len, CELL.split(line))) > LONGEST:
+                raise InputError(f"{self.where}: line {number} has a cell of more than {LONGEST:,} letters")
 
 
 @dataclass(frozen=True)
@@ -103,10 +116,8 @@ def text_of(path: Path) -> Text:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}")
-    raw = b""
+    raw = read_bytes(path)
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
         if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return Text(str(path), raw.decode("utf-16"), ("read as UTF-16",))
         if b"\0" in raw[:1000]:
@@ -114,8 +125,6 @@ def text_of(path: Path) -> Text:
         return Text(str(path), raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return Text(str(path), raw.decode("cp1252", errors="replace"), ("no UTF-8, read as Windows-1252 (Latin-1)",))
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from error
 
 
 def separator_of(text: str, usual: str = ",") -> str:

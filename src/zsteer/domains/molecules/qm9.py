@@ -102,7 +102,10 @@ def beside_sdf(path: Path, records: int) -> list[dict[str, float]]:
     table = path.with_name(path.name + ".csv")
     if not table.is_file():
         return []
-    rows = list(csv.DictReader(io.StringIO(read_text(table).content)))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(table).content)))
+    except csv.Error as error:
+        raise InputError(f"{table}: cannot be read as a table: {error}") from None
     if len(rows) != records:
         raise InputError(f"{table}: {len(rows)} rows, but {path.name} has {records} records; expected one for each")
     known = {old: (new, factor) for old, (new, factor) in zip(_COLUMNS, PROPERTIES.items(), strict=True)}

@@ -109,7 +109,9 @@ class Reader:
     def _layout(self, column: str | None) -> Layout:
         with self.source.text() as text:
             first = next((line for line in text if line.strip()), "")
-        counts = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in "\t,;"}
+        counts = {
+            mark: len(next(_lines(self.path, csv.reader([first], delimiter=mark)), (0, []))[1]) for mark in "\t,;"
+        }
         best = max(counts, key=lambda mark: (counts[mark], mark == self.separator))
         self.separator = best if counts[best] > 1 else self.separator
         with self.source.text() as text:
