@@ -11,7 +11,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -136,7 +136,7 @@ def separator_of(text: str, usual: str = ",") -> str:
     """
     best, found = (0.0, 1), ""
     for mark in (usual, *(mark for mark in MARKS if mark != usual)):
-        counts = [len(row) for row in islice(_records(text, mark), PEEK) if row]
+        counts = [len(row) for _, row in islice(_records(text, mark), PEEK) if row]
         if not counts or counts[0] < 2:
             continue
         share = counts.count(counts[0]) / len(counts)
@@ -148,8 +148,18 @@ def separator_of(text: str, usual: str = ",") -> str:
     return next((mark for mark in (usual, *MARKS) if mark in first), usual)
 
 
-def _records(text: str, mark: str) -> Any:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+def _records(text: str, mark: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a text, each with the line it ends on.
+
+    Raises:
+        InputError: at a cell that is longer than a reader takes: a quote that is never closed.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"line {reader.line_num}: {error}; check the quotes") from None
 
 
 def cells_of(found: Text, separator: str, *, heading: bool | None = None) -> Cells:
@@ -193,10 +203,9 @@ def cells_of(found: Text, separator: str, *, heading: bool | None = None) -> Cel
 
 
 def _check_lengths(found: Text, separator: str, width: int) -> None:
-    lines = _records(found.text, separator)
-    for row in lines:
+    for line, row in _records(found.text, separator):
         if any(cell.strip() for cell in row) and len(row) != width:
-            raise InputError(f"{found.where}, line {lines.line_num}: expected {width} cells, got {len(row)}")
+            raise InputError(f"{found.where}, line {line}: expected {width} cells, got {len(row)}")
 
 
 def _ragged(message: str, where: str, first: int) -> str:

@@ -17,7 +17,7 @@ from zsteer.core import catalog
 from zsteer.core.catalog import load_name
 from zsteer.core.config import read_config
 from zsteer.core.options import Option, Options
-from zsteer.errors import CapabilityError
+from zsteer.errors import ArtifactError, CapabilityError
 
 __all__ = [
     "DOMAINS",
@@ -329,7 +329,12 @@ def about_config(kind: str, space: Mapping[str, Any], own: tuple[Option, ...]) -
     row = DOMAINS[domain]
     options: Options = load_name(row.options)
     if row.further:
-        options = options.add(load_name(row.further)(space, _offers(kind)))
+        try:
+            options = options.add(load_name(row.further)(space, _offers(kind)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ArtifactError(
+                f"the description of the {domain} in the artifact is damaged ({error!r}); fetch or train it again"
+            ) from None
     methods = tuple(method for method in METHODS if method.lists(kind, domain))
     reached = {name for method in methods for name in method.toward}
     lost = {name for method in METHODS for name in method.toward} - reached

@@ -40,10 +40,10 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
 
     Args:
         data: the data folder.
-        quick: a training of 20 CPU-seconds each, whose samples mean little.
+        quick: a training of 5 CPU-seconds each, whose samples mean little.
         watch: called with progress.
     """
-    seconds, n = (20.0, 20) if quick else (200.0, 256)
+    seconds, n = (5.0, 20) if quick else (200.0, 256)
     with threads_of(1):
         judge = judge_of(data, quick=quick)
         rows = _own(data, seconds, n, judge, watch)

@@ -46,7 +46,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     with threads_of(1):
-        return [_scales(shipped_model(), judge_of(data, quick=quick), 100 if quick else 500, watch)]
+        return [_scales(shipped_model(), judge_of(data, quick=quick), 30 if quick else 500, watch)]
 
 
 def properties(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
@@ -59,7 +59,7 @@ def properties(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     """
     del data
     with threads_of(1):
-        return [_properties(shipped_model(), 16 if quick else 128, watch)]
+        return [_properties(shipped_model(), 8 if quick else 128, watch)]
 
 
 def _scales(model: DDPM, judge: Judge, n: int, watch: Watch) -> Table:

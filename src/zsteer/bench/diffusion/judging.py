@@ -123,7 +123,7 @@ def judge_of(data: Path, *, quick: bool) -> Judge:
     features = shipped_features()
     if features is None:
         raise CapabilityError("this benchmark compares images in the features of the shipped net, which is not here")
-    values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 150 if quick else 4000, "batch": 128}
+    values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 40 if quick else 4000, "batch": 128}
     recipe = settings_from(FeaturesRecipe, values, where="the judge")
     made = recipe.build(data, CPU)
     trained: ImageClassifier = made.finish(made.train(seed=SEED))

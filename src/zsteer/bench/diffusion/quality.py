@@ -70,15 +70,15 @@ def steps_table(model: DDPM, data: Path, *, quick: bool, watch: Watch) -> Table:
     Args:
         model: the model.
         data: the data folder.
-        quick: 200 samples, and no walk of more than 20 steps.
+        quick: 64 samples, and no walk of more than 10 steps.
         watch: called with progress.
     """
-    n = 200 if quick else 1000
+    n = 64 if quick else 1000
     with threads_of(1):
         judge = judge_of(data, quick=quick)
         rows: list[list[Cell]] = []
         for solver, steps in WALKS:
-            if quick and steps > 20:
+            if quick and steps > 10:
                 continue
             watch({"doing": f"{solver}, {steps} steps"})
             made, y, spent = drawn(model, n, {"solver": solver, "steps": steps})

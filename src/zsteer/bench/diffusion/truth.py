@@ -46,7 +46,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     del data
-    return [_guidance(1000 if quick else 10_000, watch), _orders(watch)]
+    return [_guidance(200 if quick else 10_000, watch), _orders(watch)]
 
 
 def _drawn(denoiser: Denoiser, n: int, solver: str, steps: int) -> Float[Tensor, "n 2"]:

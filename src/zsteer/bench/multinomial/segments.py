@@ -67,7 +67,7 @@ class _Field:
     def bits(self, levels: int) -> Table:
         """Bits a pixel."""
         train, valid = self.cut.cut(self.sets.train), self.cut.cut(self.sets.valid).take(slice(1000))
-        test = self.cut.cut(chosen_rows(self.sets.test, 50 if self.quick else 1000))
+        test = self.cut.cut(chosen_rows(self.sets.test, 20 if self.quick else 1000))
         rows: list[list[Cell]] = []
         self.watch({"doing": "counted baselines of pixels"})
         for name, job in (
@@ -91,7 +91,7 @@ class _Field:
 
     def classes(self) -> Table:
         """Strength of classifier-free guidance against agreement with the class and variety."""
-        n = 20 if self.quick else 200
+        n = 10 if self.quick else 200
         model, judge = self.made.model, self._judge()
         y = torch.arange(n) % len(self.sets.classes)
         words = {"class": y.tolist(), "steps": 10 if self.quick else 50}

@@ -89,7 +89,7 @@ class _Field:
             for kernel in KERNELS
         }
         language = made("tcr-lm", settings_from(LanguageModelRecipe, size, where="bench"))
-        few = (1000, 300) if quick else (5000, 5000)
+        few = (400, 150) if quick else (5000, 5000)
         valid, test = (chosen_rows(rows[name], n) for name, n in zip(("valid", "test"), few, strict=True))
         return _Field(rows["train"], valid, test, diffusion, language, watch, quick)
 

@@ -181,7 +181,7 @@ def _idx(path: Path) -> NDArray[np.generic]:
 
 
 def _shaped(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-    if values.ndim not in {3, 4} or (values.ndim == 4 and values.shape[-1] not in {1, 3}) or not len(values):
+    if values.ndim not in {3, 4} or (values.ndim == 4 and values.shape[-1] not in {1, 3}) or not values.size:
         raise InputError(
             f"{path}: expected images of shape (b, h, w) or (b, h, w, 1 or 3), got {values.shape}{_axes_hint(values)}"
         )

@@ -251,7 +251,8 @@ def embed(
     made = [Molecules.cat([part]) for path in sorted(files) if len(part := open_prepared(path))]
     problems += failed
     if not made:
-        raise InputError(f"{called}: no usable row among {len(rows):,}; the first: {problems[0].line}")
+        first = f"; the first: {problems[0].line}" if problems else ""
+        raise InputError(f"{called}: no usable row among {len(rows):,}{first}")
     molecules, lost = Molecules.cat(_alike(made)), {one.record for one in failed}
     notes = _notes(molecules, own, [row for row in opened if row not in lost])
     return Embedded(molecules, problems, counts.then("a geometry was found", len(molecules)), notes)

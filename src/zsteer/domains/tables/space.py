@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from zsteer.core.batch import Batch
 from zsteer.core.numerals import decimals_of
-from zsteer.errors import InputError, nearest
+from zsteer.errors import ArtifactError, InputError, nearest
 
 __all__ = ["Column", "Columns", "TableSpace"]
 
@@ -55,6 +56,9 @@ class Column:
         return len(self.categories) if self.kind == "category" else 1
 
 
+_COLUMN = TypeAdapter(Column)
+
+
 @dataclass(frozen=True)
 class TableSpace:
     """Rows with the same columns.
@@ -86,8 +90,18 @@ class TableSpace:
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> "TableSpace":
-        """The space of a description."""
-        return TableSpace(tuple(_described(column) for column in settings["columns"]))
+        """The space of a description.
+
+        Raises:
+            ArtifactError: if the description is none.
+        """
+        try:
+            return TableSpace(tuple(_COLUMN.validate_python(dict(column)) for column in settings["columns"]))
+        except (KeyError, TypeError, ValueError) as error:
+            line = " ".join(str(error).split())[:160]
+            raise ArtifactError(
+                f"the description of the columns is damaged ({line}); fetch or train it again"
+            ) from None
 
     @staticmethod
     def learn(table: Columns, *, where: str, whole: Columns | None = None) -> "TableSpace":
@@ -175,12 +189,6 @@ def _kept(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
     if column.kind == "whole" and column.low is not None and column.high is not None:
         return values.clip(column.low, column.high).round()
     return values if column.decimals is None else values.round(column.decimals)
-
-
-def _described(column: Mapping[str, Any]) -> Column:
-    kept = dict(column)
-    categories = tuple(str(word) for word in kept.pop("categories", ()))
-    return Column(categories=categories, **kept)
 
 
 def _column(name: str, values: NDArray[Any], whole: NDArray[Any], where: str) -> Column:
