@@ -13,7 +13,8 @@ HEAD = """# What steers what
 After reading this you know which method steers which model towards which property, and what it reached when it was run.
 `zsteer bench matrix` runs every cell and writes this page. A cell with figures was run: the mean of the property before
 and after, the value that was wanted, and the seconds; the settings are small, so that the figures show that it works
-and not how well it can work. Any other cell holds the method's own reason why it cannot.
+and not how well it can work. `cannot` stands with the method's own reason; `failed` with what stopped it when it ran:
+the models that do not ship are trained for a minute at most, and such a model of molecules makes hardly a valid one.
 """
 
 
