@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -99,7 +99,7 @@ def _members(file: io.BufferedIOBase, size: int) -> Iterator[tuple[str, io.Buffe
         for info in archive.infolist():
             if info.filename.endswith(".npy"):
                 with archive.open(info) as member:
-                    yield info.filename.removesuffix(".npy"), member, info.file_size
+                    yield info.filename.removesuffix(".npy"), cast("io.BufferedIOBase", member), info.file_size
 
 
 def _header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
