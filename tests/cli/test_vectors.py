@@ -148,9 +148,9 @@ def test_independent_numbers_are_counted_by_hand():
 
 def test_a_folder_with_a_broken_picture_is_trained_on_only_when_asked(zsteer, folder):
     images = Streams.of(0, 24).integers("pixel", 256, (8, 8)).to(torch.uint8).numpy()
-    files.write(folder / "pictures", images, overwrite=True)
-    (folder / "pictures" / "00003.png").write_bytes(b"no picture")
-    words = ("train", "vae", "--data", "pictures", "--steps", 2, "--net", "mlp", "--out", "of-pictures")
+    files.write(folder / "photos", images, overwrite=True)
+    (folder / "photos" / "00003.png").write_bytes(b"no picture")
+    words = ("train", "vae", "--data", "photos", "--steps", 2, "--net", "mlp", "--out", "of-pictures")
     refused(zsteer(*words), "00003.png cannot be read", "--skip-invalid")
     assert not (folder / "of-pictures").exists()
     status, printed, _ = zsteer(*words, "--skip-invalid")

@@ -49,13 +49,13 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
     if not path.is_file():
         raise InputError(f"there is no {FILE} in {data}; put the list of ZINC-250k there")
     model = model_named(models, "zinc-edm")
-    beside = beside_list(path, 100 if quick else HELD, watch=watch)
+    beside = beside_list(path, *((20, 2000) if quick else (HELD, None)), watch=watch)
     return [
-        steps_table(model, beside, (50, 50) if quick else (500, 200), watch=watch, quick=quick, walks=WALKS),
+        steps_table(model, beside, (8, 4) if quick else (500, 200), watch=watch, quick=quick, walks=WALKS),
     ]
 
 
-def beside_list(path: Path, count: int, *, watch: Watch) -> Beside:
+def beside_list(path: Path, count: int, most: int | None = None, *, watch: Watch) -> Beside:
     """Names of a whole list, and geometries of some molecules of its test part.
 
     Parts follow from the hash of the canonical SMILES, so that no model of any subset was trained on them.
@@ -63,10 +63,11 @@ def beside_list(path: Path, count: int, *, watch: Watch) -> Beside:
     Args:
         path: a list of SMILES.
         count: molecules that get a geometry.
+        most: rows that are named; all when None.
         watch: called with progress.
     """
     watch({"doing": f"names of {path.name}"})
-    rows = read_smiles(path).rows
+    rows = read_smiles(path).rows[:most]
     held, names = [], set[str]()
     for row in rows:
         mol = parse_smiles(row.smiles)
@@ -82,4 +83,5 @@ def beside_list(path: Path, count: int, *, watch: Watch) -> Beside:
     with TemporaryDirectory() as folder:
         made = embed(chosen, Limits(), Path(folder), called=path.name, skip_invalid=True).molecules
     # A drug-like molecule takes GFN2-xTB ten times as long as one of nine heavy atoms.
-    return Beside(path.name, np.array(sorted(names)), made.heavy(), strained=0)
+    called = path.name if most is None else f"the first {len(rows):,} of {path.name}"
+    return Beside(called, np.array(sorted(names)), made.heavy(), strained=0)

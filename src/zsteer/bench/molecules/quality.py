@@ -87,6 +87,10 @@ def model_named(models: Path | None, name: str) -> EDM:
     return load_model(name if models is None else models, kind=EDM.kind)
 
 
+QUICK_KNOWN = 2000
+"""Molecules of the training set that a quick run compares with."""
+
+
 def known_names(molecules: Molecules) -> NDArray[Any]:
     """Canonical SMILES without stereo of molecules that bring their SMILES."""
     if molecules.smiles is None:
@@ -117,15 +121,18 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
 
     Args:
         data: the data folder.
-        quick: few molecules and walks.
+        quick: few molecules and walks, novel beside a part of the set.
         watch: called with progress.
         models: artifact or run folder of another model.
     """
     model = model_named(models, "qm9-edm")
     sets = load_molecules("qm9-gfn2", data, largest=200, skip_invalid=False).heavy()
     watch({"doing": "names of the training set"})
-    beside = Beside("qm9-gfn2", known_names(sets.train), sets.held)
-    return [steps_table(model, beside, (100, 50) if quick else (1000, 200), watch=watch, quick=quick)]
+    known, held = sets.train, sets.held
+    if quick:
+        known, held = known.take(slice(QUICK_KNOWN)), held.take(slice(QUICK_KNOWN // 4))
+    beside = Beside("qm9-gfn2" if not quick else f"{len(known):,} of qm9-gfn2", known_names(known), held)
+    return [steps_table(model, beside, (24, 8) if quick else (1000, 200), watch=watch, quick=quick)]
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ def steps_table(
         beside: what its molecules are held against.
         counts: molecules of short walks, and of those of more than 100 steps.
         watch: called with progress.
-        quick: only walks of at most 50 steps.
+        quick: only walks of at most 20 steps.
         walks: solver, steps and spacing of each.
     """
     with threads_of(1):
@@ -175,7 +182,7 @@ def steps_table(
         rows: list[list[Cell]] = []
         for walk in walks:
             # A model without triangles has nothing to leave out.
-            if (quick and walk.steps > 50) or (walk.autoguidance != 1 and not model.settings.triangles):
+            if (quick and walk.steps > 20) or (walk.autoguidance != 1 and not model.settings.triangles):
                 continue
             n = counts[walk.steps > LARGE]
             watch({"doing": f"{walk.name}, {walk.steps} steps, {n} molecules"})
