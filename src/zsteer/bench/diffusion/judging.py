@@ -6,7 +6,7 @@ no net judges what it helped to make. Real images stand beside every figure.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -109,13 +109,17 @@ def _variety(features: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> float:
     return float(torch.stack(found).mean()) if found else 0.0
 
 
+QUICK_TEST = 1000
+"""Test images of a quick run."""
+
+
 @cache
 def judge_of(data: Path, *, quick: bool) -> Judge:
     """The judges, the classifier trained on the spot.
 
     Args:
         data: the data folder.
-        quick: a short training.
+        quick: a short training, and a part of the test images.
 
     Raises:
         CapabilityError: if the shipped feature net is not there.
@@ -127,7 +131,10 @@ def judge_of(data: Path, *, quick: bool) -> Judge:
     recipe = settings_from(FeaturesRecipe, values, where="the judge")
     made = recipe.build(data, CPU)
     trained: ImageClassifier = made.finish(made.train(seed=SEED))
-    return Judge(features, trained.eval(), load_set("fashion-mnist", data))
+    sets = load_set("fashion-mnist", data)
+    if quick:
+        sets = replace(sets, test=sets.test.take(slice(QUICK_TEST)))
+    return Judge(features, trained.eval(), sets)
 
 
 def shipped_model(name: str = SHIPPED) -> DDPM:
