@@ -232,3 +232,13 @@ def test_weights_that_are_no_numbers_are_refused(value):
     artifact.tensors[name].view(-1)[0] = value
     with pytest.raises(ArtifactError, match="not finite"):
         type(small()).from_artifact(artifact)
+
+
+def test_a_judge_is_no_net_and_is_checked_too():
+    from zsteer.core.catalog import shipped
+    from zsteer.predictors.binding_judge import SequenceJudge
+
+    artifact = read_artifact(shipped()["tcr-judge"])
+    artifact.tensors["logistic-YLQPRTFLL"][3] = float("nan")
+    with pytest.raises(ArtifactError, match="logistic-YLQPRTFLL are not finite"):
+        SequenceJudge.from_artifact(artifact)

@@ -15,6 +15,7 @@ from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.reading import check_regular, read_bytes
 from zsteer.domains.images import files as images
 from zsteer.domains.molecules.data import read_folder_npz
+from zsteer.domains.ratings import files as ratings
 from zsteer.domains.sequences import files as receptors
 from zsteer.domains.tables import files as tables
 from zsteer.errors import InputError
@@ -67,7 +68,15 @@ def objects(path):
     return path
 
 
+def two(path):
+    """Two arrays behind each other, as np.save writes them into one open file."""
+    with path.open("wb") as file:
+        np.save(file, X)
+        np.save(file, X)
+
+
 BROKEN = {
+    "an array behind the first": two,
     "a lie of the header": lambda path: archive(path, header((10**9, 10**3))),
     "a negative shape": lambda path: archive(path, header((-1,))),
     "a shape that is none": lambda path: archive(path, header("'x'")),
@@ -132,6 +141,14 @@ def test_a_cut_animation_is_refused_or_read(tmp_path, keep):
     path.write_bytes(whole.getvalue()[: int(keep * len(whole.getvalue()))])
     with contextlib.suppress(InputError):  # any other error fails
         assert images.read(path).pixels.shape[1:3] == (8, 8)
+
+
+@pytest.mark.parametrize("read", [tables.read, ratings.read])
+def test_a_quote_that_is_never_closed_is_named_with_its_file(tmp_path, read):
+    path = tmp_path / "quote.csv"
+    path.write_text('user,item,rating\n1,"' + "a,2\n1," * 40_000)
+    with pytest.raises(InputError, match=r"quote\.csv"):
+        read(path)
 
 
 @pytest.mark.parametrize("head", ["x,y\n1,", "cdr3b,y\nCASSLGQAYEQYF,", "x;y\n1;"])

@@ -101,7 +101,7 @@ def test_a_damaged_archive_and_a_missing_file_are_named(tmp_path):
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"user,item,rating\n1,a,2\n")[:-9])
     with pytest.raises(InputError, match="gzip"):
         files.read(tmp_path / "x.csv.gz")
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="there is no such file"):
         files.read(tmp_path / "none.csv")
 
 

@@ -28,7 +28,7 @@ class Bench:
     """
 
     quick: bool = False
-    """A smaller run, of about two minutes."""
+    """A smaller run, whose figures mean less."""
     models: Path | None = None
     """Folder with trained models (tcr, diffusion --part multinomial, molecules --part drugs); shipped ones or new ones
     when absent."""

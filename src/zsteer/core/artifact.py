@@ -298,10 +298,11 @@ class Pretrained(ModelHubMixin):
         with initialised(0), _Bounded(MARGIN * largest + SPARE, where):
             model = cls(settings_from(cls.Settings, artifact.settings, where=where))
         model.restore(artifact.tensors, artifact.texts)
-        if isinstance(model, nn.Module):
-            for name, weight in model.named_parameters():
-                if not bool(torch.isfinite(weight).all()):
-                    raise ArtifactError(f"{where}: the weights {name} are not finite; fetch or train it again")
+        # Buffers of a net may say by NaN that nothing is known; a model that is no net has nothing but what is stored.
+        weights = model.named_parameters() if isinstance(model, nn.Module) else artifact.tensors.items()
+        for name, weight in weights:
+            if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+                raise ArtifactError(f"{where}: the weights {name} are not finite; fetch or train it again")
         model.origin = artifact.origin
         if isinstance(model, nn.Module):
             model.eval()

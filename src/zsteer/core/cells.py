@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.core.numerals import MISSING, is_number
-from zsteer.core.reading import read_bytes
+from zsteer.core.reading import check_regular, read_bytes
 from zsteer.errors import InputError, MissingExtraError
 
 __all__ = ["SHEETS", "TEXTS", "Cells", "Text", "cells_of", "read_cells", "separator_of", "text_of"]
@@ -31,8 +31,6 @@ SHEETS = (".xlsx", ".parquet")
 MARKS = (",", ";", "\t", "|")
 PEEK = 200
 """Rows that tell the separator and the heading."""
-
-
 LONGEST = 100_000
 """Letters of a cell: more is no table."""
 CELL = re.compile(r"[,;\t|]")
@@ -59,6 +57,22 @@ class Text:
         for number, line in enumerate(self.text.splitlines(), 1):
             if len(line) > LONGEST and max(map(len, CELL.split(line))) > LONGEST:
                 raise InputError(f"{self.where}: line {number} has a cell of more than {LONGEST:,} letters")
+
+    def rows(self, mark: str) -> Iterator[tuple[int, list[str]]]:
+        """Rows of cells, each with the line it ends on.
+
+        Args:
+            mark: between the cells.
+
+        Raises:
+            InputError: at a cell that is longer than a reader takes: a quote that is never closed.
+        """
+        reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=mark)
+        try:
+            for row in reader:
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise InputError(f"{self.where}, line {reader.line_num}: {error}; check the quotes") from None
 
 
 @dataclass(frozen=True)
@@ -100,12 +114,11 @@ def read_cells(path: Path) -> Cells:
         InputError: if there is no such file, it is damaged or empty, or rows have different numbers of cells.
         MissingExtraError: if the package for the ending is not installed.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
+    check_regular(path)
     if path.name.lower().endswith(SHEETS):
         return _sheet(path)
     found = text_of(path)
-    return cells_of(found, separator_of(found.text, "\t" if ".tsv" in path.name.lower() else ","))
+    return cells_of(found, separator_of(found, "\t" if ".tsv" in path.name.lower() else ","))
 
 
 def text_of(path: Path) -> Text:
@@ -114,8 +127,6 @@ def text_of(path: Path) -> Text:
     Raises:
         InputError: if it cannot be read, or holds bytes that are no text.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
     raw = read_bytes(path)
     try:
         if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -127,39 +138,25 @@ def text_of(path: Path) -> Text:
         return Text(str(path), raw.decode("cp1252", errors="replace"), ("no UTF-8, read as Windows-1252 (Latin-1)",))
 
 
-def separator_of(text: str, usual: str = ",") -> str:
+def separator_of(found: Text, usual: str = ",") -> str:
     """What stands between the cells: the mark that gives every row the same number of them.
 
     Args:
-        text: of the file.
+        found: the text.
         usual: the mark where no other fits better.
     """
-    best, found = (0.0, 1), ""
+    best, chosen = (0.0, 1), ""
     for mark in (usual, *(mark for mark in MARKS if mark != usual)):
-        counts = [len(row) for _, row in islice(_records(text, mark), PEEK) if row]
+        counts = [len(row) for _, row in islice(found.rows(mark), PEEK) if row]
         if not counts or counts[0] < 2:
             continue
         share = counts.count(counts[0]) / len(counts)
         if share >= 0.5 and (share, counts[0]) > best:
-            best, found = (share, counts[0]), mark
-    if found:
-        return found
-    first = next((line for line in text.splitlines() if line.strip()), "")
+            best, chosen = (share, counts[0]), mark
+    if chosen:
+        return chosen
+    first = next((line for line in found.text.splitlines() if line.strip()), "")
     return next((mark for mark in (usual, *MARKS) if mark in first), usual)
-
-
-def _records(text: str, mark: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows of a text, each with the line it ends on.
-
-    Raises:
-        InputError: at a cell that is longer than a reader takes: a quote that is never closed.
-    """
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"line {reader.line_num}: {error}; check the quotes") from None
 
 
 def cells_of(found: Text, separator: str, *, heading: bool | None = None) -> Cells:
@@ -203,7 +200,7 @@ def cells_of(found: Text, separator: str, *, heading: bool | None = None) -> Cel
 
 
 def _check_lengths(found: Text, separator: str, width: int) -> None:
-    for line, row in _records(found.text, separator):
+    for line, row in found.rows(separator):
         if any(cell.strip() for cell in row) and len(row) != width:
             raise InputError(f"{found.where}, line {line}: expected {width} cells, got {len(row)}")
 
@@ -281,7 +278,7 @@ def _frame(path: Path) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
         raise MissingExtraError(package, "data", f"files with the ending {path.suffix}") from error
     except (
         *(OSError, ValueError, KeyError, BadZipFile, zlib.error, SyntaxError, TypeError, AttributeError, IndexError),
-        *(NotImplementedError, EOFError, RuntimeError, OverflowError, MemoryError),
+        *(EOFError, RuntimeError, OverflowError, MemoryError),
     ) as error:
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:120]}") from error
 

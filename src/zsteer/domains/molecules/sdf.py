@@ -84,8 +84,6 @@ def records_of(path: Path) -> Iterator[tuple[int, str]]:
                     raise InputError(f"{path}: record {number}: not text; is this an SD file?")
                 else:
                     lines.append(line)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: not a whole gzip file ({error}); copy or compress it again") from None
     except OSError as error:

@@ -86,15 +86,15 @@ def _places(names: Sequence[str]) -> tuple[int, int, int]:
     return found[0], found[1], found[2]
 
 
-def form_of(text: str) -> str:
+def form_of(text: Text) -> str:
     """The format of a text, detected from its content: double colon, netflix, columns or matrix."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.text.splitlines() if line.strip()), "")
     if "::" in first:
         return "double colon"
     if _NETFLIX.match(first):
         return "netflix"
     mark = separator_of(text, _mark(first))
-    names = next(csv.reader([first], delimiter=mark))
+    names = _first_row(text, mark)
     if min(_places(names)) >= 0:
         return "columns"
     # The corner of a matrix is a word or nothing; numbers alone are data without a heading.
@@ -103,9 +103,9 @@ def form_of(text: str) -> str:
     return "matrix" if _is_matrix(text, mark) else "columns"
 
 
-def _is_matrix(text: str, mark: str) -> bool:
+def _is_matrix(text: Text, mark: str) -> bool:
     """Whether every row is another user, and all other columns are alike: ratings and blanks."""
-    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if any(row)][1:]
+    rows = [row for _, row in text.rows(mark) if any(row)][1:]
     users = [row[0] for row in rows]
     if len(set(users)) < len(users):
         return False
@@ -117,13 +117,17 @@ def _is_matrix(text: str, mark: str) -> bool:
     return not numeric or all(numeric) or not any(numeric)
 
 
+def _first_row(text: Text, mark: str) -> list[str]:
+    return next((row for _, row in text.rows(mark) if any(cell.strip() for cell in row)), [])
+
+
 def _mark(line: str) -> str:
     return max(("\t", ",", ";"), key=line.count)
 
 
 def _of_columns(text: Text, mark: str) -> _Columns:
     """Ratings of a file with a row each."""
-    first = next(csv.reader([next(line for line in text.text.splitlines() if line.strip())], delimiter=mark))
+    first = _first_row(text, mark)
     cells = cells_of(text, mark, heading=True if max(_places(first)) >= 0 else None)
     at = list(_places(cells.names)) if cells.heading else [-1, -1, -1]
     notes = list(cells.notes)
@@ -199,7 +203,7 @@ def _folder(path: Path) -> _Columns:
     """All text files of a folder, each as Netflix gives one film."""
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".txt" and file.name[0] != ".")
     texts = [text_of(file) for file in files]
-    if not texts or any(form_of(text.text) != "netflix" for text in texts):
+    if not texts or any(form_of(text) != "netflix" for text in texts):
         raise InputError(
             f"the folder {path} holds neither a public set of ratings nor files .txt in the form of Netflix (a line "
             f"item:, then user,rating,date); pass --data FILE"
@@ -211,21 +215,21 @@ def _folder(path: Path) -> _Columns:
 
 
 def _matrix(text: Text, mark: str) -> _Columns:
-    reader = csv.reader(io.StringIO(text.text, newline=""), delimiter=mark)
-    items = [name.strip() for name in next(row for row in reader if any(row))][1:]
+    rows = text.rows(mark)
+    items = [name.strip() for name in next((row for _, row in rows if any(row)), [])][1:]
     twice = [name for k, name in enumerate(items) if name in items[:k]]
     if twice or not items or not all(items):
         what = f"names {twice[0]!r} twice" if twice else "leaves an item without a name" if items else "names no items"
         raise InputError(f"{text.where}: the heading {what}; expected user, item, item, ...")
     found = _Columns(notes=list(text.notes))
-    for cells in reader:
+    for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(items) + 1:
-            raise InputError(f"{text.where}, row {reader.line_num}: expected {len(items) + 1} cells, got {len(cells)}")
+            raise InputError(f"{text.where}, row {line}: expected {len(items) + 1} cells, got {len(cells)}")
         for item, cell in zip(items, cells[1:], strict=False):
             if cell.strip().casefold() not in BLANKS:
-                found.add(reader.line_num, cells[0], item, cell.replace(",", ".") if mark == ";" else cell)
+                found.add(line, cells[0], item, cell.replace(",", ".") if mark == ";" else cell)
     return found
 
 
@@ -235,16 +239,16 @@ def _columns(path: Path) -> _Columns:
     text = text_of(path)
     if not text.text.strip():
         raise InputError(f"{path} is empty; expected user, item and rating, or a matrix with a heading of items")
-    form = form_of(text.text)
+    form = form_of(text)
     if form == "netflix":
         found = _Columns(notes=list(text.notes))
         _netflix(text, found, named=False)
     elif form == "matrix":
-        found = _matrix(text, separator_of(text.text, _mark(text.text.lstrip().splitlines()[0])))
+        found = _matrix(text, separator_of(text, _mark(text.text.lstrip().splitlines()[0])))
     elif form == "double colon":
         found = _of_columns(replace(text, text=text.text.replace("::", "\t")), "\t")
     else:
-        found = _of_columns(text, separator_of(text.text, _mark(text.text.lstrip().splitlines()[0])))
+        found = _of_columns(text, separator_of(text, _mark(text.text.lstrip().splitlines()[0])))
     if not found.rows:
         raise InputError(f"{path}: there is no rating in it (read as {form})")
     return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from zsteer.core.reading import check_regular
 from zsteer.errors import InputError
 
 __all__ = ["ENDINGS", "Source", "examine", "separator_of"]
@@ -93,12 +94,7 @@ def examine(path: Path) -> Source:
     Raises:
         InputError: if there is none, it is empty, or it is no text.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: expected a file, got a folder")
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise InputError(f"{path}: expected a file with an end, got a device or a pipe; save it first")
+    check_regular(path)
     try:
         with _bytes(path) as raw:
             return _decoded(path, raw)

@@ -17,6 +17,7 @@ from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.cells import SHEETS, TEXTS, Cells, read_cells
 from zsteer.core.files import new_file
 from zsteer.core.numerals import is_date, numbers_of, written
+from zsteer.core.reading import check_regular
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.errors import InputError, OutputError, nearest
 
@@ -81,8 +82,7 @@ def read(path: Path, how: Reading | None = None) -> Table:
         MissingExtraError: if the package for .xlsx or .parquet is not installed.
     """
     how = how or Reading()
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
+    check_regular(path)
     name = path.name.lower()
     if name.endswith((*TEXTS, *SHEETS)):
         return _Columns(read_cells(path), how).table()
