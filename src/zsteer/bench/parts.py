@@ -1,5 +1,6 @@
 """Benchmarks of several parts: one function each, named as ``module:function``, imported when it is run."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -8,7 +9,7 @@ from typing import Any
 
 from zsteer.core.catalog import load_name
 from zsteer.errors import InputError, SettingsError, nearest
-from zsteer.evaluate.report import Report, Table
+from zsteer.evaluate.report import Cell, Report, Table
 
 __all__ = ["Parts"]
 
@@ -56,6 +57,7 @@ class Parts:
         if part is not None and part not in self.parts:
             raise SettingsError(nearest(part, self.parts, what="part"))
         tables: list[Table] = []
+        costs: list[list[Cell]] = []
         for name in self.parts if part is None else [part]:
             function: Callable[..., Sequence[Table]] = load_name(self.parts[name])
             options: dict[str, Any] = {"quick": quick, "watch": watch or _quiet}
@@ -73,8 +75,11 @@ class Parts:
                     options[flag] = value
                 elif part is not None:
                     raise SettingsError(f"part {name} of bench {self.topic} takes no --{flag}; leave it away")
+            started, used = time.perf_counter(), time.process_time()
             tables += function(**options)
-        return Report(self.title, [], tables)
+            costs.append([name, time.perf_counter() - started, time.process_time() - used])
+        cost = Table("What the parts took", ["part", "seconds", "CPU-seconds of this process"], costs, [])
+        return Report(self.title, [], [*tables, cost])
 
 
 def _quiet(record: dict[str, Any]) -> None:

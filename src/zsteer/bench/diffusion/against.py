@@ -46,7 +46,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     seconds, n = (5.0, 20) if quick else (200.0, 256)
     with threads_of(1):
         judge = judge_of(data, quick=quick)
-        rows = _own(data, seconds, n, judge, watch)
+        rows = _own(data, seconds, n, judge, watch, least=4 if quick else 10)
         for name, script, _ in PEERS:
             watch({"doing": f"{name}, {seconds:.0f} CPU-seconds of training"})
             rows.append(_peer(name, script, data, seconds, n, judge, PEER_STEPS if not quick else 5))
@@ -67,22 +67,21 @@ def _build(data: Path, steps: int | None) -> Experiment[DDPM]:
     return settings_from(DiffusionRecipe, {} if steps is None else {"steps": steps}, where="ddpm").build(data, CPU)
 
 
-def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch) -> list[list[Cell]]:
+def _own(data: Path, seconds: float, n: int, judge: Judge, watch: Watch, *, least: int) -> list[list[Cell]]:
     """As many updates as fit, found by timing a few; then trained from scratch by that plan."""
     watch({"doing": f"zsteer, {seconds:.0f} CPU-seconds of training"})
     pilot = _build(data, None)
     if pilot.source is None or pilot.plan is None:
         raise CapabilityError("the ddpm recipe has nothing to train")
-    one = quickest(Fit(pilot.model, pilot.source, pilot.plan, seed=0).advance, 5)
-    steps = max(10, int(0.93 * seconds / one))  # the quickest of a few is quicker than the mean of many
+    one = quickest(Fit(pilot.model, pilot.source, pilot.plan, seed=0).advance, least // 2)
+    steps = max(least, int(0.93 * seconds / one))  # the quickest of a few is quicker than the mean of many
     made = _build(data, steps)
     started = time.process_time()
     found = made.train(seed=0)
     spent = time.process_time() - started
-    trained = made.finish(found)
     rows: list[list[Cell]] = []
     for scale in SCALES:
-        images, y, took = drawn(trained.eval(), n, {"scale": scale})
+        images, y, took = drawn(found.eval(), n, {"scale": scale})
         judged = judge.of(images, y)
         rows.append([f"zsteer, scale {scale:g}", steps, spent, *_figures(judged), 1000 * took / n])
     return rows

@@ -47,7 +47,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     """
     with threads_of(1):
         return [
-            _scales(shipped_model(), judge_of(data, quick=quick), 30 if quick else 500, watch, every=3 if quick else 1)
+            _scales(shipped_model(), judge_of(data, quick=quick), 20 if quick else 500, watch, every=3 if quick else 1)
         ]
 
 

@@ -130,7 +130,7 @@ def judge_of(data: Path, *, quick: bool) -> Judge:
     values = {"seed": SEED, "size": "xs" if quick else "m", "steps": 40 if quick else 4000, "batch": 128}
     recipe = settings_from(FeaturesRecipe, values, where="the judge")
     made = recipe.build(data, CPU)
-    trained: ImageClassifier = made.finish(made.train(seed=SEED))
+    trained: ImageClassifier = made.train(seed=SEED)
     sets = load_set("fashion-mnist", data)
     if quick:
         sets = replace(sets, test=sets.test.take(slice(QUICK_TEST)))

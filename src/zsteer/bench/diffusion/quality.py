@@ -53,15 +53,15 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
 
 
 def latency(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
-    """The wall time of 64 samples.
+    """The wall time of one batch of samples.
 
     Args:
         data: not used; the shipped model needs none.
-        quick: the same.
+        quick: 16 samples, once after one to warm up.
         watch: called with progress.
     """
-    del data, quick
-    return [_wall(shipped_model(), watch)]
+    del data
+    return [_wall(shipped_model(), watch, *((16, 1) if quick else (64, 3)))]
 
 
 def steps_table(model: DDPM, data: Path, *, quick: bool, watch: Watch) -> Table:
@@ -70,10 +70,10 @@ def steps_table(model: DDPM, data: Path, *, quick: bool, watch: Watch) -> Table:
     Args:
         model: the model.
         data: the data folder.
-        quick: 64 samples, and no walk of more than 10 steps.
+        quick: 30 samples, and no walk of more than 10 steps.
         watch: called with progress.
     """
-    n = 64 if quick else 1000
+    n = 30 if quick else 1000
     with threads_of(1):
         judge = judge_of(data, quick=quick)
         rows: list[list[Cell]] = []
@@ -102,21 +102,23 @@ def _notes(judge: Judge, n: int) -> list[str]:
     return [f"{judge.name}: {what}; the same noise in every walk", f"agreement: {agreement} images; variety: {variety}"]
 
 
-def _wall(model: DDPM, watch: Watch) -> Table:
-    """64 samples in 20 calls: seconds on one and on all cores."""
+def _wall(model: DDPM, watch: Watch, n: int, repeats: int) -> Table:
+    """Samples in 20 calls: seconds on one and on two cores."""
     rows: list[list[Cell]] = []
     threads = torch.get_num_threads()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     for count in sorted({1, min(2, os.cpu_count() or 1)}):
-        watch({"doing": f"64 samples, {count} thread(s)"})
+        watch({"doing": f"{n} samples, {count} thread(s)"})
         torch.set_num_threads(count)
         wall, spent = [], []
-        for _ in range(4):
+        for _ in range(repeats + 1):
             started, used = time.perf_counter(), time.process_time()
-            sample_by(model, 64, {"class": "all"}, Streams.of(0, 64))
+            sample_by(model, n, {"class": "all"}, Streams.of(0, n))
             wall.append(time.perf_counter() - started)
             spent.append(time.process_time() - used)
         rows.append([f"{count} thread(s)", min(wall[1:]), min(spent[1:])])
     torch.set_num_threads(threads)
-    notes = [f"20 steps of multistep2, one network call each; least of three; load of the machine {load:.1f}"]
-    return Table("64 samples", ["", "seconds", "CPU-seconds"], rows, notes)
+    notes = [
+        f"20 steps of multistep2, one network call each; least of {repeats} after one to warm up; load of the machine {load:.1f}"
+    ]
+    return Table(f"{n} samples", ["", "seconds", "CPU-seconds"], rows, notes)

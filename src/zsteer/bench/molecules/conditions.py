@@ -67,7 +67,7 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         guide: NoisyProperty = load_model("qm9-properties", kind=NoisyProperty.kind)
         guide.check(model)
         judge = guide
-    n, scales = (16, (1.0,)) if quick else (500, SCALES)
+    n, scales = (4, (1.0,)) if quick else (500, SCALES)
     return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge)]
 
 

@@ -31,6 +31,7 @@ Watch = Callable[[dict[str, Any]], None]
 FEATURES, WIDTH, LAYERS, PADDED = 7, 256, 9, 29
 """Features of an atom (five kinds, charge, time), sizes of the published net, and the largest molecule of QM9."""
 SHAPES = ((8, 18), (4, 29))
+QUICK_SHAPES = ((2, 18), (1, 29))
 MEAN_SIZE, WALK = 18, 20
 WAYS = ("peer", "fp32", "bf16", "shared", "shared bf16")
 
@@ -221,17 +222,20 @@ def tables(*, quick: bool, watch: Watch, peer: Path | None = None) -> Sequence[T
     """The kernel beside its peer, and the rate of sampling.
 
     Args:
-        quick: fewer repeats.
+        quick: fewer molecules and repeats.
         watch: called with progress.
         peer: folder with the peer's repository; ours alone when None.
     """
     theirs = None if peer is None else peer_net(peer)
     made = Kernels(theirs, edm_size() if theirs is None else with_weights_of(theirs), edm_size(shared=True))
-    repeats = 2 if quick else 6
+    shapes, repeats = (QUICK_SHAPES, 1) if quick else (SHAPES, 6)
+    many = shapes[0][0]
+    # Padding is the peer's alone.
+    padding = () if theirs is None else ((many, MEAN_SIZE, PADDED),)
     rows: list[list[Cell]] = []
     padded = float("nan")
     with threads_of(1):
-        for b, n, m in (*((b, n, n) for b, n in SHAPES), (8, MEAN_SIZE, PADDED)):
+        for b, n, m in (*((b, n, n) for b, n in shapes), *padding):
             calls = made.calls((b, n, m))
             gap = made.gap(calls)
             for what, wrap in (("forward", _forward), ("forward + backward", _both)):
@@ -248,7 +252,7 @@ def tables(*, quick: bool, watch: Watch, peer: Path | None = None) -> Sequence[T
         rows,
         NOTES if theirs is not None else (*NOTES, "no peer: pass --peer FOLDER, a checkout of its repository"),
     )
-    return [kernel, _rate(padded / 8, quick=quick, watch=watch)]
+    return [kernel, _rate(padded / many, quick=quick, watch=watch)]
 
 
 NOTES = (
@@ -267,7 +271,7 @@ def _cells(seconds: dict[str, float]) -> list[Cell]:
 
 def _rate(padded: float, *, quick: bool, watch: Watch) -> Table:
     """Molecules a second with a net of EDM's size, on two threads; ``padded`` are the peer's seconds a molecule."""
-    n = 8 if quick else 32
+    n = 2 if quick else 32
     rows: list[list[Cell]] = []
     model = edm_model()
     for_size = model.for_size(MEAN_SIZE)

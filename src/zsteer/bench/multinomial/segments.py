@@ -46,7 +46,9 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         watch: called with progress.
         models: folder with a model ``segments`` to take instead of training it.
     """
-    recipe = settings_from(SegmentDiffusionRecipe, {"size": "xs"} if quick else {}, where="bench")
+    recipe = settings_from(
+        SegmentDiffusionRecipe, {"size": "xs", "steps": 40, "chain": 25} if quick else {}, where="bench"
+    )
     made = trained(recipe, data, watch, None if models is None else models / "segments")
     sets = load_set(recipe.dataset, data)
     cut = Cut.of(made.model.settings.datum.space)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -45,6 +46,8 @@ __all__ = ["tables"]
 KERNELS = ("uniform", "absorbing")
 CHARGES = (-2.0, 0.0, 2.0, 4.0)
 TENTHS = 10
+QUICK: Mapping[str, object] = MappingProxyType({"size": "xs", "steps": 100, "chain": 25})
+"""Settings of the diffusions of a quick run."""
 
 
 def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None) -> Sequence[Table]:
@@ -77,7 +80,7 @@ class _Field:
         table = receptor_tables.table(data, "permissive")
         parts = {name: receptor_tables.background(table, name) for name in ("train", "valid", "test")}
         rows = {name: Batch({"tokens": x["tokens"]}, mask=x.mask) for name, x in parts.items()}
-        size = {"size": "xs"} if quick else {}
+        size = QUICK if quick else {}
 
         def made(name: str, recipe: Recipe) -> Trained:
             return trained(recipe, data, watch, None if models is None else models / name)
@@ -88,7 +91,9 @@ class _Field:
             )
             for kernel in KERNELS
         }
-        language = made("tcr-lm", settings_from(LanguageModelRecipe, size, where="bench"))
+        language = made(
+            "tcr-lm", settings_from(LanguageModelRecipe, {"size": "xs", "steps": 100} if quick else {}, where="bench")
+        )
         few = (400, 150) if quick else (5000, 5000)
         valid, test = (chosen_rows(rows[name], n) for name, n in zip(("valid", "test"), few, strict=True))
         return _Field(rows["train"], valid, test, diffusion, language, watch, quick)
@@ -138,7 +143,7 @@ class _Field:
 
     def terms(self) -> Table:
         """Every term of the bound, summed over tenths of the chain. [nats a sequence]"""
-        some = self.test.take(slice(100 if self.quick else 500))
+        some = self.test.take(slice(50 if self.quick else 500))
         found: dict[str, Bound] = {}
         for kernel, made in self.diffusion.items():
             self.watch({"doing": f"every term of the {kernel} kernel"})
@@ -158,7 +163,7 @@ class _Field:
 
     def samples(self) -> Table:
         """How samples differ from held-out rows, beside what other held-out rows do."""
-        n = min(len(self.test) // 2, 200 if self.quick else 2000)
+        n = min(len(self.test) // 2, 60 if self.quick else 2000)
         half, other = self.test.take(slice(n)), self.test.take(slice(n, 2 * n))
         known = set(canonical(self.train["tokens"]))
         sources: dict[str, tuple[Batch, float]] = {"held-out rows (null)": (other, 0.0)}
@@ -187,7 +192,7 @@ class _Field:
 
     def charges(self) -> Table:
         """Net charge requested and achieved, by the gradient of the expected charge; nothing is trained for it."""
-        n = 60 if self.quick else 300
+        n = 20 if self.quick else 300
         model = self.diffusion["absorbing"].model
         before, _ = sample_by(model, n, {}, Streams.of(0, n))
         rows: list[list[Cell]] = [["held-out rows (null)", *self._moments(self.test.take(slice(n)))]]
