@@ -118,7 +118,6 @@ def _wall(model: DDPM, watch: Watch, n: int, repeats: int) -> Table:
             spent.append(time.process_time() - used)
         rows.append([f"{count} thread(s)", min(wall[1:]), min(spent[1:])])
     torch.set_num_threads(threads)
-    notes = [
-        f"20 steps of multistep2, one network call each; least of {repeats} after one to warm up; load of the machine {load:.1f}"
-    ]
+    least = f"least of {repeats} after one to warm up"
+    notes = [f"20 steps of multistep2, one network call each; {least}; load of the machine {load:.1f}"]
     return Table(f"{n} samples", ["", "seconds", "CPU-seconds"], rows, notes)
