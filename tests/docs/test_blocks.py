@@ -5,6 +5,7 @@ Blocks of one page share a folder (and python blocks their names), so a page can
 ``make``, ``python bootstrap.py`` and ``pip`` lines are not run; that they name something real is checked.
 """
 
+import json
 import os
 import re
 import shlex
@@ -23,6 +24,15 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"\]\((?P<target>[^)#:]+)(?:#[^)]*)?\)")
 COMMENT = re.compile(r"\s+#.*$")
+COMMANDS = """
+import json, sys
+from zsteer.cli.main import main
+for words in json.loads(sys.argv[1]):
+    print("$ zsteer", *words, flush=True)
+    if main(words):
+        sys.exit(1)
+"""
+"""The lines of a page, one after the other in one process, which imports torch once."""
 
 
 def name(page):
@@ -53,16 +63,17 @@ def run(arguments, folder):
 @pytest.mark.parametrize("page", list(pages_to_run()))
 def test_page_runs_from_top_to_bottom(page, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    script = ""
+    script, lines = "", []
     for block in blocks(page):
         if (block["note"] or "").startswith("not run"):
             continue
         if block["language"] == "python":
             script += block["code"]
             continue
-        for line in block["code"].splitlines():
-            if line.startswith("zsteer "):
-                run(["-m", "zsteer.cli.main", *shlex.split(COMMENT.sub("", line))[1:]], tmp_path)
+        own = (line for line in block["code"].splitlines() if line.startswith("zsteer "))
+        lines.extend(shlex.split(COMMENT.sub("", line))[1:] for line in own)
+    if lines:
+        run(["-c", COMMANDS, json.dumps(lines)], tmp_path)
     if script:
         run(["-c", script], tmp_path)
 
