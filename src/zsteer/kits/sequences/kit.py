@@ -23,12 +23,13 @@ from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.sequences.blocks import BLOCK
 from zsteer.kits.sequences.companions import Family, family_beside, judged, unknown_peptide
 from zsteer.kits.sequences.options import OPTIONS
 from zsteer.kits.sequences.reading import read_receptors
 from zsteer.kits.sequences.results import beside, of_templates
 from zsteer.kits.sequences.scores import NO_JUDGE, look, nearest_of, numbers, score
-from zsteer.kits.sequences.stream import BLOCK, Stream
+from zsteer.kits.sequences.stream import Stream
 from zsteer.train.threads import free_threads
 
 __all__ = ["SequenceKit", "companions"]

@@ -68,7 +68,7 @@ class Functional(Protocol):
 
     @property
     def panel(self) -> Panel: ...
-    def codes(self, x: Batch) -> tuple[Tensor, Tensor]: ...
+    def functional(self, x: Batch) -> Tensor: ...
     def psi(self, z_f: Tensor) -> Tensor: ...
 
 
@@ -87,7 +87,7 @@ def functional_code(model: Functional, own: Float[Tensor, "b f"], aim: Aim, rng:
 def _binders(model: Functional, aim: Aim) -> Float[Tensor, "k f"]:
     """z_f of examples of the goal, best first where the goal is a peptide."""
     if aim.like is not None:
-        return model.codes(aim.like)[0]
+        return model.functional(aim.like)
     return model.bank[model.panel.index(str(aim.peptide))]
 
 
@@ -153,7 +153,7 @@ class PsiOracle:
     @torch.no_grad()
     def __call__(self, x: Batch) -> Belief:
         """Logit of each row; the spread of a single net is not known and given as zero."""
-        mean = torch.cat([self.model.psi(self.model.codes(piece)[0])[:, self.index] for piece in x.chunks(1024)])
+        mean = torch.cat([self.model.psi(self.model.functional(piece))[:, self.index] for piece in x.chunks(1024)])
         return Belief(mean, torch.zeros_like(mean))
 
 
@@ -178,6 +178,6 @@ class Resemblance:
         """Resemblance of each row."""
         mean, spread = self.model.typical
         direction = (self.goal - mean) / spread.clamp(min=1e-3).square()
-        z_f = torch.cat([self.model.codes(piece)[0] for piece in x.chunks(1024)])
+        z_f = torch.cat([self.model.functional(piece) for piece in x.chunks(1024)])
         score = (z_f - mean) @ direction
         return Belief(score, torch.zeros_like(score))
