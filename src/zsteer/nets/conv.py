@@ -107,7 +107,7 @@ class MotifNet(nn.Module):
 
         A convolution then is a sum over its taps t of products, y_i = sum_t x_{i+t} W_t, over all rows at once.
         """
-        b, m, c = len(tokens), self.members, self.channels
+        b, m = len(tokens), self.members
         longest = max(int(lengths[-1]), 1)
         position = torch.arange(longest, device=tokens.device)
         shown = position < lengths[:, None]

@@ -21,7 +21,7 @@ from zsteer.kits.sequences.blocks import BLOCK, in_order
 from zsteer.kits.sequences.companions import Family, unknown_peptide
 from zsteer.kits.sequences.reading import SHOWN, read_receptors, say
 from zsteer.kits.sequences.report import report_like, report_on
-from zsteer.kits.sequences.verdicts import Examples, Peptide, Receptors, Rows, joined
+from zsteer.kits.sequences.verdicts import CODES, Examples, Peptide, Receptors, Rows, joined
 from zsteer.train.threads import free_threads
 
 __all__ = ["ReceptorProtocol", "receptors"]
@@ -53,8 +53,8 @@ class ReceptorProtocol:
             request: the peptide, or the file of examples.
 
         Raises:
-            InputError: if no peptide and no file is named, the peptide is unknown, a reference is given, or there is
-                no sequence.
+            InputError: if no peptide and no file is named, the peptide is unknown, a reference stands beside
+                examples, or there is no sequence.
         """
         question = self._question(request)
         whole = _receptors(samples)
@@ -103,25 +103,27 @@ class ReceptorProtocol:
         return report
 
     def _key(self, path: Path, request: EvaluationRequest, question: Peptide | Examples) -> str:
-        models = [read_config(self.family.place(name))["files"] for name in _PARTS]
+        parts = (*_PARTS, CODES) if isinstance(question, Examples) else _PARTS
+        models = [read_config(self.family.place(name))["files"] for name in parts]
         about = question.examples if isinstance(question, Examples) else (question.peptide, question.pgen)
         return key_of_words(VERSION, BLOCK, key_of_file(path), models, about, sorted(request.reading.items()))
 
     def _question(self, request: EvaluationRequest) -> Peptide | Examples:
         toward = request.goal.toward
         peptide = toward.get("binds")
-        if request.reference is not None:
-            raise InputError("the tcr protocol has its own baselines; omit --reference")
         if set(toward) == {"like"}:
+            if request.reference is not None:
+                raise InputError("--reference holds known binders of --toward binds=PEPTIDE; omit it beside like=FILE")
             if request.pgen:
                 raise InputError("--pgen goes with --toward binds=PEPTIDE; omit it")
             found = read_receptors(Path(str(toward["like"])), **request.reading).sequences
-            return Examples(self.family, tuple(dict.fromkeys(found)))
+            return Examples(self.family, tuple(found))
         if peptide is None or set(toward) != {"binds"}:
             raise InputError("the tcr protocol needs --toward binds=PEPTIDE or like=FILE, and nothing else")
         if str(peptide) not in self.family.oracle.cards:
             raise InputError(unknown_peptide(self.family, str(peptide), where="--toward binds"))
-        return Peptide(self.family, str(peptide), request.pgen)
+        known = () if request.reference is None else read_receptors(request.reference, **request.reading).sequences
+        return Peptide(self.family, str(peptide), request.pgen, tuple(known))
 
 
 def _blocks(path: Path, reading: dict[str, Any]) -> Iterator[files.Table]:

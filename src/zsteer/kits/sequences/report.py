@@ -10,11 +10,12 @@ from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
 from zsteer.domains.sequences.metrics import distances, diversity
 from zsteer.domains.sequences.space import SequenceSpace
-from zsteer.evaluate.report import Report, Table
+from zsteer.evaluate.report import Block, Report, Table
 from zsteer.evaluate.steering import first_of_each, share
 from zsteer.kits.sequences.companions import Family, judged
+from zsteer.kits.sequences.pictures import pictures, spread_of
 from zsteer.kits.sequences.scores import CHUNK, NO_JUDGE
-from zsteer.kits.sequences.verdicts import Examples, Peptide, Rows, tensors
+from zsteer.kits.sequences.verdicts import CODES, Examples, Peptide, Rows, tensors
 from zsteer.sample.beam import sequence_hash
 from zsteer.scoring.olga import LEAST_LOG10
 
@@ -53,7 +54,7 @@ def report_on(asked: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Repor
             f"generation probability: OLGA, human TRB; 95 % of background receptors lie above 10^{LEAST_LOG10}"
         )
     tables = [Table(f"{n} sequences for {peptide}", ["what", "share", "low", "high", "n"], _rows(measured), notes)]
-    tables += [_scale(family, peptide), _spread(asked, x)]
+    tables += [_scale(family, peptide), _beside(asked, x, design, judge), _spread(asked, x)]
     if has_judge:
         gap = float(design.float().mean() - judge.float().mean())
         summary = [
@@ -68,7 +69,8 @@ def report_on(asked: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Repor
         ]
     name = str(family.place("tcr-judge").name) if has_judge else f"{NO_JUDGE} for {peptide}"
     facts = {"judge": name, "peptide": peptide, "sequences": n}
-    return Report(f"Receptors for {peptide}", [*summary, *left_out], tables, (), facts)
+    blocks = [*pictures(x["tokens"], x["template"]), *([_histogram(asked, x)] if has_judge else [])]
+    return Report(f"Receptors for {peptide}", [*summary, *left_out], tables, blocks, facts)
 
 
 def report_like(asked: Examples, rows: Rows, left_out: Sequence[str] = ()) -> Report:
@@ -84,20 +86,30 @@ def report_like(asked: Examples, rows: Rows, left_out: Sequence[str] = ()) -> Re
     near = x["example_edits"]
     measured = _rows([*_looks(x, distinct), ("is one of the examples", near == 0)])
     columns = ["what", "share", "low", "high", "n"]
-    tables = [Table(f"{n} sequences beside {len(asked.examples)} examples", columns, measured, _notes()[:1])]
-    among, mean = distances_among(asked.examples), float(near.double().mean())
+    tables = [Table(f"{n} sequences beside {len(asked.distinct)} examples", columns, measured, _notes()[:1])]
+    among, mean = distances_among(asked.distinct), float(near.double().mean())
     spread: list[list[Any]] = [
         ["edits to the nearest example", mean],
         ["of an example to the nearest other one", among],
         ["mean pairwise distance [edits]", diversity(x["tokens"])],
     ]
     tables.append(Table("Distance to the examples", ["what", "value"], spread))
+    alike, drawn = x["likeness"], asked.likeness.background
+    above = float((torch.searchsorted(drawn, alike) / len(drawn)).mean())
+    found: list[list[Any]] = [["of drawn receptors score lower than a sequence", above]]
+    found += [] if asked.likeness.area is None else [["leave-one-out AUC of the examples", asked.likeness.area]]
+    notes = [f"likeness by the code of {CODES}; drawn: {len(drawn):,} receptors of the language model"]
+    tables.append(Table("Likeness to the examples", ["what", "value"], found, notes))
     summary = [
         f"The nearest example is {mean:.1f} edits away; of an example {among:.1f}.",
+        f"Leave-one-out: {asked.likeness.line}.",
         "There is no judge of what the examples bind: nothing independent can say how good these sequences are.",
     ]
-    facts = {"judge": NO_JUDGE, "examples": len(asked.examples), "sequences": n}
-    return Report("Receptors like examples", [*summary, *left_out], tables, (), facts)
+    facts = {"judge": NO_JUDGE, "examples": len(asked.distinct), "sequences": n}
+    groups = {"sequences": alike, "drawn background": drawn}
+    groups |= {} if asked.likeness.left_out is None else {"examples, each left out": asked.likeness.left_out.score}
+    blocks = [*pictures(x["tokens"]), spread_of(groups, f"likeness to the examples by {CODES}", {})]
+    return Report("Receptors like examples", [*summary, *left_out], tables, blocks, facts)
 
 
 def distances_among(examples: Sequence[str], most: int = 1000) -> float:
@@ -146,6 +158,36 @@ def _scale(family: Family, peptide: str) -> Table:
     columns = ["oracle", "real binders pass", "background passes", "AUC", "AUC against swaps", "test binders"]
     notes = ["a design that passes far more often than real binders is over-optimistic, not better than nature"]
     return Table("The scale: real held-out binders and background", columns, rows, notes)
+
+
+def _beside(asked: Peptide, x: Mapping[str, Tensor], design: Tensor, judge: Tensor) -> Table:
+    """The sequences beside receptors that are no designs, by the same oracles."""
+    sets = {"sequences": [x["design"], x["judge"], design, judge]}
+    for name, found in asked.others.items():
+        sets[name] = [found.design, found.judge, found.design_pass, found.judge_pass]
+    there = x["edits"] >= 0
+    rows: list[list[Any]] = []
+    for name, (_, scores, by_design, by_judge) in sets.items():
+        seen = bool(scores.isfinite().all())
+        more = [str(share(by_judge)), float(scores.mean())] if seen else [NO_JUDGE, "-"]
+        rows.append([name, len(scores), str(share(by_design)), *more])
+    before = x["template_judge"][there]
+    if len(before) and bool(before.isfinite().all()):
+        passes = before >= asked.family.judge.card(asked.peptide).threshold
+        rows.append(["templates", len(before), "-", str(share(passes)), float(before.mean())])
+    notes = ["drawn background: receptors of the language model, which stand for human ones"]
+    notes += ["known binders: of --reference; the oracles may have learned from some of them"] if asked.known else []
+    columns = ["set", "n", "pass the design oracle", "pass the judge", "mean score of the judge"]
+    return Table("Beside background and known binders", columns, rows, notes)
+
+
+def _histogram(asked: Peptide, x: Mapping[str, Tensor]) -> Block:
+    card = asked.family.judge.card(asked.peptide)
+    groups = {"sequences": x["judge"], **{name: found.judge for name, found in asked.others.items()}}
+    groups["templates"] = x["template_judge"][x["edits"] >= 0]
+    about = f"Of real held-out binders {card.real_pass:.0%} lie to the right of the line, of human background 1 %."
+    mark = {f"1 % of background ({card.threshold:.2f})": card.threshold}
+    return spread_of(groups, f"score of the judge for {asked.peptide}", mark, about)
 
 
 def _spread(asked: Peptide, x: Mapping[str, Tensor]) -> Table:

@@ -5,6 +5,7 @@ A row needs some hundred bytes, so that the verdicts of a large file are held wh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from zsteer.core.batch import Batch
 from zsteer.domains.sequences.metrics import edits, nearest_distance
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.kits.sequences.companions import Family, judged
-from zsteer.kits.sequences.scores import CHUNK, look, score
+from zsteer.kits.sequences.likeness import Likeness
+from zsteer.kits.sequences.scores import CHUNK, Scores, look, score
 from zsteer.scoring.olga import log10_generation
 
-__all__ = ["Examples", "Peptide", "Receptors", "Rows", "joined", "tensors"]
+__all__ = ["CODES", "Examples", "Peptide", "Receptors", "Rows", "joined", "tensors"]
 
 Rows = Mapping[str, NDArray[Any]]
 """Verdicts by name, one row a receptor."""
@@ -56,11 +58,13 @@ class Peptide:
         family: where the judges are.
         peptide: the peptide.
         pgen: ask for the generation probability too.
+        known: receptors that bind it, to compare with.
     """
 
     family: Family
     peptide: str
     pgen: bool = False
+    known: Sequence[str] = ()
 
     @property
     def names(self) -> Sequence[str]:
@@ -92,6 +96,14 @@ class Peptide:
             rows["pgen"] = log10_generation(list(receptors.sequences)).double()
         return {name: value.numpy() for name, value in rows.items()}
 
+    @cached_property
+    def others(self) -> Mapping[str, Scores]:
+        """Scores of receptors that are no designs: drawn from the language model, and known to bind."""
+        found = {"drawn background": score(self.family, self.family.drawn, self.peptide)}
+        if self.known:
+            found["known binders"] = score(self.family, SequenceSpace().encode(self.known), self.peptide)
+        return found
+
     def _templates(self, x: Batch, templates: Sequence[str] | None) -> dict[str, Tensor]:
         """Tokens of the templates, edits and the judge's score; padding, -1 and NaN where there is none."""
         space, n = SequenceSpace(), len(x)
@@ -115,7 +127,7 @@ class Examples:
 
     Args:
         family: where the models are.
-        examples: distinct, as texts.
+        examples: as texts.
     """
 
     family: Family
@@ -124,16 +136,29 @@ class Examples:
     @property
     def names(self) -> Sequence[str]:
         """Names of the verdicts."""
-        return (*_ALWAYS, "example_edits")
+        return (*_ALWAYS, "example_edits", "likeness")
+
+    @cached_property
+    def distinct(self) -> Sequence[str]:
+        """The examples, each once."""
+        return tuple(dict.fromkeys(self.examples))
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """How much receptors resemble them."""
+        return Likeness(self.family.part(CODES), self.family, SequenceSpace().encode(self.examples))
 
     def verdicts(self, receptors: Receptors) -> Rows:
-        """Edits to the nearest example, and what can be said without a peptide."""
+        """Edits to the nearest example, likeness, and what can be said without a peptide."""
         x = SequenceSpace().encode(receptors.sequences)
-        near, _ = nearest_distance(x["tokens"], SequenceSpace().encode(self.examples)["tokens"])
+        near, _ = nearest_distance(x["tokens"], SequenceSpace().encode(self.distinct)["tokens"])
         rows = {**_looks(x, look(self.family, x)), "example_edits": near.to(torch.int16)}
+        rows["likeness"] = self.likeness.scores(x)
         return {name: value.numpy() for name, value in rows.items()}
 
 
+CODES = "tcr-dwae"
+"""The model whose code says what a receptor resembles."""
 _ALWAYS = ("tokens", "plausible", "valid", "copied")
 
 
@@ -148,5 +173,6 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
 
 def tensors(rows: Rows) -> Mapping[str, Tensor]:
-    """Verdicts as tensors."""
-    return {name: torch.from_numpy(value) for name, value in rows.items()}
+    """Verdicts as tensors; tokens, which are kept as bytes, as whole numbers with a sign."""
+    plain = {name: torch.from_numpy(value) for name, value in rows.items()}
+    return {name: value.to(torch.int16) if value.dtype == torch.uint8 else value for name, value in plain.items()}

@@ -36,7 +36,7 @@ from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.mlp import MLP
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.nets.transformer import SequenceTransformer
-from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
+from zsteer.sample.beam import BeamSettings, Proposals, edit_beam, sequence_hash
 from zsteer.sample.sequences import Guided, Stepwise, Wish, draw, sequence_options
 
 __all__ = ["Aim", "DisentangledSettings", "DisentangledWAE", "LossWeights", "dwae_loss"]
@@ -346,7 +346,7 @@ class DisentangledWAE(Pretrained, nn.Module):
 
     def resembles(self, examples: Batch) -> Resemblance:
         """Oracle of how much a receptor's z_f resembles that of examples."""
-        return Resemblance(self, self.functional(examples).mean(0).detach())
+        return Resemblance(self, self.functional(examples).detach(), sequence_hash(examples["tokens"]))
 
 
 @dataclass(frozen=True)
