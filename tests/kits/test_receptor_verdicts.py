@@ -102,7 +102,10 @@ class _Axes:
     """A model whose code of a sequence is its tokens."""
 
     typical: torch.Tensor
-    bank = mean = bias = omega = panel = psi = None  # of the protocol, and not needed here
+    bank = mean = bias = omega = panel = None  # of the protocol, and not needed here
+
+    def psi(self, z_f: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
 
     def functional(self, x: Batch) -> torch.Tensor:
         return x["tokens"].float()

@@ -29,15 +29,15 @@ def judged_for_all(family: Family, x: Batch) -> tuple[torch.Tensor, list[str]]:
     return scores >= torch.tensor([family.judge.card(name).threshold for name in names]), names
 
 
-def report_on(asked: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Report:
+def report_on(question: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Report:
     """Report on receptors for a peptide.
 
     Args:
-        asked: the peptide and the judges.
+        question: the peptide and the judges.
         rows: its verdicts.
         left_out: lines about rows that were left out.
     """
-    family, peptide, x = asked.family, asked.peptide, tensors(rows)
+    family, peptide, x = question.family, question.peptide, tensors(rows)
     n, has_judge = len(x["tokens"]), peptide in family.judge.cards
     distinct = _distinct(x["tokens"])
     design = x["design"] >= family.oracle.cards[peptide].threshold
@@ -48,13 +48,13 @@ def report_on(asked: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Repor
     measured += _looks(x, distinct)
     measured += [("passes an independent judge, plausible, distinct, no copy", good)] if has_judge else []
     notes = _notes()
-    if asked.pgen:
+    if question.pgen:
         measured.append((f"generation probability above 10^{LEAST_LOG10}", x["pgen"] > LEAST_LOG10))
         notes.append(
             f"generation probability: OLGA, human TRB; 95 % of background receptors lie above 10^{LEAST_LOG10}"
         )
     tables = [Table(f"{n} sequences for {peptide}", ["what", "share", "low", "high", "n"], _rows(measured), notes)]
-    tables += [_scale(family, peptide), _beside(asked, x, design, judge), _spread(asked, x)]
+    tables += [_scale(family, peptide), _beside(question, x, design, judge), _spread(question, x)]
     if has_judge:
         gap = float(design.float().mean() - judge.float().mean())
         summary = [
@@ -69,15 +69,15 @@ def report_on(asked: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Repor
         ]
     name = str(family.place("tcr-judge").name) if has_judge else f"{NO_JUDGE} for {peptide}"
     facts = {"judge": name, "peptide": peptide, "sequences": n}
-    blocks = [*pictures(x["tokens"], x["template"]), *([_histogram(asked, x)] if has_judge else [])]
+    blocks = [*pictures(x["tokens"], x["template"]), *([_histogram(question, x)] if has_judge else [])]
     return Report(f"Receptors for {peptide}", [*summary, *left_out], tables, blocks, facts)
 
 
-def report_like(asked: Examples, rows: Rows, left_out: Sequence[str] = ()) -> Report:
+def report_like(question: Examples, rows: Rows, left_out: Sequence[str] = ()) -> Report:
     """Report on receptors that should be like examples, where no model knows what these bind.
 
     Args:
-        asked: the examples.
+        question: the examples.
         rows: their verdicts.
         left_out: lines about rows that were left out.
     """
@@ -86,28 +86,30 @@ def report_like(asked: Examples, rows: Rows, left_out: Sequence[str] = ()) -> Re
     near = x["example_edits"]
     measured = _rows([*_looks(x, distinct), ("is one of the examples", near == 0)])
     columns = ["what", "share", "low", "high", "n"]
-    tables = [Table(f"{n} sequences beside {len(asked.distinct)} examples", columns, measured, _notes()[:1])]
-    among, mean = distances_among(asked.distinct), float(near.double().mean())
+    tables = [Table(f"{n} sequences beside {len(question.distinct)} examples", columns, measured, _notes()[:1])]
+    among, mean = distances_among(question.distinct), float(near.double().mean())
     spread: list[list[Any]] = [
         ["edits to the nearest example", mean],
         ["of an example to the nearest other one", among],
         ["mean pairwise distance [edits]", diversity(x["tokens"])],
     ]
     tables.append(Table("Distance to the examples", ["what", "value"], spread))
-    alike, drawn = x["likeness"], asked.likeness.background
+    alike, drawn = x["likeness"], question.likeness.background
     above = float((torch.searchsorted(drawn, alike) / len(drawn)).mean())
     found: list[list[Any]] = [["of drawn receptors score lower than a sequence", above]]
-    found += [] if asked.likeness.area is None else [["leave-one-out AUC of the examples", asked.likeness.area]]
+    found += [] if question.likeness.area is None else [["leave-one-out AUC of the examples", question.likeness.area]]
     notes = [f"likeness by the code of {CODES}; drawn: {len(drawn):,} receptors of the language model"]
     tables.append(Table("Likeness to the examples", ["what", "value"], found, notes))
     summary = [
         f"The nearest example is {mean:.1f} edits away; of an example {among:.1f}.",
-        f"Leave-one-out: {asked.likeness.line}.",
+        f"Leave-one-out: {question.likeness.line}.",
         "There is no judge of what the examples bind: nothing independent can say how good these sequences are.",
     ]
-    facts = {"judge": NO_JUDGE, "examples": len(asked.distinct), "sequences": n}
+    facts = {"judge": NO_JUDGE, "examples": len(question.distinct), "sequences": n}
     groups = {"sequences": alike, "drawn background": drawn}
-    groups |= {} if asked.likeness.left_out is None else {"examples, each left out": asked.likeness.left_out.score}
+    groups |= (
+        {} if question.likeness.left_out is None else {"examples, each left out": question.likeness.left_out.score}
+    )
     blocks = [*pictures(x["tokens"]), spread_of(groups, f"likeness to the examples by {CODES}", {})]
     return Report("Receptors like examples", [*summary, *left_out], tables, blocks, facts)
 
@@ -160,10 +162,10 @@ def _scale(family: Family, peptide: str) -> Table:
     return Table("The scale: real held-out binders and background", columns, rows, notes)
 
 
-def _beside(asked: Peptide, x: Mapping[str, Tensor], design: Tensor, judge: Tensor) -> Table:
+def _beside(question: Peptide, x: Mapping[str, Tensor], design: Tensor, judge: Tensor) -> Table:
     """The sequences beside receptors that are no designs, by the same oracles."""
     sets = {"sequences": [x["design"], x["judge"], design, judge]}
-    for name, found in asked.others.items():
+    for name, found in question.others.items():
         sets[name] = [found.design, found.judge, found.design_pass, found.judge_pass]
     there = x["edits"] >= 0
     rows: list[list[Any]] = []
@@ -173,27 +175,27 @@ def _beside(asked: Peptide, x: Mapping[str, Tensor], design: Tensor, judge: Tens
         rows.append([name, len(scores), str(share(by_design)), *more])
     before = x["template_judge"][there]
     if len(before) and bool(before.isfinite().all()):
-        passes = before >= asked.family.judge.card(asked.peptide).threshold
+        passes = before >= question.family.judge.card(question.peptide).threshold
         rows.append(["templates", len(before), "-", str(share(passes)), float(before.mean())])
     notes = ["drawn background: receptors of the language model, which stand for human ones"]
-    notes += ["known binders: of --reference; the oracles may have learned from some of them"] if asked.known else []
+    notes += ["known binders: of --reference; the oracles may have learned from some of them"] if question.known else []
     columns = ["set", "n", "pass the design oracle", "pass the judge", "mean score of the judge"]
     return Table("Beside background and known binders", columns, rows, notes)
 
 
-def _histogram(asked: Peptide, x: Mapping[str, Tensor]) -> Block:
-    card = asked.family.judge.card(asked.peptide)
-    groups = {"sequences": x["judge"], **{name: found.judge for name, found in asked.others.items()}}
+def _histogram(question: Peptide, x: Mapping[str, Tensor]) -> Block:
+    card = question.family.judge.card(question.peptide)
+    groups = {"sequences": x["judge"], **{name: found.judge for name, found in question.others.items()}}
     groups["templates"] = x["template_judge"][x["edits"] >= 0]
     about = f"Of real held-out binders {card.real_pass:.0%} lie to the right of the line, of human background 1 %."
     mark = {f"1 % of background ({card.threshold:.2f})": card.threshold}
-    return spread_of(groups, f"score of the judge for {asked.peptide}", mark, about)
+    return spread_of(groups, f"score of the judge for {question.peptide}", mark, about)
 
 
-def _spread(asked: Peptide, x: Mapping[str, Tensor]) -> Table:
-    judge = asked.family.judge
+def _spread(question: Peptide, x: Mapping[str, Tensor]) -> Table:
+    judge = question.family.judge
     rows: list[list[Any]] = []
-    if asked.peptide in judged(asked.family):
+    if question.peptide in judged(question.family):
         rows.append(["pass the judge of another peptide", float(x["other"].float().mean())])
     rows.append(["mean pairwise distance [edits]", diversity(x["tokens"])])
     there = x["edits"] >= 0
@@ -202,9 +204,9 @@ def _spread(asked: Peptide, x: Mapping[str, Tensor]) -> Table:
         lengths = PROTEIN.lengths(x["template"][there]).clamp(min=1)
         rows.append(["edits of the own template", float(changed.mean())])
         rows.append(["edits / length", float((changed / lengths).mean())])
-        if asked.peptide in judge.cards:
+        if question.peptide in judge.cards:
             before = x["template_judge"][there]
-            passes = before >= judge.card(asked.peptide).threshold
+            passes = before >= judge.card(question.peptide).threshold
             rows.append(["templates that pass the judge", float(passes.float().mean())])
             rows.append(["designs that score below their template", float((x["judge"][there] < before).float().mean())])
     return Table("Spread, specificity and cost", ["what", "value"], rows)
