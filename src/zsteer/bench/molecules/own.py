@@ -18,7 +18,7 @@ from zsteer.kits.base import Subject
 from zsteer.kits.front import sample
 from zsteer.kits.molecules.validity import ValidityProtocol
 from zsteer.kits.protocols import EvaluationRequest
-from zsteer.recipes.base import recipe_class
+from zsteer.recipes.molecules.settings import MoleculeDiffusionRecipe
 
 __all__ = ["by_chance", "generated_smiles", "table"]
 
@@ -52,17 +52,16 @@ def by_chance(smiles: Sequence[str], n: int, *, seed: int = 0) -> list[str]:
     orders = [bond.GetBondType() for mol in known for bond in mol.GetBonds()]
     rng, made = Streams.of(seed, n).child("by chance"), list[str]()
     most = max(sizes)
-    size, kind, order = (
-        rng.integers(name, len(values), shape).tolist()
-        for name, values, shape in (("size", sizes, ()), ("atom", atoms, (most,)), ("order", orders, (most,)))
-    )
+    size = rng.integers("size", len(sizes)).tolist()
+    kind = rng.integers("atom", len(atoms), (most,)).tolist()
+    order = rng.integers("order", len(orders), (most,)).tolist()
     parent = rng.uniform("parent", (most,)).tolist()
     for row in range(n):
         mol = Chem.RWMol()
         for k in range(sizes[size[row]]):
             mol.AddAtom(Chem.Atom(atoms[kind[row][k]]))
             if k:
-                mol.AddBond(int(parent[row][k] * k), k, orders[order[row][k]])
+                mol.AddBond(int(parent[row][k] * k), k, orders[int(order[row][k])])
         made.append(Chem.MolToSmiles(mol))
     return made
 
@@ -78,7 +77,7 @@ def table(place: Path) -> Table:
     path.write_text("\n".join(smiles) + "\n", encoding="utf-8")
     chance.write_text("\n".join(by_chance(smiles, SAMPLES)) + "\n", encoding="utf-8")
     started = time.process_time()
-    recipe = recipe_class("molecules")(size="xs", dataset=str(path), properties="none").resolve(None)
+    recipe = MoleculeDiffusionRecipe(size="xs", dataset=str(path), properties="none").resolve(None)
     experiment = recipe.build(None, torch.device("cpu"))
     model = experiment.finish(experiment.train(seed=recipe.seed))
     trained = time.process_time() - started

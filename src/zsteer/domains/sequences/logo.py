@@ -26,8 +26,13 @@ RARE = 0.005
 """Share of receptors below which a column is left out."""
 LETTERS = "GSTYCQNKRHDEAVLIPWFM"
 """By chemistry: small and polar, amides, basic, acidic, hydrophobic."""
-_COLOURS = {**dict.fromkeys("GSTYC", "#0f8a5f"), **dict.fromkeys("QN", "#7c3aed"), **dict.fromkeys("KRH", "#2563eb")}
-_COLOURS |= dict.fromkeys("DE", "#d0342c") | dict.fromkeys("AVLIPWFM", "currentColor")
+_COLOURS = {
+    **dict.fromkeys("GSTYC", "#0f8a5f"),
+    **dict.fromkeys("QN", "#7c3aed"),
+    **dict.fromkeys("KRH", "#2563eb"),
+    **dict.fromkeys("DE", "#d0342c"),
+    **dict.fromkeys("AVLIPWFM", "currentColor"),
+}
 DELETION, INSERTION = "\N{MINUS SIGN}", "+"
 _STYLE = ".l text{font:11px system-ui,sans-serif;fill:currentColor}.l .s{font:700 10px Arial,Helvetica,sans-serif}"
 

@@ -109,10 +109,10 @@ class Peptide:
         space, n = SequenceSpace(), len(x)
         tokens = torch.full((n, space.max_length), PROTEIN.pad, dtype=torch.uint8)
         changed, judge = torch.full((n,), -1, dtype=torch.int16), torch.full((n,), torch.nan)
-        texts = [] if templates is None else templates
+        texts: Sequence[str] = [] if templates is None else templates
         good = torch.tensor([k for k, text in enumerate(texts) if space.problem(text) is None], dtype=torch.int64)
         if len(good):
-            before = space.encode([texts[k] for k in good.tolist()])
+            before = space.encode([texts[int(k)] for k in good])
             tokens[good] = before["tokens"].to(torch.uint8)
             changed[good] = edits(x.take(good)["tokens"], before["tokens"]).to(torch.int16)
             if self.peptide in self.family.judge.cards:
