@@ -26,7 +26,7 @@ from zsteer.evaluate.report import Report
 from zsteer.kits import front
 from zsteer.kits.base import Kit, Samples, ScreensStarts, Streaming, Subject
 from zsteer.kits.common import own_property
-from zsteer.kits.protocols import EvaluationRequest, protocol_of
+from zsteer.kits.protocols import EvaluatesFiles, EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
 from zsteer.nets.precision import bfloat16_of, bfloat16_pays
 from zsteer.recipes.base import Recipe, recipe_class
@@ -531,6 +531,8 @@ def evaluate(
     if named and "column" not in signature(judge.read).parameters:
         raise InputError(f"the protocol {protocol} reads no column by its name; omit --column {column}")
     if isinstance(samples, str | Path):
+        if isinstance(judge, EvaluatesFiles):
+            return judge.evaluate_file(Path(samples), request)
         samples = judge.read(Path(samples), **reading)
     return judge.evaluate(samples, request)
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from zsteer.bench import BENCHMARKS, defaults
+from zsteer.bench.molecules import own
 from zsteer.core.cells import read_cells
 from zsteer.errors import SettingsError
 
@@ -37,3 +38,17 @@ def test_a_recipe_that_is_refused_stands_in_the_table(tmp_path):
     np.savez(tmp_path / "few.npz", x=torch.zeros(3, 4, 4).numpy())
     assert str(defaults._row("vae", tmp_path / "few.npz")[0]).startswith("refused")
     assert "defaults" in BENCHMARKS
+
+
+def test_a_list_of_smiles_and_molecules_by_chance():
+    from rdkit import Chem
+
+    made = own.generated_smiles()
+    assert len(set(made)) == 500
+    assert all(Chem.CanonSmiles(text) == text for text in made)
+    chance = own.by_chance(made, 60)
+    mols = [Chem.MolFromSmiles(text, sanitize=False) for text in chance]
+    letters = {atom.GetSymbol() for mol in mols for atom in mol.GetAtoms()}
+    assert letters <= {"C", "N", "O", "F", "Cl", "S"}
+    assert all(mol.GetNumBonds() == mol.GetNumAtoms() - 1 for mol in mols)
+    assert 0 < sum(Chem.MolFromSmiles(text) is not None for text in chance) < 60

@@ -2,8 +2,9 @@
 
 Rows and pictures: how well a logistic reader tells samples from the data (AUC, 0.5 is chance), beside the same for
 independent numbers, drawn each from its own column; the worst ratio of a column's spread to the data's; and the nats
-above independent numbers where a model has a likelihood. Ratings: RMSE beside user + item bias. Digits, wine and breast
-cancer are scikit-learn's; where it is not installed they are named as not there. The other sets are generated here.
+above independent numbers where a model has a likelihood. Ratings: RMSE beside user + item bias. Molecules: validity and
+novelty beside molecules by chance. Digits, wine and breast cancer are scikit-learn's; where it is not installed they
+are named as not there. The other sets are generated here.
 """
 
 import math
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zsteer.bench.molecules import own
 from zsteer.core.catalog import load_name
 from zsteer.core.rng import Streams
 from zsteer.domains.ratings import files as ratings
@@ -85,9 +87,11 @@ def bench(*, quick: bool = False, data: Path | None = None, watch: Watch | None 
                 tell({"doing": f"{recipe} of {name}"})
                 rows.append([name, recipe, *_row(recipe, path)])
         rated = _ratings(Path(place) / "ratings.csv")
+        tell({"doing": "molecules of 500 SMILES"})
+        smiles = own.table(Path(place))
     notes = [f"defaults, --size xs, {SAMPLES} samples; CPU seconds of training and measuring; {missing}".rstrip("; ")]
     notes.append("spread: a column's standard deviation in samples over the data's, the ratio farthest from 1")
-    found = [Table("Rows and pictures that nothing was tuned on", COLUMNS, rows, notes), rated]
+    found = [Table("Rows and pictures that nothing was tuned on", COLUMNS, rows, notes), rated, smiles]
     worse = [f"{row[1]} of {row[0]}" for row in rows if isinstance(row[5], float) and row[5] <= 0]
     line = f"No better than independent numbers: {', '.join(worse)}." if worse else "Every likelihood beats its floor."
     return Report("Defaults on sets that they were not made for", [line], found)

@@ -31,7 +31,8 @@ class Evaluate:
     models: Path | None = None
     """The model that is asked, or the folder with the judges; the shipped judges when absent."""
     reference: Path | None = None
-    """Real samples to compare with (two-sample, molecules): a file, or for molecules a set of the data folder."""
+    """Real samples to compare with (two-sample, molecules): a file, or for molecules a set of the data folder; for tcr
+    receptors that are known to bind."""
     seed: int = 0
     """Of every random choice."""
     report: Path | None = None

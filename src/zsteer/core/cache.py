@@ -6,6 +6,7 @@ but plain arrays is read (no pickle).
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from zsteer.core.arrays import read_arrays
 from zsteer.core.files import new_file
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["cache_folder", "cached_arrays", "key_of_file", "key_of_words"]
+__all__ = ["cache_folder", "cached_arrays", "drop_arrays", "key_of_file", "key_of_words", "known_arrays"]
 
 
 def cache_folder() -> Path:
@@ -49,20 +50,34 @@ def cached_arrays(
         names: of the arrays.
         make: what works them out.
     """
-    path = cache_folder() / kind / f"{key}.npz"
-    known = _read(path, names)
+    known = known_arrays(kind, key, names)
     if known is not None:
         return known
-    found = make()
+    found, path = make(), _path(kind, key)
     with suppress(OutputError), new_file(path, overwrite=True) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(found))
     return found
 
 
-def _read(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
-    """Arrays of a file; None where it is not there, or damaged."""
+def _path(kind: str, key: str) -> Path:
+    return cache_folder() / kind / f"{key}.npz"
+
+
+def drop_arrays(kind: str, key: str) -> None:
+    """Remove what was kept under ``key/...``, once nobody needs it."""
+    shutil.rmtree(cache_folder() / kind / key, ignore_errors=True)
+
+
+def known_arrays(kind: str, key: str, names: Sequence[str]) -> Mapping[str, NDArray[Any]] | None:
+    """Arrays from the cache; None where they are not there, or damaged.
+
+    Args:
+        kind: folder of the cache.
+        key: of everything that the arrays follow from; with a slash for one of several that go together.
+        names: of the arrays.
+    """
     try:
-        found = read_arrays(path, names)
+        found = read_arrays(_path(kind, key), names)
     except InputError:
         return None
     return found if set(found) == set(names) else None

@@ -28,6 +28,7 @@ from zsteer.evaluate.steering import first_of_each, share
 from zsteer.kits.base import Samples, Subject
 from zsteer.kits.front import Request, steer
 from zsteer.kits.sequences.companions import Family
+from zsteer.kits.sequences.pictures import pictures, spread_of
 from zsteer.kits.sequences.scores import Scores, score
 from zsteer.recipes.sequences import tables
 from zsteer.sample.beam import sequence_hash
@@ -217,7 +218,11 @@ def _report(family: Family, templates: Samples, designs: Samples, beside: _Besid
         "These are predictions from CDR3-beta alone. A design needs an experiment.",
     ]
     how = {"model": MODEL, "peptide": peptide, "edits": "at most 4, one insertion or deletion among them", "seed": 0}
-    return Report(f"Designed receptors for {peptide}", summary, [table], [_best(designs, scores)], how | _made(designs))
+    groups = {"designs": scores.judge, "templates": others["original"][0].judge}
+    mark = {f"1 % of background ({judge.threshold:.2f})": judge.threshold}
+    spread = spread_of(groups, f"score of the judge for {peptide}", mark)
+    blocks = [_best(designs, scores), *pictures(made["tokens"], starts["tokens"]), spread]
+    return Report(f"Designed receptors for {peptide}", summary, [table], blocks, how | _made(designs))
 
 
 def _control_lines(family: Family, beside: _Beside) -> list[str]:

@@ -1,17 +1,19 @@
-"""Lines over an axis as an inline SVG, for pages that ask nothing from any other host."""
+"""Lines and histograms over an axis as an inline SVG, for pages that ask nothing from any other host."""
 
 import html
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from zsteer.errors import InputError
 
-__all__ = ["chart"]
+__all__ = ["chart", "histogram"]
 
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 70, 16, 16, 44
 COLOURS = ("#2563eb", "#b3470f", "#0f8a5f", "#7c3aed", "#be123c", "#52606d")
 TICKS = 6
+BINS = 40
 
 
 def _scaled(values: Sequence[float], *, log: bool) -> list[float]:
@@ -86,6 +88,34 @@ def chart(
         f'aria-label="{html.escape(up)} over {html.escape(across)}" style="max-width:{WIDTH}px;width:100%">'
         f"<style>{style}</style>{''.join(parts)}</svg>\n"
     )
+
+
+def histogram(groups: Mapping[str, Sequence[float]], *, across: str, marks: Mapping[str, float] | None = None) -> str:
+    """Draw how numbers of several groups are spread, each as the outline of its shares in equal bins.
+
+    Args:
+        groups: numbers of each group by its name; what is not finite is left out, and so is an empty group.
+        across: what the numbers are, with their unit.
+        marks: upright lines by name.
+
+    Raises:
+        InputError: if there is no number.
+    """
+    finite = {name: [x for x in values if math.isfinite(x)] for name, values in groups.items()}
+    finite = {name: values for name, values in finite.items() if values}
+    if not finite:
+        raise InputError("there is nothing to draw: no group has a number")
+    low, high = _range([x for values in finite.values() for x in values])
+    width = (high - low) / BINS
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for name, values in finite.items():
+        counts = Counter(min(int((x - low) / width), BINS - 1) for x in values)
+        shares = [counts[k] / len(values) for k in range(BINS)]
+        steps = [(low + width * (k + side), shares[k]) for k in range(BINS) for side in (0, 1)]
+        lines[f"{name} (n = {len(values):,})"] = [(low, 0.0), *steps, (high, 0.0)]
+    top = max(y for line in lines.values() for _, y in line)
+    lines |= {name: [(x, 0.0), (x, top)] for name, x in (marks or {}).items()}
+    return chart(lines, across=across, up="share of each group")
 
 
 def _places(name: str, line: Sequence[tuple[float, float]], logs: tuple[bool, bool]) -> list[tuple[float, float]]:

@@ -15,7 +15,7 @@ from zsteer.core.property import Function, Property
 from zsteer.errors import InputError, nearest
 from zsteer.evaluate.report import Report
 
-__all__ = ["PROTOCOLS", "EvaluationProtocol", "EvaluationRequest", "default_protocol", "protocol_of"]
+__all__ = ["PROTOCOLS", "EvaluatesFiles", "EvaluationProtocol", "EvaluationRequest", "default_protocol", "protocol_of"]
 
 _MOLECULES = (".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".smiles")
 
@@ -66,6 +66,13 @@ class EvaluationProtocol(Protocol):
 
     def read(self, path: Path, *, skip_invalid: bool) -> Any: ...
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report: ...
+
+
+@runtime_checkable
+class EvaluatesFiles(Protocol):
+    """A way to judge a file without holding it whole."""
+
+    def evaluate_file(self, path: Path, request: EvaluationRequest) -> Report: ...
 
 
 def default_protocol(path: Path) -> str | None:

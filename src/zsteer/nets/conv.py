@@ -8,13 +8,18 @@ by side as groups of one convolution, so that an ensemble costs one call.
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import pad, relu, relu_
 
 from zsteer.core.alphabet import PROTEIN
 from zsteer.core.rng import Streams
 from zsteer.nets.mlp import dropout
 
 __all__ = ["MotifNet"]
+
+GAP = 2
+"""Empty places between sequences that stand one behind the other: the reach of the wide kernel."""
+PIECE = 512
+"""Sequences that are read together where nothing is learned."""
 
 
 class MotifNet(nn.Module):
@@ -68,6 +73,8 @@ class MotifNet(nn.Module):
             mask: true on residues; they stand at the start.
             rng: streams for dropout; None means evaluation.
         """
+        if not torch.is_grad_enabled() and rng is None and len(tokens):
+            return self._by_length(tokens, mask)
         b, m, c = len(tokens), self.members, self.channels
         lengths = mask.sum(1)
         longest = max(int(lengths.max()), 1)
@@ -88,5 +95,48 @@ class MotifNet(nn.Module):
             x = relu(self.between(x))
         return self.out(x).view(b, m, self.width)
 
+    def _by_length(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The same where nothing is learned: rows of like length together, convolutions as products of matrices."""
+        lengths = mask.sum(1)
+        order = lengths.argsort(stable=True)
+        parts = [self._products(tokens[rows], lengths[rows]) for rows in order.split(PIECE)]
+        return torch.cat(parts)[order.argsort(stable=True)]
+
+    def _products(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Codes of rows that stand one below the other, two empty places behind each: what a kernel looks past an end.
+
+        A convolution then is a sum over its taps t of products, y_i = sum_t x_{i+t} W_t, over all rows at once.
+        """
+        b, m = len(tokens), self.members
+        longest = max(int(lengths[-1]), 1)
+        position = torch.arange(longest, device=tokens.device)
+        shown = position < lengths[:, None]
+        from_end = (lengths[:, None] - 1 - position).clamp(min=0)
+        x = self.residue(tokens[:, :longest]) + self.from_start(position) + self.from_end(from_end)
+        x = (x * shown[..., None]).view(b, longest, m, -1)
+        real = pad(shown, (0, GAP)).flatten()[:, None].to(x.dtype)
+        rows = pad(x, (0, 0, 0, 0, 0, GAP)).flatten(0, 1).transpose(0, 1)
+        low = torch.cat([relu_(_taps(rows, kernel, m)).mul_(real) for kernel in (self.narrow, self.wide)], -1)
+        high = relu_(_taps(low, self.above, m)).mul_(real)
+        pooled = torch.cat([part.view(m, b, longest + GAP, -1).amax(2) for part in (low, high)], -1)
+        for layer in (self.between, self.out) if self.hidden else (self.out,):
+            weight = layer.weight.view(m, -1, pooled.shape[-1]).transpose(1, 2)
+            bias = 0.0 if layer.bias is None else layer.bias.view(m, 1, -1)
+            pooled = torch.bmm(pooled, weight) + bias
+            pooled = pooled if layer is self.out else relu_(pooled)
+        return pooled.transpose(0, 1)
+
     def _drop(self, x: Tensor, rate: float, rng: Streams | None, purpose: str) -> Tensor:
         return dropout(x.transpose(1, 2), rate, rng, purpose).transpose(1, 2)
+
+
+def _taps(x: Float[Tensor, "m r i"], kernel: nn.Conv1d, members: int) -> Float[Tensor, "m r c"]:
+    """A convolution along the rows, zeros before the first and behind the last."""
+    size, reach = kernel.kernel_size[0], kernel.kernel_size[0] // 2
+    weight = kernel.weight.view(members, -1, x.shape[-1], size)
+    wide, count = pad(x, (0, 0, reach, reach)), x.shape[1]
+    bias = x.new_zeros(1) if kernel.bias is None else kernel.bias.view(members, 1, -1)
+    found = torch.baddbmm(bias, wide[:, :count], weight[..., 0].transpose(1, 2))
+    for tap in range(1, size):
+        found.baddbmm_(wide[:, tap : tap + count], weight[..., tap].transpose(1, 2))
+    return found

@@ -38,7 +38,7 @@ class BeamEdit:
         oracle: chooses among the proposals; None takes the most likely.
         plausible: log-probability less its floor, negative for what does not look real; None accepts all.
         pool: proposals of each start that the oracle is asked about.
-        chunk: starts handled at once.
+        chunk: starts handled at once; with many more every array of the beam is taken from the system anew.
         asks: whether asking ``oracle`` counts as oracle calls; not so for the generator's own opinion.
     """
 
@@ -46,7 +46,7 @@ class BeamEdit:
     oracle: Oracle | None = None
     plausible: Callable[[Batch], Float[Tensor, " b"]] | None = None
     pool: int = 12
-    chunk: int = 256
+    chunk: int = 64
     asks: bool = True
 
     def __call__(self, start: Batch | None, goal: Goal, budget: Budget, rng: Streams) -> Trail:
@@ -88,12 +88,19 @@ class BeamEdit:
     def _choose(self, found: Proposals, top: int) -> tuple[Proposals, Tensor | None]:
         if self.oracle is None and self.plausible is None:
             return found.top(top), None
-        own = found.scores if self.oracle is None else self.oracle(found.batch()).mean.reshape(found.scores.shape)
+        own = found.scores if self.oracle is None else self._ask(self.oracle, found)
         rank = own - 2 * _LAST * (found.edits == 0)
         if self.plausible is not None:
             rank = rank - _LAST * self._implausible(found, torch.where(found.exists, rank, -4 * _LAST), top)
         order = torch.where(found.exists, rank, -4 * _LAST).argsort(dim=1, descending=True, stable=True)[:, :top]
         return found.best(rank, top), None if self.oracle is None else own.gather(1, order)
+
+    def _ask(self, oracle: Oracle, found: Proposals) -> Float[Tensor, "b s"]:
+        """The oracle's score of each proposal; the lowest where there is none."""
+        there = found.exists
+        scores = found.scores.new_full(there.shape, -_LAST)
+        scores[there] = oracle(found.batch().take(there.flatten())).mean.to(scores)
+        return scores
 
     def _implausible(self, found: Proposals, rank: Float[Tensor, "b s"], top: int) -> Float[Tensor, "b s"]:
         """One for each proposal that does not look real, and for those behind the first ``top`` that do.
@@ -104,11 +111,13 @@ class BeamEdit:
             return torch.zeros_like(rank)
         order = rank.argsort(dim=1, descending=True, stable=True)
         poor = torch.ones_like(rank)
-        for first in range(0, rank.shape[1], top + 2):
+        first, last = 0, top
+        while first < rank.shape[1]:
             rows = torch.nonzero(((poor == 0) & found.exists).sum(1) < top)[:, 0]
             if not len(rows):
                 break
-            places = order[rows, first : first + top + 2]
+            places = order[rows, first:last]
+            first, last = last, 3 * last - 2 * first  # twice as many each time
             tokens = found.tokens[rows[:, None], places].flatten(0, 1)
             good = self.plausible(found.alphabet.batch(tokens)).reshape(places.shape) >= 0
             poor[rows[:, None], places] = 1.0 - good.to(poor.dtype)

@@ -12,6 +12,9 @@ from typing import Any
 
 from zsteer.core import catalog
 from zsteer.core.artifact import Origin, read_artifact
+from zsteer.core.batch import Batch
+from zsteer.core.rng import Streams
+from zsteer.domains.sequences.junctions import whole
 from zsteer.errors import InputError
 from zsteer.models.autoregressive import Autoregressive
 from zsteer.predictors.binding_classifier import Classifier
@@ -20,6 +23,8 @@ from zsteer.predictors.sequence_validity import SequenceValidity
 
 __all__ = ["Family", "family_beside", "judged", "unknown_peptide"]
 
+DRAWN = 1000
+"""Receptors that stand for the background."""
 LEAST_AREA = 0.75
 """Area under the curve from which on a judge is worth asking."""
 
@@ -86,6 +91,13 @@ class Family:
     def language(self) -> Autoregressive:
         """The language model of plausibility."""
         return self.part("tcr-lm")
+
+    @property
+    def drawn(self) -> Batch:
+        """Receptors drawn from the language model, always the same: they stand for background, of which none ships."""
+        if "drawn" not in self._loaded:
+            self._loaded["drawn"] = whole(self.language, DRAWN, Streams.of(0, DRAWN).child("drawn background"))
+        return self._loaded["drawn"]
 
     @property
     def validity(self) -> SequenceValidity:

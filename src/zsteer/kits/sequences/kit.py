@@ -23,12 +23,15 @@ from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import CapabilityError, InputError, SettingsError
 from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.sequences.blocks import BLOCK
 from zsteer.kits.sequences.companions import Family, family_beside, judged, unknown_peptide
+from zsteer.kits.sequences.editors import CodeEditor
+from zsteer.kits.sequences.likeness import Likeness
 from zsteer.kits.sequences.options import OPTIONS
 from zsteer.kits.sequences.reading import read_receptors
 from zsteer.kits.sequences.results import beside, of_templates
 from zsteer.kits.sequences.scores import NO_JUDGE, look, nearest_of, numbers, score
-from zsteer.kits.sequences.stream import BLOCK, Stream
+from zsteer.kits.sequences.stream import Stream
 from zsteer.train.threads import free_threads
 
 __all__ = ["SequenceKit", "companions"]
@@ -220,10 +223,15 @@ class SequenceKit:
                 columns, facts = columns | more, facts | counts
         like = [t.quantity.argument for t in targets if t.quantity.name == "like"]
         if like:
-            near = nearest_of(after, self.read(Path(like[0]), subject, **subject.reading).items)
-            seen = look(family, after)
+            examples = self.read(Path(like[0]), subject, **subject.reading)
+            near, seen = nearest_of(after, examples.items), look(family, after)
             columns |= near.columns() | seen.columns()
             facts |= near.shares() | seen.shares()
+            if isinstance(subject.model, CodeEditor):
+                held = self.encode(examples, subject).to(subject.device)
+                likeness = Likeness(subject.model, family, held)
+                columns |= likeness.columns(x.to(subject.device))
+                facts["leave_one_out"] = likeness.line
         if start is not None:
             changed = edits(after["tokens"], space.encode([start.items[k] for k in origin])["tokens"])
             own = {name: values for name, values in columns.items() if name != "sequence_id"}

@@ -1,22 +1,23 @@
 """The ``tcr`` protocol: a report on receptors for one peptide, with the figures that keep it honest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from zsteer.core.alphabet import PROTEIN
 from zsteer.core.batch import Batch
-from zsteer.domains.sequences.files import Table as Sequences
-from zsteer.domains.sequences.metrics import distances, diversity, edits, edits_share
+from zsteer.domains.sequences.metrics import distances, diversity
 from zsteer.domains.sequences.space import SequenceSpace
-from zsteer.errors import InputError
-from zsteer.evaluate.report import Report, Table
-from zsteer.evaluate.steering import first_of_each, off_target, share
+from zsteer.evaluate.report import Block, Report, Table
+from zsteer.evaluate.steering import first_of_each, share
 from zsteer.kits.sequences.companions import Family, judged
-from zsteer.kits.sequences.reading import SHOWN
-from zsteer.kits.sequences.scores import CHUNK, NO_JUDGE, Look, Scores, look, nearest_of, score
+from zsteer.kits.sequences.pictures import pictures, spread_of
+from zsteer.kits.sequences.scores import CHUNK, NO_JUDGE
+from zsteer.kits.sequences.verdicts import CODES, Examples, Peptide, Rows, tensors
 from zsteer.sample.beam import sequence_hash
-from zsteer.scoring.olga import LEAST_LOG10, log10_generation
+from zsteer.scoring.olga import LEAST_LOG10
 
 __all__ = ["judged_for_all", "report_like", "report_on"]
 
@@ -24,76 +25,38 @@ __all__ = ["judged_for_all", "report_like", "report_on"]
 def judged_for_all(family: Family, x: Batch) -> tuple[torch.Tensor, list[str]]:
     """Which sequences pass the judge of each peptide that it can judge; shape ``(b, p)``, and the peptides."""
     names = judged(family)
-    passes = _passes(family, _judged(family, x, names), names)
-    return torch.stack(list(passes.values()), 1), names
+    scores = torch.cat([torch.zeros(0, len(names)), *(family.judge.scores(part, names) for part in x.chunks(CHUNK))])
+    return scores >= torch.tensor([family.judge.card(name).threshold for name in names]), names
 
 
-def _judged(
-    family: Family, x: Batch, names: Sequence[str], watch: Callable[[dict[str, Any]], None] = lambda _: None
-) -> torch.Tensor:
-    """Scores of the judge for several peptides; shape ``(b, p)``."""
-    parts, done = [torch.zeros(0, len(names))], 0
-    for piece in x.chunks(CHUNK):
-        parts.append(family.judge.scores(piece, names))
-        done += len(piece)
-        watch({"step": done, "steps": len(x)})
-    return torch.cat(parts)
-
-
-def _passes(family: Family, verdicts: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Peptide whose judge is worth asking -> which sequences pass it."""
-    able = judged(family)
-    return {name: verdicts[:, k] >= family.judge.card(name).threshold for k, name in enumerate(names) if name in able}
-
-
-Watch = Callable[[dict[str, Any]], None]
-
-
-def report_on(
-    family: Family, samples: Any, peptide: str, *, pgen: bool = False, watch: Watch = lambda _: None
-) -> Report:
+def report_on(question: Peptide, rows: Rows, left_out: Sequence[str] = ()) -> Report:
     """Report on receptors for a peptide.
 
     Args:
-        family: where the judges are.
-        samples: a table that was read, or designs; a column ``template`` is compared with, where there is one.
-        peptide: what they should bind.
-        pgen: add the share above a generation probability (OLGA).
-        watch: called with progress.
-
-    Raises:
-        InputError: if there is no sequence.
-        MissingExtraError: if ``pgen`` is wanted and OLGA is not installed.
+        question: the peptide and the judges.
+        rows: its verdicts.
+        left_out: lines about rows that were left out.
     """
-    x = _batch(samples)
-    if not len(x):
-        raise InputError("there is nothing to evaluate: the file holds no sequence")
-    first = [peptide] if peptide in family.judge.cards else []
-    names = [*first, *(name for name in judged(family) if name not in first)]
-    verdicts = _judged(family, x, names, watch)
-    found = score(family, x, peptide, verdicts[:, 0] if names[:1] == [peptide] else None)
-    distinct = first_of_each(sequence_hash(x["tokens"]))
-    good = found.judge_pass & (found.plausible >= 0) & distinct & ~found.copied
-    rows = _rows(
-        [
-            ("passes the design oracle", found.design_pass),
-            *([("passes the judge", found.judge_pass)] if found.judged else []),
-            *_looks(found.look, distinct),
-            *([("passes an independent judge, plausible, distinct, no copy", good)] if found.judged else []),
-        ]
-    )
+    family, peptide, x = question.family, question.peptide, tensors(rows)
+    n, has_judge = len(x["tokens"]), peptide in family.judge.cards
+    distinct = _distinct(x["tokens"])
+    design = x["design"] >= family.oracle.cards[peptide].threshold
+    judge = x["judge"] >= (family.judge.card(peptide).threshold if has_judge else float("inf"))
+    good = judge & (x["plausible"] >= 0) & distinct & ~x["copied"]
+    measured = [("passes the design oracle", design)]
+    measured += [("passes the judge", judge)] if has_judge else []
+    measured += _looks(x, distinct)
+    measured += [("passes an independent judge, plausible, distinct, no copy", good)] if has_judge else []
     notes = _notes()
-    if pgen:
-        common = share(log10_generation(SequenceSpace().decode(x)) > LEAST_LOG10)
-        rows.append([f"generation probability above 10^{LEAST_LOG10}", common.value, common.low, common.high, common.n])
+    if question.pgen:
+        measured.append((f"generation probability above 10^{LEAST_LOG10}", x["pgen"] > LEAST_LOG10))
         notes.append(
             f"generation probability: OLGA, human TRB; 95 % of background receptors lie above 10^{LEAST_LOG10}"
         )
-    tables = [Table(f"{len(x)} sequences for {peptide}", ["what", "share", "low", "high", "n"], rows, notes)]
-    tables.append(_scale(family, peptide))
-    tables.append(_spread(family, samples, x, found, _passes(family, verdicts, names)))
-    if found.judged:
-        gap = float(found.design_pass.float().mean() - found.judge_pass.float().mean())
+    tables = [Table(f"{n} sequences for {peptide}", ["what", "share", "low", "high", "n"], _rows(measured), notes)]
+    tables += [_scale(family, peptide), _beside(question, x, design, judge), _spread(question, x)]
+    if has_judge:
+        gap = float(design.float().mean() - judge.float().mean())
         summary = [
             f"{share(good)} pass an independent judge for {peptide}, and are plausible, distinct and no copies.",
             "Independent: no method saw the judge. It is a model; no experiment has touched these sequences.",
@@ -102,43 +65,53 @@ def report_on(
     else:
         summary = [
             f"There is no judge for {peptide}: nothing independent can say how good these sequences are.",
-            f"{share(found.design_pass)} of the sequences pass the design oracle, which may have chosen them.",
+            f"{share(design)} of the sequences pass the design oracle, which may have chosen them.",
         ]
-    facts = {"judge": _judge(family, found), "peptide": peptide, "sequences": len(x)}
-    return Report(f"Receptors for {peptide}", summary + _left_out(samples), tables, (), facts)
+    name = str(family.place("tcr-judge").name) if has_judge else f"{NO_JUDGE} for {peptide}"
+    facts = {"judge": name, "peptide": peptide, "sequences": n}
+    blocks = [*pictures(x["tokens"], x["template"]), *([_histogram(question, x)] if has_judge else [])]
+    return Report(f"Receptors for {peptide}", [*summary, *left_out], tables, blocks, facts)
 
 
-def report_like(family: Family, samples: Any, examples: Sequence[str]) -> Report:
+def report_like(question: Examples, rows: Rows, left_out: Sequence[str] = ()) -> Report:
     """Report on receptors that should be like examples, where no model knows what these bind.
 
     Args:
-        family: where the models are.
-        samples: a table that was read, or designs.
-        examples: as texts.
-
-    Raises:
-        InputError: if there is no sequence.
+        question: the examples.
+        rows: their verdicts.
+        left_out: lines about rows that were left out.
     """
-    x = _batch(samples)
-    if not len(x):
-        raise InputError("there is nothing to evaluate: the file holds no sequence")
-    near, distinct = nearest_of(x, examples), first_of_each(sequence_hash(x["tokens"]))
-    rows = _rows([*_looks(look(family, x), distinct), ("is one of the examples", near.edits == 0)])
+    x, n = tensors(rows), len(rows["tokens"])
+    distinct = _distinct(x["tokens"])
+    near = x["example_edits"]
+    measured = _rows([*_looks(x, distinct), ("is one of the examples", near == 0)])
     columns = ["what", "share", "low", "high", "n"]
-    tables = [Table(f"{len(x)} sequences beside {len(near.examples)} examples", columns, rows, _notes()[:1])]
-    among = distances_among(near.examples)
+    tables = [Table(f"{n} sequences beside {len(question.distinct)} examples", columns, measured, _notes()[:1])]
+    among, mean = distances_among(question.distinct), float(near.double().mean())
     spread: list[list[Any]] = [
-        ["edits to the nearest example", float(near.edits.double().mean())],
+        ["edits to the nearest example", mean],
         ["of an example to the nearest other one", among],
         ["mean pairwise distance [edits]", diversity(x["tokens"])],
     ]
     tables.append(Table("Distance to the examples", ["what", "value"], spread))
+    alike, drawn = x["likeness"], question.likeness.background
+    above = float((torch.searchsorted(drawn, alike) / len(drawn)).mean())
+    found: list[list[Any]] = [["of drawn receptors score lower than a sequence", above]]
+    found += [] if question.likeness.area is None else [["leave-one-out AUC of the examples", question.likeness.area]]
+    notes = [f"likeness by the code of {CODES}; drawn: {len(drawn):,} receptors of the language model"]
+    tables.append(Table("Likeness to the examples", ["what", "value"], found, notes))
     summary = [
-        f"The nearest example is {float(near.edits.double().mean()):.1f} edits away; of an example {among:.1f}.",
+        f"The nearest example is {mean:.1f} edits away; of an example {among:.1f}.",
+        f"Leave-one-out: {question.likeness.line}.",
         "There is no judge of what the examples bind: nothing independent can say how good these sequences are.",
     ]
-    facts = {"judge": NO_JUDGE, "examples": len(near.examples), "sequences": len(x)}
-    return Report("Receptors like examples", summary + _left_out(samples), tables, (), facts)
+    facts = {"judge": NO_JUDGE, "examples": len(question.distinct), "sequences": n}
+    groups = {"sequences": alike, "drawn background": drawn}
+    groups |= (
+        {} if question.likeness.left_out is None else {"examples, each left out": question.likeness.left_out.score}
+    )
+    blocks = [*pictures(x["tokens"]), spread_of(groups, f"likeness to the examples by {CODES}", {})]
+    return Report("Receptors like examples", [*summary, *left_out], tables, blocks, facts)
 
 
 def distances_among(examples: Sequence[str], most: int = 1000) -> float:
@@ -155,30 +128,17 @@ def _rows(measured: Sequence[tuple[str, torch.Tensor]]) -> list[list[Any]]:
     return [[title, one.value, one.low, one.high, one.n] for title, one in found]
 
 
-def _looks(seen: Look, distinct: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
+def _distinct(tokens: Tensor) -> Tensor:
+    return first_of_each(torch.cat([sequence_hash(part) for part in tokens.split(CHUNK)]))
+
+
+def _looks(x: Mapping[str, Tensor], distinct: Tensor) -> list[tuple[str, Tensor]]:
     return [
-        ("plausible (language model)", seen.plausible >= 0),
-        ("valid (published score)", seen.valid),
+        ("plausible (language model)", x["plausible"] >= 0),
+        ("valid (published score)", x["valid"]),
         ("distinct", distinct),
-        ("copied from the training data", seen.copied),
+        ("copied from the training data", x["copied"]),
     ]
-
-
-def _judge(family: Family, found: Scores) -> str:
-    return str(family.place("tcr-judge").name) if found.judged else f"{NO_JUDGE} for {found.peptide}"
-
-
-def _batch(samples: Any) -> Batch:
-    """Sequences as every score reads them, whatever model they came from."""
-    return samples.batch if isinstance(samples, Sequences) else SequenceSpace().encode(list(samples.items))
-
-
-def _left_out(samples: Any) -> list[str]:
-    skipped = getattr(samples, "skipped", ())
-    if not skipped:
-        return []
-    lines = [entry if isinstance(entry, str) else f"row {entry.row}: {entry.reason}" for entry in skipped[:SHOWN]]
-    return [f"{len(skipped)} rows were left out: {'; '.join(lines)}" + (" ..." if len(skipped) > SHOWN else "")]
 
 
 def _notes() -> list[str]:
@@ -202,26 +162,51 @@ def _scale(family: Family, peptide: str) -> Table:
     return Table("The scale: real held-out binders and background", columns, rows, notes)
 
 
-def _spread(family: Family, samples: Any, x: Batch, scores: Scores, passes: Mapping[str, torch.Tensor]) -> Table:
-    peptide = scores.peptide
+def _beside(question: Peptide, x: Mapping[str, Tensor], design: Tensor, judge: Tensor) -> Table:
+    """The sequences beside receptors that are no designs, by the same oracles."""
+    sets = {"sequences": [x["design"], x["judge"], design, judge]}
+    for name, found in question.others.items():
+        sets[name] = [found.design, found.judge, found.design_pass, found.judge_pass]
+    there = x["edits"] >= 0
     rows: list[list[Any]] = []
-    if peptide in passes:
-        other = share(off_target(torch.stack(list(passes.values()), 1), list(passes).index(peptide)))
-        rows.append(["pass the judge of another peptide", other.value])
+    for name, (_, scores, by_design, by_judge) in sets.items():
+        seen = bool(scores.isfinite().all())
+        more = [str(share(by_judge)), float(scores.mean())] if seen else [NO_JUDGE, "-"]
+        rows.append([name, len(scores), str(share(by_design)), *more])
+    before = x["template_judge"][there]
+    if len(before) and bool(before.isfinite().all()):
+        passes = before >= question.family.judge.card(question.peptide).threshold
+        rows.append(["templates", len(before), "-", str(share(passes)), float(before.mean())])
+    notes = ["drawn background: receptors of the language model, which stand for human ones"]
+    notes += ["known binders: of --reference; the oracles may have learned from some of them"] if question.known else []
+    columns = ["set", "n", "pass the design oracle", "pass the judge", "mean score of the judge"]
+    return Table("Beside background and known binders", columns, rows, notes)
+
+
+def _histogram(question: Peptide, x: Mapping[str, Tensor]) -> Block:
+    card = question.family.judge.card(question.peptide)
+    groups = {"sequences": x["judge"], **{name: found.judge for name, found in question.others.items()}}
+    groups["templates"] = x["template_judge"][x["edits"] >= 0]
+    about = f"Of real held-out binders {card.real_pass:.0%} lie to the right of the line, of human background 1 %."
+    mark = {f"1 % of background ({card.threshold:.2f})": card.threshold}
+    return spread_of(groups, f"score of the judge for {question.peptide}", mark, about)
+
+
+def _spread(question: Peptide, x: Mapping[str, Tensor]) -> Table:
+    judge = question.family.judge
+    rows: list[list[Any]] = []
+    if question.peptide in judged(question.family):
+        rows.append(["pass the judge of another peptide", float(x["other"].float().mean())])
     rows.append(["mean pairwise distance [edits]", diversity(x["tokens"])])
-    templates = dict(getattr(samples, "columns", {})).get("template")
-    if (isinstance(samples, Sequences) and templates is not None) or templates:
-        space = SequenceSpace()
-        good = [i for i, text in enumerate(templates) if space.problem(text) is None]
-        if good:
-            before = space.encode([templates[i] for i in good])
-            after = x.take(torch.tensor(good))
-            changed = edits(after["tokens"], before["tokens"]).float()
-            rows.append(["edits of the own template", float(changed.mean())])
-            rows.append(["edits / length", float(edits_share(after["tokens"], before["tokens"]).mean())])
-            base = score(family, before, peptide)
-            if base.judged:
-                rows.append(["templates that pass the judge", float(base.judge_pass.float().mean())])
-                worse = float((scores.judge[good] < base.judge).float().mean())
-                rows.append(["designs that score below their template", worse])
+    there = x["edits"] >= 0
+    if bool(there.any()):
+        changed = x["edits"][there].float()
+        lengths = PROTEIN.lengths(x["template"][there]).clamp(min=1)
+        rows.append(["edits of the own template", float(changed.mean())])
+        rows.append(["edits / length", float((changed / lengths).mean())])
+        if question.peptide in judge.cards:
+            before = x["template_judge"][there]
+            passes = before >= judge.card(question.peptide).threshold
+            rows.append(["templates that pass the judge", float(passes.float().mean())])
+            rows.append(["designs that score below their template", float((x["judge"][there] < before).float().mean())])
     return Table("Spread, specificity and cost", ["what", "value"], rows)

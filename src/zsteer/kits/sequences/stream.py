@@ -9,12 +9,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from zsteer.core.files import check_free, new_file
 from zsteer.core.version import VERSION
@@ -23,13 +20,11 @@ from zsteer.domains.sequences.rows import MAX_LENGTH, SHORTEST, Reader
 from zsteer.domains.sequences.source import separator_of
 from zsteer.errors import InputError, OutputError
 from zsteer.kits.base import Samples
+from zsteer.kits.sequences.blocks import BLOCK, in_order
 from zsteer.kits.sequences.reading import listed, say
 from zsteer.kits.sequences.results import unique
 
-__all__ = ["BLOCK", "Stream", "merged"]
-
-BLOCK = 1024
-"""Templates of a block."""
+__all__ = ["Stream", "merged"]
 
 _MEANS = {"mean_edits", "design_pass", "judge_pass", "plausible", "valid", "copied", "mean_example_edits", "is_example"}
 _SUMS = {
@@ -105,38 +100,21 @@ class Stream:
             partial.write_text(text, encoding="utf-8")
         return folder
 
-    def _steer_all(self, folder: Path, work: Work, names: Sequence[str]) -> list[dict[str, Any]]:
-        total, done = len(names), 0
-        facts: dict[int, dict[str, Any]] = {}
-
+    def _steer_all(self, folder: Path, work: Work, names: Sequence[str]) -> Sequence[dict[str, Any]]:
         def steer(number: int, block: files.Table) -> dict[str, Any]:
-            torch.set_num_threads(1)  # several blocks at once instead
             first = number * BLOCK
             columns = {**block.columns, "sequence_id": names[first : first + len(block)]}
             items = list(block.sequences)
             start = Samples("sequences", items, columns, lines=items, source=str(self.source), count=len(items))
             return _keep(folder, number, work(start, first), self.out)
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            waiting: list[tuple[int, int, Future[dict[str, Any]]]] = []
-            for number, block in enumerate(files.blocks(self.source, BLOCK, high=self.longest, **self.reading)):
-                kept = _kept(folder, number)
-                if kept is not None:
-                    facts[number], done = kept, done + len(block)
-                    continue
-                waiting.append((number, len(block), pool.submit(steer, number, block)))
-                # The first one alone: it loads what all need. Then as many as there are threads, and one more.
-                while len(waiting) > (self.threads if facts else 0):
-                    done = self._take(waiting, facts, done, total)
-            while waiting:
-                done = self._take(waiting, facts, done, total)
-        return [facts[number] for number in sorted(facts)]
-
-    def _take(self, waiting: list[Any], facts: dict[int, dict[str, Any]], done: int, total: int) -> int:
-        number, count, future = waiting.pop(0)
-        facts[number] = future.result()
-        self.watch({"step": done + count, "steps": total})
-        return done + count
+        return in_order(
+            files.blocks(self.source, BLOCK, high=self.longest, **self.reading),
+            steer,
+            lambda number: _kept(folder, number),
+            threads=self.threads,
+            watch=lambda done: self.watch({"step": done, "steps": len(names)}),
+        )
 
     def _join(self, folder: Path, parts: int, *, overwrite: bool) -> None:
         fasta = separator_of(self.out) == ">"

@@ -36,7 +36,7 @@ from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.mlp import MLP
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.nets.transformer import SequenceTransformer
-from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
+from zsteer.sample.beam import BeamSettings, Proposals, edit_beam, sequence_hash
 from zsteer.sample.sequences import Guided, Stepwise, Wish, draw, sequence_options
 
 __all__ = ["Aim", "DisentangledSettings", "DisentangledWAE", "LossWeights", "dwae_loss"]
@@ -222,10 +222,15 @@ class DisentangledWAE(Pretrained, nn.Module):
 
     def codes(self, x: Batch) -> tuple[Float[Tensor, "b f"], Float[Tensor, "b s"]]:
         """z_f and z_s without noise; for the variational model their means."""
-        f, z = self.function(x, None), self.structure(x, None)
+        z = self.structure(x, None)
         if self.settings.variational:
-            return f[:, : self.settings.functional], z[:, : self.settings.structural]
-        return f, (z - self.scale[0]) / self.scale[1]
+            return self.functional(x), z[:, : self.settings.structural]
+        return self.functional(x), (z - self.scale[0]) / self.scale[1]
+
+    def functional(self, x: Batch) -> Float[Tensor, "b f"]:
+        """z_f alone, without noise."""
+        f = self.function(x, None)
+        return f[:, : self.settings.functional] if self.settings.variational else f
 
     def log_likelihood(self, x: Batch, *, function: bool = True, structure: bool = True) -> Float[Tensor, " b"]:
         """Log-probability of each sequence given its own codes, without a peptide; a part left out is zero. [nats]"""
@@ -306,8 +311,8 @@ class DisentangledWAE(Pretrained, nn.Module):
             binders: with field ``peptide``; those of one peptide at least once.
             background: other receptors, for what is typical.
         """
-        z_f = torch.cat([self.codes(piece)[0] for piece in binders.chunks(1024)])
-        other = torch.cat([self.codes(piece)[0] for piece in background.chunks(1024)])
+        z_f = torch.cat([self.functional(piece) for piece in binders.chunks(1024)])
+        other = torch.cat([self.functional(piece) for piece in background.chunks(1024)])
         self.typical.copy_(torch.stack([other.mean(0), other.std(0)]))
         logits = self.psi(z_f)
         for index in range(len(self.settings.panel.peptides)):
@@ -341,7 +346,7 @@ class DisentangledWAE(Pretrained, nn.Module):
 
     def resembles(self, examples: Batch) -> Resemblance:
         """Oracle of how much a receptor's z_f resembles that of examples."""
-        return Resemblance(self, self.codes(examples)[0].mean(0).detach())
+        return Resemblance(self, self.functional(examples).detach(), sequence_hash(examples["tokens"]))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zsteer.core.batch import Batch
@@ -21,7 +21,7 @@ from zsteer.domains.sequences.panel import Panel
 from zsteer.errors import InputError
 from zsteer.nets.embeddings import PeptideEmbedding
 
-__all__ = ["Aim", "Function", "Functional", "PsiOracle", "Resemblance", "functional_code"]
+__all__ = ["Aim", "Function", "Functional", "LeftOut", "PsiOracle", "Resemblance", "functional_code"]
 
 Function = Literal["mean", "best", "random", "null", "interpolated", "gradient"]
 """Where an edit's z_f comes from: the binders' mean, the best or a random binder, the prior, a point between the
@@ -68,7 +68,7 @@ class Functional(Protocol):
 
     @property
     def panel(self) -> Panel: ...
-    def codes(self, x: Batch) -> tuple[Tensor, Tensor]: ...
+    def functional(self, x: Batch) -> Tensor: ...
     def psi(self, z_f: Tensor) -> Tensor: ...
 
 
@@ -87,7 +87,7 @@ def functional_code(model: Functional, own: Float[Tensor, "b f"], aim: Aim, rng:
 def _binders(model: Functional, aim: Aim) -> Float[Tensor, "k f"]:
     """z_f of examples of the goal, best first where the goal is a peptide."""
     if aim.like is not None:
-        return model.codes(aim.like)[0]
+        return model.functional(aim.like)
     return model.bank[model.panel.index(str(aim.peptide))]
 
 
@@ -153,31 +153,73 @@ class PsiOracle:
     @torch.no_grad()
     def __call__(self, x: Batch) -> Belief:
         """Logit of each row; the spread of a single net is not known and given as zero."""
-        mean = torch.cat([self.model.psi(self.model.codes(piece)[0])[:, self.index] for piece in x.chunks(1024)])
+        mean = torch.cat([self.model.psi(self.model.functional(piece))[:, self.index] for piece in x.chunks(1024)])
         return Belief(mean, torch.zeros_like(mean))
 
 
 @dataclass(frozen=True)
 class Resemblance:
-    r"""How much a receptor's z_f resembles a goal, as an oracle.
+    r"""How much a receptor's z_f resembles that of examples, as an oracle.
 
     .. math:: \sum_j \frac{(g_j - m_j) (z_{f,j} - m_j)}{\sigma_j^2}
 
-    with mean m and spread sigma of background receptors: the direction that tells two normals of equal spread apart.
+    with g the examples' mean z_f, and mean m and spread sigma of background receptors: the direction that tells two
+    normals of equal spread apart.
 
     Args:
         model: which remembers what is typical.
-        goal: mean z_f of the examples.
+        examples: z_f of each, a copy of an example included.
+        names: equal for equal sequences.
     """
 
     model: Functional
-    goal: Float[Tensor, " f"]
+    examples: Float[Tensor, "k f"]
+    names: Int[Tensor, " k"]
 
     @torch.no_grad()
     def __call__(self, x: Batch) -> Belief:
         """Resemblance of each row."""
-        mean, spread = self.model.typical
-        direction = (self.goal - mean) / spread.clamp(min=1e-3).square()
-        z_f = torch.cat([self.model.codes(piece)[0] for piece in x.chunks(1024)])
-        score = (z_f - mean) @ direction
+        score = self._apart(x) @ self._direction(self.examples.mean(0))
         return Belief(score, torch.zeros_like(score))
+
+    @torch.no_grad()
+    def leave_one_out(self, others: Batch) -> "LeftOut":
+        """Score each distinct example by the others, its copies left out with it, beside receptors of another kind.
+
+        Args:
+            others: receptors that are no examples, for example draws of a language model.
+
+        Raises:
+            InputError: if there are fewer than two distinct examples.
+        """
+        distinct, group, count = self.names.unique(return_inverse=True, return_counts=True)
+        if len(distinct) < 2:
+            raise InputError(f"leaving one out takes two distinct examples at least, got {len(distinct)}")
+        sums = self.examples.new_zeros(len(distinct), self.examples.shape[1]).index_add(0, group, self.examples)
+        rest = (self.examples.sum(0) - sums) / (len(group) - count)[:, None]
+        directions = self._direction(rest)
+        own = ((sums / count[:, None] - self.model.typical[0]) * directions).sum(1)
+        found = self._apart(others) @ directions.T
+        below = (found < own).double() + 0.5 * (found == own).double()
+        return LeftOut(own, below.mean(0))
+
+    def _apart(self, x: Batch) -> Float[Tensor, "b f"]:
+        """z_f of receptors less what is typical."""
+        return torch.cat([self.model.functional(piece) for piece in x.chunks(1024)]) - self.model.typical[0]
+
+    def _direction(self, goal: Float[Tensor, "*k f"]) -> Float[Tensor, "*k f"]:
+        mean, spread = self.model.typical
+        return (goal - mean) / spread.clamp(min=1e-3).square()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What the fit without an example says of it, for each distinct example.
+
+    Args:
+        score: resemblance to the others.
+        below: share of other receptors that the same fit scores lower; their mean is the area under the curve.
+    """
+
+    score: Float[Tensor, " k"]
+    below: Float[Tensor, " k"]
