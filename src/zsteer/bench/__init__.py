@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BENCHMARKS", "IN_PARTS", "benchmark"]
 
-IN_PARTS = ("classical", "diffusion", "molecules")
+IN_PARTS = ("classical", "design", "diffusion", "molecules")
 """Benchmarks of which one part can be run."""
 
 BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -24,6 +24,10 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "defaults": (
             "zsteer.bench.defaults:bench",
             "recipes of rows, pictures and ratings at size xs on sets that nothing was tuned on, beside baselines",
+        ),
+        "design": (
+            "zsteer.bench.design:bench",
+            "refitting a generator to an oracle: exact spaces, where everything is known, and a measured protein",
         ),
         "diffusion": (
             "zsteer.bench.diffusion:bench",

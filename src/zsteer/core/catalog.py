@@ -38,7 +38,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
     {
         "autoregressive": ModelRow(
             "zsteer.models.autoregressive:Autoregressive",
-            protocols=("Generative", "GuidedEditor", "Likelihood", "Proposes"),
+            protocols=("Generative", "GuidedEditor", "Likelihood", "Proposes", "Refittable"),
             recipes={
                 "tcr-editor": "zsteer.recipes.sequences.settings:EditorRecipe",
                 "tcr-lm": "zsteer.recipes.sequences.settings:LanguageModelRecipe",
@@ -121,7 +121,7 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
         ),
         "vae": ModelRow(
             "zsteer.models.autoencoder.vae:VAE",
-            protocols=("Codec", "Generative", "Likelihood", "Proposes"),
+            protocols=("Codec", "Generative", "Likelihood", "Proposes", "Refittable"),
             recipes={"vae": "zsteer.recipes.autoencoders.settings:VAERecipe"},
         ),
         "wae": ModelRow(

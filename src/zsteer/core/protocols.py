@@ -36,6 +36,7 @@ __all__ = [
     "Oracle",
     "Prediction",
     "Proposes",
+    "Refittable",
     "SamplingDefaults",
     "Source",
     "Space",
@@ -174,6 +175,19 @@ class Proposes(Protocol):
     """
 
     def propose(self, x: Batch, strength: float, rng: Streams) -> Batch: ...
+
+
+@runtime_checkable
+class Refittable(Protocol):
+    """A generator whose draws come with what made them, which scores that, and learns anew from weighted draws.
+
+    A path is a batch: the sample's fields and, where there are any, those of the code that made it (``z``). An exact
+    model's path is the sample itself.
+    """
+
+    def path(self, n: int, rng: Streams) -> Batch: ...
+    def log_prob_of_path(self, x: Batch) -> Float[Tensor, " b"]: ...
+    def refit(self, x: Batch, weight: Float[Tensor, " b"], rng: Streams) -> "Refittable": ...
 
 
 @runtime_checkable

@@ -16,11 +16,13 @@ from zsteer.steer.guided import Guide
 from zsteer.steer.latent import LatentEdit
 from zsteer.steer.latent_options import LatentOptions
 from zsteer.steer.options import DrawOptions, GuideOptions, SamplingOptions
+from zsteer.steer.refit.method import Refit
+from zsteer.steer.refit.options import RefitOptions
 from zsteer.steer.rerank import Rerank
 from zsteer.steer.search.method import Search
 from zsteer.steer.search.options import RerankOptions, SearchOptions
 
-__all__ = ["code_editing", "guide", "guided_editing", "latent_edit", "recommend", "rerank", "search"]
+__all__ = ["code_editing", "guide", "guided_editing", "latent_edit", "recommend", "refit", "rerank", "search"]
 
 
 def guide(context: Context) -> Method:
@@ -82,6 +84,11 @@ def _alphabet(context: Context) -> Alphabet | None:
 def rerank(context: Context) -> Method:
     """The best of many samples."""
     return Rerank(context.option(RerankOptions), context.given, alphabet=_alphabet(context))
+
+
+def refit(context: Context) -> Method:
+    """The model, learnt anew from its own weighted draws."""
+    return Refit(context.option(RefitOptions))
 
 
 def recommend(context: Context) -> Method:

@@ -95,7 +95,7 @@ class MethodRow:
     """A method, as the front door makes it.
 
     Args:
-        name: guide, edit, search or rerank.
+        name: guide, edit, search, rerank or refit.
         make: ``module:function`` from a context to the method.
         options: ``module:class`` of each of its options.
         protocols: names of protocols, of which the model's kind must declare one; empty for any.
@@ -185,6 +185,15 @@ METHODS: tuple[MethodRow, ...] = (
         protocols=("Generative",),
         domains=_OTHERS,
         help="draw many samples and keep those that measure best",
+    ),
+    MethodRow(
+        "refit",
+        "zsteer.kits.methods:refit",
+        ("zsteer.steer.refit.options:RefitOptions",),
+        protocols=("Refittable",),
+        domains=_OTHERS,
+        help="let the model learn from its own draws, weighed by the goal, until it makes what is wanted",
+        conditions=False,
     ),
     MethodRow(
         "rerank",

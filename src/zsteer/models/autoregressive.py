@@ -27,6 +27,7 @@ from zsteer.nets.embeddings import PeptideEmbedding
 from zsteer.nets.recurrent import ConditionalDecoder
 from zsteer.sample.beam import BeamSettings, Proposals, edit_beam
 from zsteer.sample.sequences import Guided, Stepwise, Wish, draw, sequence_options
+from zsteer.train.refit import refit_net
 
 __all__ = ["Autoregressive", "AutoregressiveSettings"]
 
@@ -186,6 +187,26 @@ class Autoregressive(Pretrained, nn.Module):
         index = -1 if wish.peptide is None else self.index(wish.peptide)
         decoder = self.steps(torch.full((n,), index, device=rng.ids.device), scale=wish.scale)
         return draw(decoder, rng.child("sample"), temperature=wish.temperature, longest=self.settings.length)
+
+    def path(self, n: int, rng: Streams) -> Batch:
+        """Draw sequences without a condition; nothing beside them made them."""
+        made = self.sample(n, rng=rng)
+        return PROTEIN.batch(made["tokens"])
+
+    def log_prob_of_path(self, x: Batch) -> Float[Tensor, " b"]:
+        """Log-probability of each sequence. [nats]"""
+        with torch.no_grad():
+            return torch.cat([self.residue_log_probs(piece).sum(1) for piece in x.chunks(2048)])
+
+    def refit(self, x: Batch, weight: Float[Tensor, " b"], rng: Streams) -> "Autoregressive":
+        """A copy that learns on from weighted sequences.
+
+        Args:
+            x: sequences.
+            weight: of each.
+            rng: decides the order of the rows.
+        """
+        return refit_net(self, x, weight, rng)
 
     @torch.no_grad()
     def propose(self, x: Batch, strength: float, rng: Streams) -> Batch:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.batch import Batch
@@ -11,7 +12,7 @@ from zsteer.core.protocols import Source
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 
-__all__ = ["Balanced", "Joined"]
+__all__ = ["Balanced", "Joined", "Resampled"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,33 @@ class Joined:
         parts = [source.batch(update, rng.child(f"part {number}")) for number, source in enumerate(self.sources)]
         whole = Batch.cat(parts)
         return whole.take(rng.permutation("mix", len(whole))[0].to(whole.device))
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Batches whose rows are drawn in proportion to their weights, so that a plain mean is the weighted one.
+
+    Args:
+        data: all samples.
+        weight: of each, not negative.
+        size: samples in a batch.
+
+    Raises:
+        InputError: if no weight is positive, or one is negative or not finite.
+    """
+
+    data: Batch
+    weight: Float[Tensor, " n"]
+    size: int
+
+    def __post_init__(self) -> None:
+        good = torch.isfinite(self.weight) & (self.weight >= 0)
+        if not bool(good.all()) or not float(self.weight.sum()) > 0:
+            raise InputError("expected weights that are finite and not negative, one at least positive")
+
+    def batch(self, update: int, rng: Streams) -> Batch:
+        """The batch of an update, shape ``(size, ...)``."""
+        del update  # the stream's id is the update
+        edges = self.weight.double().cumsum(0)
+        u = rng.uniform("row", (self.size,), dtype=torch.float64)[0].to(edges.device)
+        return self.data.take(torch.searchsorted(edges, u * edges[-1]).clamp(max=len(edges) - 1))

@@ -23,7 +23,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.options import Option
 from zsteer.core.protocols import Code, Turn
 from zsteer.core.rng import Streams
-from zsteer.errors import InputError, nearest
+from zsteer.errors import CapabilityError, InputError, nearest
 from zsteer.maths.bernoulli import log_probability
 from zsteer.maths.divergences import vae_loss
 from zsteer.maths.gaussian import kl_to_standard_normal, log_density, reparameterise
@@ -31,6 +31,7 @@ from zsteer.maths.importance import doubly_reparameterised, importance_bound
 from zsteer.models.autoencoder.base import Autoencoder, AutoencoderSettings
 from zsteer.nets.mlp import packed
 from zsteer.nets.precision import at_least_single
+from zsteer.train.refit import refit_net
 
 __all__ = ["VAE", "VAESettings"]
 
@@ -115,7 +116,7 @@ class VAE(Autoencoder):
             return log_probability(
                 rows[:, 0], at_least_single((decode or self.decoder)(flat)).reshape(*z.shape[:2], -1)
             )
-        log_var = self.log_var if self.settings.decoder == "gaussian" else torch.full((), LECTURE, device=z.device)
+        log_var = self._log_var(z)
         means = self.mean(flat, decode).reshape(*z.shape[:2], -1)
         return log_density(rows, means, log_var.expand(means.shape[-1]))
 
@@ -203,9 +204,57 @@ class VAE(Autoencoder):
             return datum.batch(mean)
         if datum.values == "binary":
             return datum.batch((rng.uniform("x", (datum.size,)) < mean).float())
-        log_var = self.log_var if self.settings.decoder == "gaussian" else torch.full((), LECTURE, device=mean.device)
-        made = mean + (0.5 * log_var).exp() * rng.normal("x", (datum.size,))
+        made = mean + (0.5 * self._log_var(mean)).exp() * rng.normal("x", (datum.size,))
         return datum.batch(made.clamp(0, 1) if datum.values == "unit" else made)
+
+    @torch.no_grad()
+    def path(self, n: int, rng: Streams) -> Batch:
+        """Draw codes, and samples with the decoder's noise; a path is both, the code as field ``z``.
+
+        Args:
+            n: how many.
+            rng: one stream for each.
+
+        Raises:
+            CapabilityError: if the decoder's noise is the lecture's fixed variance, and samples are images.
+            InputError: if the number of streams differs.
+        """
+        datum = self.settings.datum
+        if len(rng) != n:
+            raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
+        if datum.values == "unit" and self.settings.decoder == "lecture":
+            raise CapabilityError(
+                "the lecture's decoder draws pixels with a variance of 1/2, which is noise; train a vae with "
+                "decoder=gaussian to refit it"
+            )
+        z = rng.normal("prior", (self.settings.latent,))
+        mean = self.mean(z)
+        if datum.values == "binary":
+            made = (rng.uniform("x", (datum.size,)) < mean).float()
+        else:
+            made = mean + (0.5 * self._log_var(mean)).exp() * rng.normal("x", (datum.size,))
+        return datum.batch(made).with_fields(z=z)
+
+    def log_prob_of_path(self, x: Batch) -> Float[Tensor, " b"]:
+        """Log p(x | z) + log p(z) at the code that made each sample. [nats]"""
+        z = x["z"]
+        with torch.no_grad():
+            fit = self._log_likelihood(self.settings.datum.flat(x)[:, None], z[:, None])[:, 0]
+            return fit + log_density(z, torch.zeros_like(z), torch.zeros_like(z))
+
+    def refit(self, x: Batch, weight: Float[Tensor, " b"], rng: Streams) -> "VAE":
+        """A copy that learns on from weighted samples, by the bound in place of log q(x).
+
+        Args:
+            x: paths, of which the samples are learned from.
+            weight: of each.
+            rng: decides the order of the rows.
+        """
+        return refit_net(self, Batch({name: x[name] for name in x.fields if name != "z"}, x.mask), weight, rng)
+
+    def _log_var(self, like: Tensor) -> Tensor:
+        """Log-variance of the decoder's noise."""
+        return self.log_var if self.settings.decoder == "gaussian" else torch.full((), LECTURE, device=like.device)
 
 
 def _noisy(given: Mapping[str, object] | None, *, default: bool) -> bool:

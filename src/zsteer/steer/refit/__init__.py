@@ -1,0 +1,1 @@
+"""Refitting of a generator to what an oracle wants: conditioning by adaptive sampling and its siblings."""
