@@ -15,6 +15,7 @@ from zsteer.recipes.base import RECIPES, Recipe, recipe_class
 DECLARED = {
     **{name: getattr(protocols, name) for name in ("Codec", "Conditional", "Generative", "Grouped", "Likelihood")},
     "Proposes": protocols.Proposes,
+    "Refittable": protocols.Refittable,
     "GuidedEditor": editors.GuidedEditor,
     "CodeEditor": editors.CodeEditor,
 }
