@@ -1,16 +1,30 @@
-"""Bytes of files as they come from anybody: only files with an end, and no more than memory is for."""
+"""Bytes of files as they come from anybody: only files with an end, and no more than memory is for; and what was read."""
 
 import gzip
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from zsteer.errors import InputError
 
-__all__ = ["LARGEST", "check_regular", "read_bytes"]
+__all__ = ["LARGEST", "Inventory", "check_regular", "read_bytes"]
 
 LARGEST = 4 * 2**30
 """Bytes that a file may hold or unpack to."""
 BLOCK = 2**24
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a file holds, in words.
+
+    Args:
+        lines: how many of what, and their kinds.
+        notes: what was assumed, chosen or left out, a line each.
+    """
+
+    lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_regular(path: Path) -> None:

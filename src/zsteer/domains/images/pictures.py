@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from zsteer.errors import InputError
 
-__all__ = ["PICTURES", "Folder", "Shaping", "frames", "holds_pictures", "light_of", "read_folder", "write_animation"]
+__all__ = ["PICTURES", "Folder", "Shaping", "frames", "has_pictures", "holds_pictures", "light_of", "read_folder", "write_animation"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}
@@ -211,6 +211,11 @@ def holds_pictures(folder: Path) -> bool:
     """Whether a folder is a set of pictures: it holds some, or all its subfolders do."""
     inside = _classes(folder)
     return bool(_pictures(folder)) or (bool(inside) and all(_pictures(place) for place in inside))
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether there is a picture in a folder or in one of its subfolders, whatever else is there."""
+    return bool(_pictures(folder)) or any(_pictures(place) for place in _classes(folder))
 
 
 def read_folder(folder: Path, *, skip_invalid: bool, shaping: Shaping | None = None) -> Folder:
