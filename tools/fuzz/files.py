@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Content", "array_bytes", "archive_bytes", "png_bytes", "valid_files"]
+__all__ = ["Content", "archive_bytes", "array_bytes", "png_bytes", "valid_files"]
 
 Content = bytes | Mapping[str, bytes]
 """Of a file, or of the files below a folder by their relative names."""
@@ -100,7 +100,7 @@ O 0.0 0.0 0.1173
 H 0.0 0.7572 -0.4692
 H 0.0 -0.7572 -0.4692
 """
-PROTEIN = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00  0.00           N\nEND\n"
+PROTEIN = "ATOM      1  N   ALA A   1       3.104   2.134  -1.504  1.00  0.00           N\nEND\n"
 AIRR = (
     "sequence_id\tsequence\trev_comp\tproductive\tv_call\td_call\tj_call\tjunction\tjunction_aa\tcdr3_aa\n"
     "r1\t\tF\tT\tTRBV20-1\t\tTRBJ2-7\t\tCASSLGQAYEQYF\tASSLGQAYEQY\n"
@@ -108,14 +108,11 @@ AIRR = (
     "r3\t\tF\tT\tTRBV9\t\tTRBJ2-1\t\tCASSVAGGYNEQFF\tASSVAGGYNEQF\n"
 )
 RECEPTORS = (
-    "cdr3b,v,note\nCASSLGQAYEQYF,TRBV20-1,one\n"
-    'CASSPVTGGIYGYTF,TRBV6-5,"two, quoted"\nCASSVAGGYNEQFF,TRBV9,three\n'
+    'cdr3b,v,note\nCASSLGQAYEQYF,TRBV20-1,one\nCASSPVTGGIYGYTF,TRBV6-5,"two, quoted"\nCASSVAGGYNEQFF,TRBV9,three\n'
 )
 FASTA = ">r1 first\nCASSLGQAYEQYF\n>r2 second\nCASSPVTG\nGIYGYTF\n>r3\nCASSVAGGYNEQFF\n"
 SMILES = "CCO ethanol\nc1ccccc1 benzene\nCC(=O)O acetic acid\n"
-SMILES_CSV = (
-    "smiles,name,split,logp\nCCO,ethanol,train,-0.3\nCC(=O)O,acetic acid,val,-0.2\nCN,methylamine,test,-0.6\n"
-)
+SMILES_CSV = "smiles,name,split,logp\nCCO,ethanol,train,-0.3\nCC(=O)O,acetic acid,val,-0.2\nCN,methylamine,test,-0.6\n"
 RECIPE = "name: vae\ndataset: ring-8\nsize: xs\nsteps: 20\nseed: 3\n"
 USERS, ITEMS = range(1, 7), range(1, 6)
 

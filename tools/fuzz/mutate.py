@@ -24,7 +24,22 @@ __all__ = ["json_mutant", "mutant", "safetensors_mutant", "text_mutant"]
 Mutator = Callable[[Random, bytes], bytes]
 
 WORDS = (
-    *("", " ", "nan", "inf", "-inf", "1e309", "-1", "0", "9" * 30, "1e-320", "\u00e9\u4e16", "=1+1", "<b>x</b>", "NULL"),
+    *(
+        "",
+        " ",
+        "nan",
+        "inf",
+        "-inf",
+        "1e309",
+        "-1",
+        "0",
+        "9" * 30,
+        "1e-320",
+        "\u00e9\u4e16",
+        "=1+1",
+        "<b>x</b>",
+        "NULL",
+    ),
     *("\t", '"', "'", "-0", "0x10", "1_000", "\u0661\u0662", "true", "../../etc/passwd", "%s%n", "\ufeff", "a" * 5000),
     *("1,2", "\\N", "C(" * 2000, "$$$$", "M  END"),
 )
@@ -188,9 +203,21 @@ def _strange_arrays() -> list[bytes]:
         np.zeros((3, 2), np.uint64) + 2**63,
     )
     lies = (
-        *(_lie((10**9, 10**3)), _lie((-1, 2)), _lie((2**62, 4)), _lie("(" * 50), _lie((4, 2), "|O"), _lie((4, 2), "O8")),
+        *(
+            _lie((10**9, 10**3)),
+            _lie((-1, 2)),
+            _lie((2**62, 4)),
+            _lie("(" * 50),
+            _lie((4, 2), "|O"),
+            _lie((4, 2), "O8"),
+        ),
         *(_lie((4, 2), "<f8", b""), _lie((4, 2), "V100"), _lie((40, 2), ">f4", b"\x7f" * 320)),
-        *(b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{", b"\x93NUMPY\x09\x09", b"", b"cos\nsystem\n(S'true'\ntR."),
+        *(
+            b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{",
+            b"\x93NUMPY\x09\x09",
+            b"",
+            b"cos\nsystem\n(S'true'\ntR.",
+        ),
     )
     return [*lies, *lies, *map(array_bytes, arrays)]
 

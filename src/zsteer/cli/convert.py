@@ -86,9 +86,7 @@ _READING = ("skip_invalid", "heavy", "limit", "seed", "max_heavy", "perceive", "
 def _given(command: Convert) -> dict[str, Any]:
     """Flags of reading that differ from what they are when absent."""
     plain = Convert()
-    return {
-        name: getattr(command, name) for name in _READING if getattr(command, name) != getattr(plain, name)
-    }
+    return {name: getattr(command, name) for name in _READING if getattr(command, name) != getattr(plain, name)}
 
 
 def _write(command: Convert, source: Path, goal: Path) -> int:

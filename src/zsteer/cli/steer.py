@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from zsteer.cli.parse import named, pairs, parse, spread
 from zsteer.cli.show import Progress
 from zsteer.errors import CapabilityError, SettingsError
+from zsteer.kits.registry import DOMAINS
 
 __all__ = ["command_for", "run"]
 
@@ -239,9 +240,10 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
         entries.append(_entry("free", _append(), (), "properties that --keep rest does not hold"))
     entries.append(_entry("property", _append(), (), "a property of your own: name=module:function"))
     entries.append(_entry("max_calls", int | None, None, "most distinct calls of a property for each start"))
-    if known.domain == "sequences":
-        text = "column of the CDR3 in every table that is read; by the usual names when absent"
+    if DOMAINS[known.domain].column:
+        text = f"column of {DOMAINS[known.domain].column} in every table that is read; by the usual names when absent"
         entries.append(_entry("column", str | None, None, text))
+    if known.domain == "sequences":
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
     if "Codec" in known.offers:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))

@@ -32,20 +32,29 @@ class Content:
     words: str
 
 
-def content_of(path: Path) -> Content:
+def content_of(path: Path, column: str | None = None) -> Content:
     """The domain of a file or folder, by its ending, its heading or its first rows.
+
+    Args:
+        path: a file or folder.
+        column: that is named of it; only domains with a column to name have such files.
 
     Raises:
         InputError: if there is no such file, no domain recognises it, or several do; they are named.
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder")
-    known = [(domain, row, load_name(row.recognises)(path)) for domain, row in DOMAINS.items()]
+    able = {domain: row for domain, row in DOMAINS.items() if column is None or row.column}
+    named = {} if column is None else {"column": column}
+    known = [(domain, row, load_name(row.recognises)(path, **named)) for domain, row in able.items()]
     fits = [Content(domain, words) for domain, row, words in known if words and not row.general]
     fits = fits or [Content(domain, words) for domain, _, words in known if words]
     if len(fits) > 1:
         said = ", or ".join(f"{one.domain} ({one.words})" for one in fits)
         raise InputError(f"{path} can be {said}; {SAY}")
+    if not fits and column is not None:
+        what = " or ".join(row.column for row in able.values())
+        raise InputError(f"{path} has no column {column!r} that holds {what}; spell it as the heading does, or {SAY}")
     if not fits:
         raise InputError(
             f"{path}: neither its name nor its content tells what it holds; expected {', '.join(DOMAINS)}; {SAY}"
@@ -67,7 +76,7 @@ def report_of(path: Path, domain: str | None = None, **reading: Any) -> tuple[Co
     """
     if domain is not None and domain not in DOMAINS:
         raise SettingsError(nearest(domain, DOMAINS, what="domain"))
-    content = content_of(path) if domain is None else Content(domain, "as it is said to be")
+    content = content_of(path, reading.get("column")) if domain is None else Content(domain, "as it is said to be")
     report = load_name(DOMAINS[content.domain].report)
     taken = signature(report).parameters
     if not any(one.kind is Parameter.VAR_KEYWORD for one in taken.values()):

@@ -8,6 +8,7 @@ the reference is the null of the distance between samples and reference.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,9 +43,15 @@ PROPERTIES = {
 class PropertyProtocol:
     """Properties of samples."""
 
-    def read(self, path: Path, *, skip_invalid: bool) -> Samples:
-        """Read samples of the domain that recognises the file."""
-        return kit_of(content_of(path).domain).read(path, skip_invalid=skip_invalid)
+    def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> Samples:
+        """Read samples of the domain that recognises the file.
+
+        Raises:
+            InputError: if no domain recognises it, or it cannot be read.
+        """
+        kit: Any = kit_of(content_of(path, column).domain)
+        named = {} if column is None else {"column": column}
+        return kit.read(path, skip_invalid=skip_invalid, **named)
 
     def evaluate(self, samples: Samples, request: EvaluationRequest) -> Report:
         """Each property of the samples, and of the reference where there is one.

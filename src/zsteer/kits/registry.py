@@ -47,8 +47,10 @@ class DomainRow:
         checked: whether the domain knows samples that are not valid, so that they can be drawn again.
         check: ``module:function`` of a file and keywords of the kit's ``read`` that refuses a bad file without torch;
             empty for none.
-        recognises: ``module:function`` from a path to what it holds of this domain, in words; empty for nothing.
+        recognises: ``module:function`` from a path (and a column, where one can be named) to what it holds
+            of this domain, in words; empty for nothing.
         report: ``module:function`` from a path and keywords of reading to the ``Inventory`` of what is read.
+        column: what a column named by ``--column`` holds; empty where none is named.
         general: whether its files are those that no other domain recognises.
     """
 
@@ -60,6 +62,7 @@ class DomainRow:
     check: str = ""
     recognises: str = ""
     report: str = ""
+    column: str = ""
     general: bool = False
 
 
@@ -80,6 +83,7 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             checked=True,
             recognises="zsteer.domains.molecules.files:recognises",
             report="zsteer.domains.molecules.files:report",
+            column="SMILES",
         ),
         "ratings": DomainRow(
             ("ratings",),
@@ -96,6 +100,7 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             check="zsteer.domains.sequences.rows:check",
             recognises="zsteer.domains.sequences.files:recognises",
             report="zsteer.domains.sequences.files:report",
+            column="CDR3s",
         ),
         "tables": DomainRow(
             ("tables",),

@@ -253,6 +253,10 @@ def _checkpoint(folder: Path) -> Checkpoint:
     """
     try:
         stored = _State.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
+        there = {path.name for path in folder.glob("*.safetensors")}
+        if there != set(stored.files):
+            odd = min(there ^ set(stored.files))
+            raise ArtifactError(f"{folder} is damaged: {odd} is listed or there, and not both")
         for name, expected in stored.files.items():
             if Path(name).name != name or _digest(folder / name) != expected:
                 raise ArtifactError(f"{folder} is damaged: {name} is not what was written")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.files import new_file, new_folder
-from zsteer.core.reading import Inventory
+from zsteer.core.reading import Inventory, left_out
 from zsteer.domains.images.draw import labelled_grid
 from zsteer.domains.images.pictures import (
     PICTURES,
@@ -131,7 +131,7 @@ def report(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = 
     found = read(path, skip_invalid=skip_invalid, shaping=shaping)
     space = ImageSpace(3 if found.pixels.ndim == 4 else 1, *found.pixels.shape[1:3])
     lines = (f"{len(found.pixels):,} pictures; {space.words}", *found.class_words)
-    return Inventory(lines, (*found.notes, *(f"left out: {reason}" for reason in found.skipped)))
+    return Inventory(lines, (*found.notes, *left_out("pictures", found.skipped)))
 
 
 def recognises(path: Path) -> str:

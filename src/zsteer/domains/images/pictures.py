@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from zsteer.errors import InputError
 
-__all__ = ["PICTURES", "Folder", "Shaping", "frames", "has_pictures", "holds_pictures", "light_of", "read_folder", "write_animation"]
+__all__ = [
+    "PICTURES",
+    "Folder",
+    "Shaping",
+    "frames",
+    "has_pictures",
+    "holds_pictures",
+    "light_of",
+    "read_folder",
+    "write_animation",
+]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}

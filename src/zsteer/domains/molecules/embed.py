@@ -269,7 +269,9 @@ def embed(
     return Embedded(molecules, problems, counts.then("a geometry was found", len(molecules)), notes)
 
 
-def graphs_alone(rows: Sequence[Row], limits: Limits, *, called: str = "the list", skip_invalid: bool = False) -> Embedded:
+def graphs_alone(
+    rows: Sequence[Row], limits: Limits, *, called: str = "the list", skip_invalid: bool = False
+) -> Embedded:
     """Molecules of a list without their geometry, all atoms in one place: to say what the list holds.
 
     Args:

@@ -379,8 +379,13 @@ TRIED = 20
 """Rows of a list that tell whether it holds SMILES."""
 
 
-def recognises(path: Path) -> str:
-    """What kind of molecules a path may be, by its ending or a column of SMILES; empty for none."""
+def recognises(path: Path, column: str | None = None) -> str:
+    """What kind of molecules a path may be, by its ending or a column of SMILES; empty for none.
+
+    Args:
+        path: a file or folder.
+        column: of the SMILES; one of the usual names when None.
+    """
     if path.is_dir() or ".tar" in path.suffixes or path.suffix == ".tgz":
         archive = is_qm9_archive(path) or (path.is_dir() and next(path.rglob("*.sdf"), None) is not None)
         return "an archive of molecules" if archive else ""
@@ -391,7 +396,7 @@ def recognises(path: Path) -> str:
     if kind not in LISTS or kind in {".smi", ".smiles"}:
         return f"by the ending {kind}" if kind in READS else ""
     try:
-        rows = read_smiles(path).rows[:TRIED]
+        rows = read_smiles(path, column).rows[:TRIED]
     except InputError:
         return ""
     good = sum(not isinstance(parse_smiles(row.smiles), str) for row in rows)

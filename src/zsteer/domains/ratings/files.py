@@ -20,6 +20,7 @@ import csv
 import gzip
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -220,7 +221,7 @@ def _folder(path: Path) -> _Columns:
 def _matrix(text: Text, mark: str) -> _Columns:
     rows = text.rows(mark)
     items = [name.strip() for name in next((row for _, row in rows if any(row)), [])][1:]
-    twice = [name for k, name in enumerate(items) if name in items[:k]]
+    twice = [name for name, count in Counter(items).items() if count > 1]
     if twice or not items or not all(items):
         what = f"names {twice[0]!r} twice" if twice else "leaves an item without a name" if items else "names no items"
         raise InputError(f"{text.where}: the heading {what}; expected user, item, item, ...")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from zsteer.core.batch import Batch
 from zsteer.core.files import new_file
-from zsteer.core.reading import Inventory
+from zsteer.core.reading import Inventory, left_out
 from zsteer.domains.sequences.chains import fold
 from zsteer.domains.sequences.exports import JUNCTION_COLUMNS
 from zsteer.domains.sequences.rows import MAX_LENGTH, SHORTEST, Reader, Row, Skipped
@@ -169,7 +169,7 @@ def report(path: Path, *, skip_invalid: bool = False, column: str | None = None)
         f"residues: {min(lengths)} to {max(lengths)}, most often {usual} ({count:,})",
         f"other columns: {', '.join(reader.names) or 'none'}",
     ]
-    left = [f"left out: row {one.row}: {one.reason}" for one in reader.skipped]
+    left = left_out("rows", [f"row {one.row}: {one.reason}" for one in reader.skipped])
     return Inventory(tuple(lines), (*reader.notes, *left))
 
 
@@ -179,15 +179,20 @@ TELLING = ("cdr3", "junction_aa")
 """In the name of a column that can hold nothing else."""
 
 
-def recognises(path: Path) -> str:
-    """What kind of receptors a file may be: FASTA, or a table with a column of CDR3; empty for none."""
+def recognises(path: Path, column: str | None = None) -> str:
+    """What kind of receptors a file may be: FASTA, or a table with a column of CDR3; empty for none.
+
+    Args:
+        path: a file.
+        column: of the CDR3; one of the usual names when None.
+    """
     name = path.name.lower().removesuffix(".gz")
     if not path.is_file() or not name.endswith(tuple(ENDINGS)):
         return ""
     if separator_of(path) == ">":
         return "a FASTA file"
     try:
-        reader = Reader(path, skip_invalid=True)
+        reader = Reader(path, column=column, skip_invalid=True)
     except InputError:
         return ""
     named = "" if reader.layout is None else reader.layout.name

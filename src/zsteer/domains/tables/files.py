@@ -17,7 +17,7 @@ from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.cells import SHEETS, TEXTS, Cells, read_cells
 from zsteer.core.files import new_file
 from zsteer.core.numerals import is_date, numbers_of, written
-from zsteer.core.reading import Inventory, check_regular
+from zsteer.core.reading import Inventory, check_regular, left_out
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.errors import InputError, OutputError, nearest
 
@@ -104,7 +104,7 @@ def report(path: Path, *, skip_invalid: bool = False) -> Inventory:
     table = read(path, Reading(skip_invalid=skip_invalid))
     space = TableSpace.learn(table.columns, where=str(path))
     lines = (f"{len(table):,} rows; {len(space.columns)} columns", space.words(table.columns))
-    return Inventory(lines, (*table.notes, *(f"left out: {reason}" for reason in table.skipped)))
+    return Inventory(lines, (*table.notes, *left_out("rows", table.skipped)))
 
 
 def recognises(path: Path) -> str:

@@ -23,7 +23,7 @@ from zsteer.domains.images.segments import Cut
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError
 from zsteer.kits.base import NOTHING, Samples, Subject
-from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.common import found_property, note_reading, numeric_target, results_of
 from zsteer.kits.images.options import OPTIONS
 from zsteer.predictors.image_classifier import ImageClassifier
 
@@ -61,6 +61,7 @@ class ImageKit:
         """Read pictures by the path: a folder, an array or a file."""
         del subject
         found = files.read(path, skip_invalid=skip_invalid)
+        note_reading(path, found.notes, found.skipped, "pictures")
         n = len(found.pixels)
         return Samples("images", found.pixels, skipped=tuple(found.skipped), source=str(path), count=n)
 

@@ -71,9 +71,9 @@ class MoleculeProtocol:
     most: int | None = None
     alone: bool = False
 
-    def read(self, path: Path, *, skip_invalid: bool) -> Found:
-        """Read molecules as they stand, broken chemistry and all."""
-        loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False))
+    def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> Found:
+        """Read molecules as they stand, broken chemistry and all; records that nothing can be read of are counted."""
+        loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False, column=column))
         notes = list(loaded.notes)
         if ending_of(path) in LISTS:
             notes.append("a list of SMILES has no geometry: those judged are ETKDGv3's and a force field's")
