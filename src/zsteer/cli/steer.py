@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from zsteer.cli.parse import named, pairs, parse, spread
 from zsteer.cli.show import Progress
+from zsteer.core.memory import check_fits
 from zsteer.errors import CapabilityError, SettingsError
 from zsteer.kits.registry import DOMAINS
 
@@ -61,6 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     if not known.methods:
         raise CapabilityError(f"no method steers models of kind {known.kind!r}; zsteer sample {name} makes samples")
     command = parse(command_for(known), words, name=f"steer {name}")
+    for flag in ("number", "top"):
+        wanted = getattr(command, flag, None) or 0
+        check_fits(wanted, 1, what=f"--{flag} {wanted}")
     toward = pairs(command.toward, flag="--toward")
     if not toward:
         shown = ", ".join(list(known.options.at("toward"))[:8])
@@ -249,8 +253,6 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))
     reasons = ["a judge is too weak"] if "binds" in options.at("toward") else []
     reasons += ["a head is too weak"] if "Codec" in known.offers else []
-    soft = any(option.soft for option in options.at("given").values())
-    reasons += ["a condition is far outside of the training set"] if soft else []
-    if reasons:
-        entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
+    reasons.append("a value is far outside of what the model was trained on")
+    entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
     return entries

@@ -47,6 +47,7 @@ class Shaping:
         resize: bring the shorter edge to this, then cut a square of it out of the middle. [pixels]
         crop: cut a square of this edge out of the middle, after ``resize``. [pixels]
         color: grey or rgb for all; auto leaves them as they are.
+        size: (height, width) of pictures that are neither resized nor cut, since they are made already; None for none.
 
     Raises:
         InputError: when a picture is smaller than the cut.
@@ -55,6 +56,13 @@ class Shaping:
     resize: int | None = None
     crop: int | None = None
     color: Literal["auto", "grey", "rgb"] = "auto"
+    size: tuple[int, int] | None = None
+
+    @property
+    def words(self) -> str:
+        """As the command line writes it."""
+        chosen = {"resize": self.resize, "crop": self.crop, "color": None if self.color == "auto" else self.color}
+        return " ".join(f"--{name} {value}" for name, value in chosen.items() if value is not None)
 
     def __call__(self, pixels: Pixels, where: str) -> Pixels:
         """A picture made like the others, ``(h, w)`` or ``(h, w, 3)``."""
@@ -65,6 +73,8 @@ class Shaping:
         image = Image.fromarray(pixels)
         if self.color != "auto":
             image = image.convert("L" if self.color == "grey" else "RGB")
+        if (image.height, image.width) == self.size:
+            return np.array(image, dtype=np.uint8)
         if self.resize is not None:
             image = ImageOps.fit(image, (self.resize, self.resize), Image.Resampling.LANCZOS)
         if self.crop is not None:

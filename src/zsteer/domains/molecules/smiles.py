@@ -224,7 +224,7 @@ def _table_of(path: Path, text: str, column: str | None, *, lines: bool) -> _Tab
     if lines and column is None:
         return None
     best = widest[0]
-    names = [name.strip() for name in heads[best][0]]
+    names = [" ".join(name.split()) for name in heads[best][0]]
     if column is not None:
         raise InputError(f"{path}: row 1: " + nearest(column, names, what="column"))
     raise InputError(
@@ -245,6 +245,8 @@ def _first_rows(path: Path, text: str, separator: str) -> list[list[str]]:
                 break
     except csv.Error as error:
         raise InputError(f"{path}: row {reader.line_num}: {error}; check the quotes") from None
+    if not found:
+        raise InputError(f"{path}: no row holds anything but quotes; expected SMILES")
     return found
 
 

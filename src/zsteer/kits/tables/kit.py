@@ -103,6 +103,7 @@ class TableKit:
                     spread=sd,
                     low=0.0 if column.kind == "binary" else column.low if column.kind == "whole" else None,
                     high=1.0 if column.kind == "binary" else column.high if column.kind == "whole" else None,
+                    reach=None if column.low is None or column.high is None else (column.low, column.high),
                     tolerance=0.1 * sd,
                     help="a column of the table",
                 )
