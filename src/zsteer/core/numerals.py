@@ -50,7 +50,7 @@ def is_number(cell: str) -> bool:
 
 
 def _fits(way: re.Pattern[str], cell: str) -> bool:
-    """Whether a cell is a number in one way of writing; a longer one is none, and a pattern would try it for minutes."""
+    """Whether a cell is a number in one way of writing; a pattern would try a cell without end for minutes."""
     return len(cell) <= LONGEST and way.fullmatch(cell) is not None
 
 

@@ -107,7 +107,7 @@ def is_prepared(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return MARK + ".npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError):
         return False
 
 
