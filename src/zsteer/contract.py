@@ -265,7 +265,7 @@ CHECKS: Sequence[Callable[[Any, Batch], None]] = (
 )
 
 
-def check(model: Any, x: Batch, *, strict: bool = True) -> list[Verdict]:
+def check(model: Any, x: Any, *, strict: bool = True) -> list[Verdict]:
     """Ask a model to keep the contracts that it declares.
 
     Args:
