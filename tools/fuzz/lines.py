@@ -264,7 +264,7 @@ def _of_command(rng: Random, words: Sequence[str], flags: Mapping[str, str | lis
         yield "an input that is none", [command, rng.choice(NO_FILE), *words[2:]]
         yield (
             "no such protocol",
-            _with(words, "protocol", rng.choice(["TCR", "all", "tcr,ratings", "\u00e9", "likelyhood"])),
+            _with(words, "protocol", rng.choice(["TCR", "all", "tcr,ratings", "\u00e9", "likeli"])),
         )
         yield "a report that cannot be", _with(words, "report", rng.choice(["notes.txt/x.html", "folder", "r.tsv"]))
     if command == "bench":

@@ -93,7 +93,7 @@ def spread(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
         SettingsError: if such a flag has no word behind it.
     """
     names, found, current = {f"--{flag}" for flag in flags}, list[str](), ""
-    for word, after in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for word, after in zip(arguments, [*arguments[1:], "-"], strict=False):
         if word in names and after.startswith("-") and not after[1:2].isdigit():
             raise SettingsError(f"{word} takes at least one word behind it, and there is none")
         if word.startswith("-") and not word[1:2].isdigit():

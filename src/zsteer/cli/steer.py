@@ -253,6 +253,11 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))
     reasons = ["a judge is too weak"] if "binds" in options.at("toward") else []
     reasons += ["a head is too weak"] if "Codec" in known.offers else []
-    reasons.append("a value is far outside of what the model was trained on")
-    entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
+    soft = any(option.soft for option in options.at("given").values())
+    open_ended = any(
+        option.type == "number" and None in {option.low, option.high} for option in options.at("toward").values()
+    )
+    reasons += ["a value is far outside of what can be reached"] if soft or open_ended else []
+    if reasons:
+        entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
     return entries

@@ -46,7 +46,7 @@ def content_of(path: Path, column: str | None = None) -> Content:
         raise InputError(f"{path}: there is no such file or folder")
     able = {domain: row for domain, row in DOMAINS.items() if column is None or row.column}
     named = {} if column is None else {"column": column}
-    known = [(domain, row, load_name(row.recognises)(path, **named)) for domain, row in able.items()]
+    known = [(domain, row, load_name(row.recognises)(path, **named)) for domain, row in able.items() if row.recognises]
     fits = [Content(domain, words) for domain, row, words in known if words and not row.general]
     fits = fits or [Content(domain, words) for domain, _, words in known if words]
     if len(fits) > 1:
@@ -77,6 +77,8 @@ def report_of(path: Path, domain: str | None = None, **reading: Any) -> tuple[Co
     if domain is not None and domain not in DOMAINS:
         raise SettingsError(nearest(domain, DOMAINS, what="domain"))
     content = content_of(path, reading.get("column")) if domain is None else Content(domain, "as it is said to be")
+    if not DOMAINS[content.domain].report:
+        raise SettingsError(f"{path}: the domain {content.domain} reports nothing of its files")
     report = load_name(DOMAINS[content.domain].report)
     taken = signature(report).parameters
     if not any(one.kind is Parameter.VAR_KEYWORD for one in taken.values()):
