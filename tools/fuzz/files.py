@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -127,7 +128,9 @@ def array_bytes(array: NDArray[Any]) -> bytes:
 def archive_bytes(**arrays: NDArray[Any]) -> bytes:
     """Arrays as ``.npz``."""
     out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            archive.writestr(f"{name}.npy", array_bytes(array))
     return out.getvalue()
 
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -384,10 +385,8 @@ def answers(
     """
     import torch
 
-    import zsteer.api
-    import zsteer.kits.contents
-
-    del zsteer
+    for name in ("zsteer.api", "zsteer.kits.contents"):  # once, before the forks
+        import_module(name)
     torch.set_num_threads(1)
     os.chdir(folder)
     prepare(folder)

@@ -104,9 +104,13 @@ def _recipe(path: Path, rng: Random) -> None:
     train.run([str(path), "--json"])  # there is no --out: a good file is refused for that alone
 
 
-_DOMAIN_OF = {"sdf": "molecules", "xyz": "molecules", "extxyz": "molecules", "smi": "molecules", "smiles": "molecules"}
-_DOMAIN_OF |= {"molecules": "molecules", "pockets": "molecules", "receptors": "sequences", "table": "tables"}
-_DOMAIN_OF |= {"ratings": "ratings", "image": "images", "gif": "images", "png": "images", "picture": "images"}
+_DOMAIN_OF: Mapping[str, str] = {
+    **dict.fromkeys(("sdf", "xyz", "extxyz", "smi", "smiles", "molecules", "pockets"), "molecules"),
+    **dict.fromkeys(("image", "gif", "png", "picture"), "images"),
+    "receptors": "sequences",
+    "table": "tables",
+    "ratings": "ratings",
+}
 
 
 def _readers() -> dict[str, Callable[[Path, Random], None]]:
