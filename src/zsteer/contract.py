@@ -19,10 +19,13 @@ from zsteer.core.artifact import Pretrained
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Codec, Generative, Likelihood, Proposes, Trainable
 from zsteer.core.rng import Streams
-from zsteer.errors import ContractError
+from zsteer.errors import ContractError, InputError
 
 __all__ = ["CHECKS", "Verdict", "check"]
 
+LEAST = 4
+"""Samples of an example batch."""
+MAKE = "give what the model is trained on, with its labels; loaded.kit.encode(loaded.read(FILE), ...) makes samples"
 TOLERANCE = 1e-5
 """Sums of float32 in another order, relative to the largest number; the losses are of order 1 to 100."""
 
@@ -262,7 +265,7 @@ CHECKS: Sequence[Callable[[Any, Batch], None]] = (
 )
 
 
-def check(model: Any, x: Batch, *, strict: bool = True) -> list[Verdict]:
+def check(model: Any, x: Any, *, strict: bool = True) -> list[Verdict]:
     """Ask a model to keep the contracts that it declares.
 
     Args:
@@ -275,7 +278,17 @@ def check(model: Any, x: Batch, *, strict: bool = True) -> list[Verdict]:
 
     Raises:
         ContractError: if ``strict`` and a contract is broken; the message names check and model.
+        InputError: if ``x`` is no batch that the model can learn from, or ``model`` is none.
     """
+    if not isinstance(x, Batch):
+        raise InputError(f"check takes an example batch of the model's samples, got {type(x).__name__}; {MAKE}")
+    if not isinstance(model, Pretrained) and isinstance(inner := getattr(model, "model", None), Pretrained):
+        raise InputError(
+            f"check takes the model itself, got a {type(model).__name__} around a {type(inner).__name__}; "
+            f"pass its .model"
+        )
+    if len(x) < LEAST:
+        raise InputError(f"check needs an example batch of at least {LEAST} samples, got {len(x)}")
     verdicts = []
     for each in CHECKS:
         name = each.__name__.removeprefix("check_")
@@ -284,6 +297,8 @@ def check(model: Any, x: Batch, *, strict: bool = True) -> list[Verdict]:
             verdicts.append(Verdict(name, "ok"))
         except _NotDeclared:
             verdicts.append(Verdict(name, "not declared"))
+        except InputError as error:
+            raise InputError(f"{type(model).__name__} cannot use the example batch ({name}): {error}; {MAKE}") from None
         except ContractError as error:
             if strict:
                 raise ContractError(f"{type(model).__name__} breaks {name!r}: {error}") from None

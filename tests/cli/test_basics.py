@@ -92,7 +92,7 @@ def test_help_imports_next_to_nothing_of_zsteer():
         (["sample"], "needs a model first"),
         (["sample", "some/where"], "there is no folder some/where"),
         (["evaluate"], "needs a file first"),
-        (["evaluate", "x.tsv"], "needs --protocol"),
+        (["evaluate", "x.tsv"], "x.tsv: there is no such file"),
         (["bench", "tcrr"], "did you mean 'tcr'?"),
         (["recipes", "--jsn"], "did you mean '--json'?"),
         (["doctor", "now"], "now"),

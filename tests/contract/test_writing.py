@@ -12,7 +12,7 @@ import torch
 from tests.vectors import datum
 
 from zsteer.core.artifact import Artifact, read_artifact, write_artifact
-from zsteer.core.files import MARK, new_file, new_folder
+from zsteer.core.files import MARK, machine, new_file, new_folder
 from zsteer.errors import ArtifactError, InputError, OutputError
 from zsteer.models.autoencoder.vae import VAE, VAESettings
 from zsteer.train.run import Checkpoint, Run
@@ -106,15 +106,21 @@ def test_a_link_is_followed(tmp_path):
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path):
-    name = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:24]
-    left = [tmp_path / f".partial-{name}-{dead_process()}-ab{end}" for end in ("-x.csv", "")]
+    left = [tmp_path / f".partial-{machine()}-{dead_process()}-ab{end}" for end in ("-x.csv", "")]
     left[0].write_text("half")
     left[1].mkdir()
-    live = tmp_path / f".partial-{name}-{os.getpid()}-cd-y.csv"
-    live.write_text("half")
+    old = tmp_path / f".partial-elsewhere.000000000000-{dead_process()}-ef-x.csv"  # weeks old, whoever began it
+    old.write_text("half")
+    os.utime(old, (1e9, 1e9))
+    # A process of the same number in another container, whose host may have the same name, is not known to be dead.
+    other = f"{machine().partition('.')[0]}.{machine().partition('.')[2][:6]}ffffff"
+    kept = [tmp_path / f".partial-{machine()}-{os.getpid()}-cd-y.csv"]
+    kept += [tmp_path / f".partial-{other}-{dead_process()}-cd-y.csv"]
+    for path in kept:
+        path.write_text("half")
     with new_file(tmp_path / "x.csv") as partial:
         partial.write_text("whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([live.name, "x.csv"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*(path.name for path in kept), "x.csv"])
 
 
 def test_written_files_have_the_permissions_of_new_ones(tmp_path):
@@ -127,12 +133,17 @@ def test_written_files_have_the_permissions_of_new_ones(tmp_path):
 def test_one_process_holds_a_run(tmp_path):
     run = Run.new(tmp_path / "run", {"name": "vae"})
     lock = tmp_path / "run" / ".lock"
-    lock.write_text(f"{socket.gethostname()} {os.getppid()}\n")
+    lock.write_text(f"{machine()} {os.getppid()}\n")
     for attempt in (run.check_idle, lambda: Run.new(run.folder, {"name": "rbm"}, overwrite=True), run.hold().__enter__):
         with pytest.raises(OutputError, match=str(os.getppid())):
             attempt()
     assert run.recipe() == {"name": "vae"}
-    lock.write_text(f"{socket.gethostname()} {dead_process()}\n")  # it was killed: the run is free
+    lock.write_text(f"{machine()} {dead_process()}\n")  # it was killed: the run is free
+    before = f"{machine().partition('.')[0]}.ffffff{machine().partition('.')[2][6:]}"
+    lock.write_text(f"{before} {os.getppid()}\n")  # of this host before it was started again
+    with pytest.raises(OutputError):
+        run.check_idle()
+    os.utime(lock, (1e9, 1e9))
     with run.hold():
         assert lock.read_text().split()[1] == str(os.getpid())
     assert not lock.exists()

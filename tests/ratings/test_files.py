@@ -161,3 +161,10 @@ def test_the_public_sets_are_what_they_should_be(data_folder):
     assert (len(small), len(small.users), len(small.items), len(small.scale)) == (100_836, 610, 9_724, 10)
     with pytest.raises(InputError, match="did you mean"):
         data.find("movietweeting", data_folder)
+
+
+@pytest.mark.parametrize("row", ["bob,4", "bob,4,2,1,5"])
+def test_a_row_of_a_matrix_has_a_cell_for_each_item(tmp_path, row):
+    (tmp_path / "m.csv").write_text(f"user,A,B,C\nann,5,,3\n{row}\ncy,,1,5\n")
+    with pytest.raises(InputError, match="row 3: expected 4 cells"):
+        files.read(tmp_path / "m.csv")

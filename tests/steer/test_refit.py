@@ -66,7 +66,7 @@ def test_what_has_no_value_is_not_learned_from_and_nothing_but_that_is_refused()
     found = Refit(FEW).search(CHAIN, goal(half), Streams.of(0, 1))
     learned = found.pool.everything()["tokens"][found.log_weights > -torch.inf]
     assert len(learned) and bool((learned[:, 0] == 0).all())
-    with pytest.raises(InputError, match="c has no value|no value"):
+    with pytest.raises(InputError, match="no value"):
         run(goal(lambda x: [float("nan")] * len(x)))
 
 

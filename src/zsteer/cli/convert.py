@@ -1,6 +1,6 @@
 """``zsteer convert``: molecules from one kind of file to another, with the counts of everything left out.
 
-``zsteer convert FILE --report`` reads alone and says what there is.
+``zsteer convert FILE --report`` reads a file of any domain and says what there is.
 """
 
 import itertools
@@ -24,6 +24,8 @@ _LARGE = 5_000_000
 class Convert:
     """Turn molecules into another kind of file: zsteer convert IN OUT; or say what a file holds: convert IN --report.
 
+    A report is of molecules, images, ratings, receptors or a table, whatever the file holds.
+
     The endings say the kinds. Read: .sdf .mol .xyz .extxyz .smi .txt .csv .tsv .npz, the QM9 archive, folders of
     ligands beside pockets; written: .sdf .xyz .extxyz .smi .csv .npz; text also with .gz. An .npz is the prepared
     container that training opens at once. SMILES get a geometry by ETKDGv3 and MMFF94; that work goes on where it was
@@ -32,6 +34,8 @@ class Convert:
 
     report: bool = False
     """Say what was read and what was left out and why, and write nothing."""
+    domain: str | None = None
+    """What the file of a report holds (images, molecules, ratings, sequences, tables); recognised when absent."""
 
     limit: int | None = None
     """Take a random subset of at most this many records."""
@@ -50,7 +54,8 @@ class Convert:
     splits: Path | None = None
     """List of SMILES with a column split (train, val, test) that says the part of each molecule."""
     column: str | None = None
-    """Heading of the column of SMILES in a list; smiles, canonical_smiles, structure, Drug and the like are known."""
+    """Heading of the column of SMILES in a list (smiles, canonical_smiles, structure, Drug and the like are known), or
+    of the CDR3 of receptors."""
     overwrite: bool = False
     """Replace a file that exists."""
     json: bool = False
@@ -71,30 +76,34 @@ def run(arguments: Sequence[str]) -> int:
     source, goal = Path(files[0]), Path(files[-1])
     if command.workers < 0 or (command.limit is not None and command.limit < 1) or command.max_heavy < 1:
         raise SettingsError("zsteer convert: --limit and --max-heavy are at least 1, --workers at least 0")
+    return _tell(command, source) if command.report else _write(command, source, goal)
+
+
+_READING = ("skip_invalid", "heavy", "limit", "seed", "max_heavy", "perceive", "splits", "column")
+"""Flags that say how a file is read."""
+
+
+def _given(command: Convert) -> dict[str, Any]:
+    """Flags of reading that differ from what they are when absent."""
+    plain = Convert()
+    return {name: getattr(command, name) for name in _READING if getattr(command, name) != getattr(plain, name)}
+
+
+def _write(command: Convert, source: Path, goal: Path) -> int:
+    """Read molecules and write them to another kind of file."""
     from zsteer.core.files import check_free
     from zsteer.domains.molecules.checks import summary
-    from zsteer.domains.molecules.files import Reading, check_ending, describe, read, write_molecules
+    from zsteer.domains.molecules.files import Reading, check_ending, read, write_molecules
 
-    if not command.report:
-        check_ending(goal)
-        check_free(goal, overwrite=command.overwrite)
-    how = Reading(
-        skip_invalid=command.skip_invalid,
-        heavy=command.heavy,
-        limit=command.limit,
-        seed=command.seed,
-        max_heavy=command.max_heavy,
-        perceive=command.perceive,
-        splits=command.splits,
-        column=command.column,
-    )
+    if command.domain is not None:
+        raise SettingsError("zsteer convert: --domain goes with --report; molecules alone are converted")
+    check_ending(goal)
+    check_free(goal, overwrite=command.overwrite)
     work = goal.with_name(f".{goal.name}.parts")
     _announce(source, quiet=command.json)
-    found = read(source, how, embedder=None if command.report else _embedder(command, str(source), work))
+    found = read(source, Reading(**_given(command)), embedder=_embedder(command, str(source), work))
     left = f"{len(found.problems):,} records are left out: {'; '.join(summary(found.problems))}"
     note_all([*found.notes, *([left] if found.problems else [])])
-    if command.report:
-        return _tell(command, source, describe(found), found.notes)
     lines = [*found.counts.lines(), *summary(found.problems)]
     notes = [source.name, *lines, *found.notes]
     lost = write_molecules(goal, found.molecules, hydrogens=not command.heavy, overwrite=command.overwrite, notes=notes)
@@ -105,16 +114,21 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _tell(command: Convert, source: Path, lines: Sequence[str], notes: Sequence[str]) -> int:
+def _tell(command: Convert, source: Path) -> int:
     """Print what a file holds."""
+    from zsteer.kits.contents import report_of
+
+    _announce(source, quiet=command.json)
+    content, found = report_of(source, command.domain, **_given(command))
+    note_all(found.notes)
     if command.json:
         import json
 
-        print(
-            json.dumps({"file": str(source), "found": list(lines), "notes": list(notes)}, indent=1, ensure_ascii=False)
-        )
+        facts = {"file": str(source), "domain": content.domain, "found": found.lines, "notes": found.notes}
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        print("\n".join([str(source), *(f"  {line}" for line in lines)]))
+        head = f"{source}: {content.domain} ({content.words})"
+        print("\n".join([head, *(f"  {line}" for line in found.lines)]))
     return 0
 
 

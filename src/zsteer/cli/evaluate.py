@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from zsteer.cli.parse import pairs, parse, spread
-from zsteer.cli.show import Progress
+from zsteer.cli.show import Progress, note_all
 from zsteer.errors import SettingsError
 
 __all__ = ["run"]
@@ -15,7 +15,11 @@ __all__ = ["run"]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Say how good samples are: zsteer evaluate FILE --protocol NAME; for molecules NAME is validity when absent.
+    """Say how good samples are: zsteer evaluate FILE --protocol NAME.
+
+    Without --protocol one is taken by what the file holds and what is given beside it, and said: of molecules validity;
+    of receptors tcr with --toward; of images and tables two-sample with --reference; likelihood with --models; of
+    ratings ratings; else properties.
 
     properties: every property, beside a reference (--reference FILE). tcr: receptors for a peptide (--toward
     binds=PEPTIDE) or like examples (--toward like=FILE). two-sample: images or rows against real ones (--reference
@@ -42,7 +46,7 @@ class Evaluate:
     skip_invalid: bool = False
     """Leave out rows that cannot be read, count and list them."""
     column: str | None = None
-    """Column of the CDR3 (tcr); by the usual names when absent."""
+    """Column of the CDR3 of receptors, or of the SMILES of molecules; by the usual names when absent."""
     overwrite: bool = False
     """Replace a page that exists."""
     json: bool = False
@@ -82,11 +86,13 @@ def run(arguments: Sequence[str]) -> int:
     path = Path(words.pop(0))
     command = parse(_command(), words, name="evaluate")
     toward = pairs(command.toward, flag="--toward")
-    from zsteer.kits.protocols import PROTOCOLS, default_protocol
+    from zsteer.kits.protocols import default_protocol
 
-    protocol = command.protocol or default_protocol(path)
-    if protocol is None:
-        raise SettingsError(f"zsteer evaluate needs --protocol NAME; protocols: {', '.join(PROTOCOLS)}")
+    protocol = command.protocol
+    if not protocol:
+        beside = {name: getattr(command, name) for name in ("property", "toward", "reference", "models")}
+        protocol, why = default_protocol(path, {name for name, value in beside.items() if value}, command.column)
+        note_all([why])
     from zsteer.core.files import check_free, new_file
 
     if command.report is not None:
@@ -95,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
 
     reading = {"skip_invalid": command.skip_invalid, "column": command.column}
     for file in (path, *([Path(str(toward["like"]))] if "like" in toward else [])):
-        check_file(PROTOCOL_DOMAINS.get(command.protocol, ""), file, **reading)
+        check_file(PROTOCOL_DOMAINS.get(protocol, ""), file, **reading)
     from zsteer import api
 
     own = {name: str(value) for name, value in pairs(command.property, flag="--property").items()}

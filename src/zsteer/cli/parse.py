@@ -88,9 +88,14 @@ def spread(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
     Args:
         arguments: as they came.
         flags: names of flags that take several words.
+
+    Raises:
+        SettingsError: if such a flag has no word behind it.
     """
     names, found, current = {f"--{flag}" for flag in flags}, list[str](), ""
-    for word in arguments:
+    for word, after in zip(arguments, [*arguments[1:], "-"], strict=False):
+        if word in names and after.startswith("-") and not after[1:2].isdigit():
+            raise SettingsError(f"{word} takes at least one word behind it, and there is none")
         if word.startswith("-") and not word[1:2].isdigit():
             current = word if word in names else ""
             found += [] if current else [word]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from zsteer.cli.parse import named, pairs, parse, spread
 from zsteer.cli.steer import show_value
+from zsteer.core.memory import check_fits
 from zsteer.errors import CapabilityError, SettingsError
 
 __all__ = ["command_for", "run"]
@@ -81,6 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     if "Generative" not in known.offers:
         raise CapabilityError(f"models of kind {known.kind!r} make no samples; zsteer steer {name} --help shows more")
     command = parse(command_for(known), words, name=f"sample {name}")
+    check_fits(command.number, 1, what=f"--number {command.number}")
     given = pairs(command.given, flag="--given")
     if command.out is not None:
         check_free(command.out, overwrite=command.overwrite)

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 from zsteer.cli.parse import named, pairs, parse, spread
 from zsteer.cli.show import Progress
+from zsteer.core.memory import check_fits
 from zsteer.errors import CapabilityError, SettingsError
+from zsteer.kits.registry import DOMAINS
 
 __all__ = ["command_for", "run"]
 
@@ -60,6 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     if not known.methods:
         raise CapabilityError(f"no method steers models of kind {known.kind!r}; zsteer sample {name} makes samples")
     command = parse(command_for(known), words, name=f"steer {name}")
+    for flag in ("number", "top"):
+        wanted = getattr(command, flag, None) or 0
+        check_fits(wanted, 1, what=f"--{flag} {wanted}")
     toward = pairs(command.toward, flag="--toward")
     if not toward:
         shown = ", ".join(list(known.options.at("toward"))[:8])
@@ -239,16 +244,20 @@ def _wide(known: Any) -> list[tuple[str, Any, Any]]:
         entries.append(_entry("free", _append(), (), "properties that --keep rest does not hold"))
     entries.append(_entry("property", _append(), (), "a property of your own: name=module:function"))
     entries.append(_entry("max_calls", int | None, None, "most distinct calls of a property for each start"))
-    if known.domain == "sequences":
-        text = "column of the CDR3 in every table that is read; by the usual names when absent"
+    if DOMAINS[known.domain].column:
+        text = f"column of {DOMAINS[known.domain].column} in every table that is read; by the usual names when absent"
         entries.append(_entry("column", str | None, None, text))
+    if known.domain == "sequences":
         entries.append(_entry("max_edits", int | None, None, "most changes of a template; by the method when absent"))
     if "Codec" in known.offers:
         entries.append(_entry("examples", Path | None, None, "labelled examples that heads of an edit are fitted on"))
     reasons = ["a judge is too weak"] if "binds" in options.at("toward") else []
     reasons += ["a head is too weak"] if "Codec" in known.offers else []
     soft = any(option.soft for option in options.at("given").values())
-    reasons += ["a condition is far outside of the training set"] if soft else []
+    open_ended = any(
+        option.type == "number" and None in {option.low, option.high} for option in options.at("toward").values()
+    )
+    reasons += ["a value is far outside of what can be reached"] if soft or open_ended else []
     if reasons:
         entries.append(_entry("force", bool, False, f"go on where {' or '.join(reasons)}"))
     return entries

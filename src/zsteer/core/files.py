@@ -6,11 +6,13 @@ A link is followed; a device, a pipe or a socket is never written over. Temporar
 killed process left behind is removed by the next one that writes there.
 """
 
+import hashlib
 import os
 import shutil
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -20,12 +22,24 @@ from safetensors import SafetensorError
 
 from zsteer.errors import OutputError
 
-__all__ = ["MARK", "alive", "check_free", "new_file", "new_folder", "plain_mode", "strangers"]
+__all__ = [
+    "MARK",
+    "alive",
+    "check_free",
+    "forsaken",
+    "machine",
+    "new_file",
+    "new_folder",
+    "plain_mode",
+    "strangers",
+]
 
 MARK = ".zsteer"
 """In every folder that is written here: the names of its files, a line each."""
 PARTIAL = ".partial-"
 SHOWN = 3
+OLD = 14 * 24 * 3600
+"""Seconds after which nothing is still being written, whoever began it."""
 LONGEST = 120
 """Letters of a name that its temporary one keeps, the ending among them."""
 
@@ -196,14 +210,47 @@ def plain_mode(path: Path) -> None:
     path.chmod(0o666 & ~_umask())
 
 
+def machine() -> str:
+    """What tells the processes of this system from those of others that share its files.
+
+    The name of the host alone does not: containers may have the same. With it go the boot and the space of process
+    numbers, where the system tells them.
+    """
+    name = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:24] or "host"
+    return f"{name}.{_digest(_boot())}{_digest(_numbers())}"
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _numbers() -> str:
+    """The space of process numbers that this process is in."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
 def _prefix() -> str:
-    host = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:24]
-    return f"{PARTIAL}{host}-{os.getpid()}-"
+    return f"{PARTIAL}{machine()}-{os.getpid()}-"
 
 
-def alive(host: str, process: int) -> bool:
-    """Whether a process may still run: one of another host, or of this one as far as is known."""
-    if host != socket.gethostname() or os.name != "posix":
+def alive(where: str, process: int) -> bool:
+    """Whether a process may still run: one of another system, or of this one as far as is known.
+
+    Args:
+        where: its ``machine``.
+        process: its number there.
+    """
+    if where != machine() or os.name != "posix":
         return True
     try:
         os.kill(process, 0)
@@ -214,12 +261,37 @@ def alive(host: str, process: int) -> bool:
     return True
 
 
+def forsaken(where: str, path: Path) -> bool:
+    """Whether something of another system is older than its process can be: a file of before a boot, or of weeks ago.
+
+    Args:
+        where: the ``machine`` that it was written by.
+        path: what was written.
+    """
+    try:
+        written = path.lstat().st_mtime
+    except OSError:
+        return False
+    name, _, rest = where.partition(".")
+    own, _, ours = machine().partition(".")
+    rebooted = name == own and rest[:6] != ours[:6] and written < _booted()
+    return where != machine() and (rebooted or time.time() - written > OLD)
+
+
+def _booted() -> float:
+    """When this system started, in seconds since 1970; 0 if unknown."""
+    try:
+        return time.time() - float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 def _sweep(parent: Path) -> None:
-    """Remove what dead processes of this host left unfinished here."""
-    own = _prefix().rsplit("-", 2)[0] + "-"
-    for path in parent.glob(f"{own}*"):
-        number = path.name.removeprefix(own).split("-", 1)[0]
-        if number.isdigit() and not alive(socket.gethostname(), int(number)):
+    """Remove what dead processes left unfinished here."""
+    for path in parent.glob(f"{PARTIAL}*-*"):
+        where, _, rest = path.name.removeprefix(PARTIAL).partition("-")
+        number = rest.split("-", 1)[0]
+        if number.isdigit() and (not alive(where, int(number)) or forsaken(where, path)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -15,6 +15,8 @@ __all__ = ["MISSING", "Numbers", "decimals_of", "is_date", "is_number", "numbers
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "missing", "?", "-"})
 """Texts that stand for a missing value, in lower case."""
 
+LONGEST = 400
+"""Letters of a number: the largest that a float holds has 309 digits."""
 _END = r"(?:[eE][-+]?\d+)?"
 _GAP = " \u00a0\u202f'\u2019"
 _PLAIN = re.compile(rf"[-+]?(?:(?:\d+\.?\d*|\.\d+){_END}|inf|infinity)", re.IGNORECASE)
@@ -44,7 +46,12 @@ class Numbers:
 
 def is_number(cell: str) -> bool:
     """Whether a cell is a number in any way of writing."""
-    return any(way.fullmatch(cell) is not None for way in (_PLAIN, _COMMA, _THOUSANDS))
+    return any(_fits(way, cell) for way in (_PLAIN, _COMMA, _THOUSANDS))
+
+
+def _fits(way: re.Pattern[str], cell: str) -> bool:
+    """Whether a cell is a number in one way of writing; a pattern would try a cell without end for minutes."""
+    return len(cell) <= LONGEST and way.fullmatch(cell) is not None
 
 
 def is_date(cell: str) -> bool:
@@ -64,7 +71,7 @@ def numbers_of(cells: Sequence[str], *, comma: bool = False) -> Numbers:
     ways = [(_PLAIN, ""), (_THOUSANDS, "marks between thousands"), (_COMMA, "decimal comma")]
     if comma:
         ways[1:] = ways[:0:-1]
-    counts = [sum(way.fullmatch(cell) is not None for cell in there) for way, _ in ways]
+    counts = [sum(_fits(way, cell) for cell in there) for way, _ in ways]
     best = counts.index(max(counts))
     way, words = ways[best]
     values = np.full(len(cells), np.nan)
@@ -72,7 +79,7 @@ def numbers_of(cells: Sequence[str], *, comma: bool = False) -> Numbers:
     for k, cell in enumerate(cells):
         if missing[k]:
             continue
-        if way.fullmatch(cell) is None:
+        if not _fits(way, cell):
             wrong[k] = True
         else:
             values[k] = float(_plain(cell, way))

@@ -52,6 +52,7 @@ class Property:
         unit: empty for a pure number.
         low: least value that a thing can have; None without a bound.
         high: greatest value that a thing can have; None without a bound.
+        reach: least and greatest value that the things at hand have; None where it is not known.
         direction: which way is usually better, or None.
         spread: typical standard deviation; several gaps add up in this unit.
         tolerance: how near a value counts as reached, in the property's own unit.
@@ -70,6 +71,7 @@ class Property:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+    reach: tuple[float, float] | None = None
     direction: Literal["up", "down"] | None = None
     spread: float = 1.0
     tolerance: float = 0.1

@@ -1,16 +1,45 @@
-"""Bytes of files as they come from anybody: only files with an end, and no more than memory is for."""
+"""Files as they come from anybody: only those with an end, no more than memory is for, and what was read in words."""
 
 import gzip
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zsteer.errors import InputError
 
-__all__ = ["LARGEST", "check_regular", "read_bytes"]
+__all__ = ["LARGEST", "Inventory", "check_regular", "left_out", "read_bytes"]
 
 LARGEST = 4 * 2**30
 """Bytes that a file may hold or unpack to."""
 BLOCK = 2**24
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a file holds, in words.
+
+    Args:
+        lines: how many of what, and their kinds.
+        notes: what was assumed, chosen or left out, a line each.
+    """
+
+    lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def left_out(noun: str, reasons: Sequence[str], most: int = 5) -> tuple[str, ...]:
+    """What was left out in one line with the first reasons; none where nothing was.
+
+    Args:
+        noun: what it is, in the plural.
+        reasons: a line for each.
+        most: how many are told.
+    """
+    if not reasons:
+        return ()
+    more = f"; and {len(reasons) - most:,} more" if len(reasons) > most else ""
+    return (f"{len(reasons):,} {noun} are left out: {'; '.join(reasons[:most])}{more}",)
 
 
 def check_regular(path: Path) -> None:

@@ -19,6 +19,10 @@ from zsteer.errors import InputError
 __all__ = ["SampleSpec"]
 
 
+MOST = 2**40
+"""Numbers in one sample: beyond any machine."""
+
+
 class SampleSpec(Settings):
     """Shape and kind of values of one sample."""
 
@@ -33,6 +37,8 @@ class SampleSpec(Settings):
     def _fits(self) -> "SampleSpec":
         if any(extent < 1 for extent in self.shape):
             raise ValueError(f"expected positive extents, got {self.shape}")
+        if math.prod(self.shape) > MOST:
+            raise ValueError(f"expected at most {MOST:,} numbers in a sample, got {self.shape}")
         if (self.values == "levels") != (self.levels >= 2):
             raise ValueError(f"levels >= 2 belong to values=levels, got values={self.values}, levels={self.levels}")
         return self

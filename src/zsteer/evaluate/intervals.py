@@ -25,37 +25,53 @@ class Draws:
 
     Args:
         counts: shape ``(draws, n)``.
+        absent: members at the end of which no number is known: they fail in every share of all members.
     """
 
     counts: NDArray[np.float32]
+    absent: int = 0
+
+    @property
+    def n(self) -> int:
+        """Members, the absent ones among them."""
+        return self.counts.shape[1]
 
     @staticmethod
-    def of(n: int, rng: Streams, *, draws: int = 200) -> "Draws":
-        """Draw ``n`` of ``n`` members with replacement, ``draws`` times."""
+    def of(n: int, rng: Streams, *, draws: int = 200, absent: int = 0) -> "Draws":
+        """Draw all members with replacement, ``draws`` times.
+
+        Args:
+            n: members, the absent ones not among them.
+            rng: streams, of which the first is used.
+            draws: how often.
+            absent: further members of which no number is known.
+        """
+        n += absent
         generator = rng.take(slice(0, 1)).bulk("bootstrap")
         counts = np.zeros((draws, n), np.float32)
         for k in range(draws if n else 0):
             chosen = torch.empty(n, dtype=torch.int64).random_(n, generator=generator)
             counts[k] = np.bincount(chosen.numpy(), minlength=n)
-        return Draws(counts)
+        return Draws(counts, absent)
 
     def only(self, members: NDArray[np.int64]) -> "Draws":
         """The same draws of some members: those of a part that was chosen by what its members are."""
         return Draws(self.counts[:, members])
 
     def first(self, n: int) -> "Draws":
-        """The same draws of the first members."""
-        return Draws(self.counts[:, :n])
+        """The same draws of the first members that are there."""
+        return Draws(self.counts[:, : min(n, self.n - self.absent)])
 
     def ratio(self, over: NDArray[np.generic], under: NDArray[np.generic] | None = None) -> Interval:
         """The sum of ``over`` divided by the sum of ``under`` (by the number of members if None).
 
         Args:
-            over: one number for each member; members whose ``under`` is 0 do not count.
-            under: one number for each member.
+            over: one number for each member that is there; members whose ``under`` is 0 do not count.
+            under: one number for each member that is there; absent ones do not count.
         """
-        above = over.astype(np.float64)
-        below = np.ones(len(above)) if under is None else under.astype(np.float64)
+        nothing = np.zeros(self.absent)
+        above = np.concatenate([over.astype(np.float64), nothing])
+        below = np.ones(len(above)) if under is None else np.concatenate([under.astype(np.float64), nothing])
         total = float(below.sum())
         if total == 0:
             return Interval(float("nan"), float("nan"), float("nan"), 0)
@@ -80,7 +96,7 @@ class Draws:
             n: members behind it.
             draws: how many are used.
         """
-        found = again(self.counts[:draws].astype(np.float64))
+        found = again(self.counts[:draws, : self.n - self.absent].astype(np.float64))
         real = found[np.isfinite(found)]
         centred = real - np.median(real) + value if len(real) else real
         return _interval(value, np.maximum(centred, 0.0), n)

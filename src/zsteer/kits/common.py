@@ -1,7 +1,9 @@
 """What kits share: targets of numbers, properties of one's own, columns and facts of results."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +15,13 @@ from zsteer.core.goal import Term, Trail
 from zsteer.core.objective import Target
 from zsteer.core.options import number
 from zsteer.core.property import Property
+from zsteer.core.reading import left_out
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.kits.base import Kit, Samples, Subject
 
 Values = Mapping[str, Float[Tensor, " b"]]
 
-__all__ = ["found_property", "numeric_target", "own_property", "reached", "results_of", "values_of"]
+__all__ = ["found_property", "note_reading", "numeric_target", "own_property", "reached", "results_of", "values_of"]
 
 
 def numeric_target(term: Term, quantity: Property) -> Target:
@@ -162,6 +165,19 @@ def reached(
 
 def _share(hits: Bool[Tensor, " b"]) -> str:
     return f"{float(hits.double().mean()):.0%}"
+
+
+def note_reading(path: Path, notes: Sequence[str], skipped: Sequence[str] = (), noun: str = "rows") -> None:
+    """Warn, a line each, of what was assumed on reading a file and of what was left out of it.
+
+    Args:
+        path: the file.
+        notes: what was assumed.
+        skipped: why something was left out, a line each.
+        noun: what it is, in the plural.
+    """
+    for note in (*notes, *left_out(noun, skipped)):
+        warnings.warn(f"{path}: {note}", UserWarning, stacklevel=3)
 
 
 def results_of(kit: Kit, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:

@@ -18,11 +18,13 @@ from zsteer.core.artifact import settings_from
 from zsteer.core.batch import Batch, rows_of
 from zsteer.core.catalog import load_name
 from zsteer.core.goal import Budget, Goal, Trail, parse_terms
-from zsteer.core.objective import Constraint, Objective
-from zsteer.core.options import Options
+from zsteer.core.memory import check_fits
+from zsteer.core.objective import Constraint, Objective, Target
+from zsteer.core.options import Option, Options
 from zsteer.core.property import Property
 from zsteer.core.protocols import Conditional, Generative, Grouped, Method, SamplingDefaults
 from zsteer.core.rng import Streams
+from zsteer.core.sample_spec import SampleSpec
 from zsteer.errors import CapabilityError, InputError, RefusedError, SettingsError, nearest
 from zsteer.kits.base import Careful, Kit, Samples, Subject
 from zsteer.kits.common import numeric_target
@@ -78,6 +80,7 @@ def sample(
         SettingsError: if an option does not exist here.
     """
     known = about_subject(subject)
+    check_fits(n, _numbers(subject), what=f"--number {n}")
     kit, rng = kit_of(known.domain), Streams.of(seed, n, device=subject.device)
     conditions = _given(known.options, given, force=subject.force)
     if isinstance(kit, Careful):
@@ -150,6 +153,7 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
     Raises:
         CapabilityError: if no method fits; every reason is named.
         InputError: if a property, a value or a constraint does not exist or fit.
+        RefusedError: if a value is far outside of what such things have.
         SettingsError: if an option does not exist, or belongs to another method.
     """
     known = about_subject(subject)
@@ -159,6 +163,8 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
     given = _given(known.options, goal.given, force=subject.force)
     terms = parse_terms(goal.toward)
     targets = kit.targets(subject, terms)
+    for target in targets:
+        _check_reach(target, known.options.at("given").get(target.quantity.name), force=subject.force)
     constraint = _constraint(kit, subject, goal, start, [target.quantity.name for target in targets])
     objective = Objective(targets, lambda x: kit.things(subject, x))
     _need_options(known, request.options)
@@ -191,6 +197,10 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise SettingsError(f"--examples are for heads of an edit, and this goal is steered by {row.name}; omit them")
     batch = None if start is None else kit.encode(start, subject).to(subject.device)
     n = (request.number or NEW) if batch is None else len(batch)
+    top = request.budget.top
+    check_fits(
+        n * (1 if batch is None else top), _numbers(subject), what=f"--number {n}" if batch is None else f"--top {top}"
+    )
     rng = Streams.of(request.seed, n, start=request.first, device=subject.device)
     began = time.perf_counter()
     trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
@@ -356,14 +366,45 @@ def _given(options: Options, given: Mapping[str, object], *, force: bool) -> dic
     found = options.parse("given", given)
     for name, value in found.items():
         option = options.at("given")[name]
-        low, high = option.low, option.high
-        if not option.soft or low is None or high is None or not isinstance(value, float) or low <= value <= high:
-            continue
-        text = f"{name}={value:g} is wanted outside of the training set ({low:.3g} ... {high:.3g})"
-        if not force and max(low - value, value - high) > FAR * (high - low):
-            raise RefusedError(f"{text}, where the model knows nothing; choose a value within it, or pass --force")
-        warnings.warn(text, UserWarning, stacklevel=3)
+        if option.soft and option.low is not None and option.high is not None and isinstance(value, float):
+            _check_far(name, value, (option.low, option.high), "the training set", force=force)
     return found
+
+
+def _check_far(name: str, value: float, reach: tuple[float, float], what: str, *, force: bool) -> None:
+    """Warn of a value outside of a range, and refuse one that is further outside than the range is wide.
+
+    Raises:
+        RefusedError: if it is, and it is not forced.
+    """
+    low, high = reach
+    if low <= value <= high:
+        return
+    text = f"{name}={value:g} is wanted outside of {what} ({low:.3g} ... {high:.3g})"
+    if not force and max(low - value, value - high) > FAR * (high - low):
+        raise RefusedError(f"{text}, where the model knows nothing; choose a value within it, or pass --force")
+    warnings.warn(text, UserWarning, stacklevel=4)
+
+
+def _check_reach(target: Target, option: Option | None, *, force: bool) -> None:
+    """The same of a value that is steered towards, by what the model's condition or the property knows of its range.
+
+    Raises:
+        RefusedError: if it is far outside, and it is not forced.
+    """
+    reach = target.quantity.reach
+    if option is not None and option.soft and option.low is not None and option.high is not None:
+        reach = (option.low, option.high)
+    if reach is None or target.relative or target.sign:
+        return
+    nearest_value = min(max(reach[0], target.low), target.high) if not target.exact else target.low
+    _check_far(target.quantity.name, nearest_value, reach, "what can be reached", force=force)
+
+
+def _numbers(subject: Subject) -> int:
+    """Numbers in one sample; one where the model does not say."""
+    datum = getattr(getattr(subject.model, "settings", None), "datum", None)
+    return datum.size if isinstance(datum, SampleSpec) else 1
 
 
 def _problems(kit: Kit, subject: Subject) -> Any:

@@ -8,6 +8,7 @@ the reference is the null of the distance between samples and reference.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,39 +19,17 @@ from torch import Tensor
 from zsteer.core.catalog import load_name
 from zsteer.core.property import Property
 from zsteer.core.rng import Streams
-from zsteer.domains.images.files import is_images
 from zsteer.errors import InputError
 from zsteer.evaluate.intervals import Draws
 from zsteer.evaluate.report import Cell, Report, Table
 from zsteer.kits.base import Samples
 from zsteer.kits.common import own_property
+from zsteer.kits.contents import content_of
 from zsteer.kits.front import kit_of
 from zsteer.kits.protocols import EvaluationRequest
 from zsteer.maths.distances import on_a_line
 
 __all__ = ["PropertyProtocol", "properties"]
-
-MOLECULES = (".sdf", ".xyz", ".smi", ".smiles", ".mol")
-SEQUENCES = (".fasta", ".fa", ".tsv")
-
-
-def domain_of_file(path: Path) -> str:
-    """The domain whose files end so.
-
-    Raises:
-        InputError: if the ending says nothing.
-    """
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(MOLECULES):
-        return "molecules"
-    if name.endswith(SEQUENCES):
-        return "sequences"
-    if is_images(path):
-        return "images"
-    if name.endswith((".csv", ".npy", ".npz")):
-        return "tables"
-    raise InputError(f"{path}: the ending tells no domain; expected molecules, sequences, images or a table")
-
 
 PROPERTIES = {
     "images": "zsteer.domains.images.properties:PROPERTIES",
@@ -64,9 +43,15 @@ PROPERTIES = {
 class PropertyProtocol:
     """Properties of samples."""
 
-    def read(self, path: Path, *, skip_invalid: bool) -> Samples:
-        """Read samples of the domain that the file's ending names."""
-        return kit_of(domain_of_file(path)).read(path, skip_invalid=skip_invalid)
+    def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> Samples:
+        """Read samples of the domain that recognises the file.
+
+        Raises:
+            InputError: if no domain recognises it, or it cannot be read.
+        """
+        kit: Any = kit_of(content_of(path, column).domain)
+        named = {} if column is None else {"column": column}
+        return kit.read(path, skip_invalid=skip_invalid, **named)
 
     def evaluate(self, samples: Samples, request: EvaluationRequest) -> Report:
         """Each property of the samples, and of the reference where there is one.
@@ -78,7 +63,7 @@ class PropertyProtocol:
             raise InputError("the protocol properties takes no --toward; it shows every property")
         if len(samples) < 2:
             raise InputError(f"expected at least 2 samples for an interval, got {len(samples)}")
-        domain = domain_of_file(Path(samples.source)) if samples.source else _domain(samples)
+        domain = _domain(samples)
         kit = kit_of(domain)
         other = None if request.reference is None else kit.read(request.reference)
         known = _known(domain, samples)

@@ -3,7 +3,7 @@
 A protocol is made for the folder of its judges or the model that is asked (``--models``), reads a file, and reports.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -12,12 +12,19 @@ from typing import Any, Protocol, runtime_checkable
 from zsteer.core.catalog import load_name
 from zsteer.core.goal import Goal
 from zsteer.core.property import Function, Property
-from zsteer.errors import InputError, nearest
+from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
+from zsteer.kits.contents import content_of
 
-__all__ = ["PROTOCOLS", "EvaluatesFiles", "EvaluationProtocol", "EvaluationRequest", "default_protocol", "protocol_of"]
-
-_MOLECULES = (".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".smiles")
+__all__ = [
+    "DEFAULTS",
+    "PROTOCOLS",
+    "EvaluatesFiles",
+    "EvaluationProtocol",
+    "EvaluationRequest",
+    "default_protocol",
+    "protocol_of",
+]
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
@@ -35,6 +42,17 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Name -> ``module:function`` that makes the protocol for judges or a model, or None."""
+
+DEFAULTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "images": {"property": "properties", "reference": "two-sample", "models": "likelihood", "": "properties"},
+        "molecules": {"property": "properties", "": "validity"},
+        "ratings": {"": "ratings"},
+        "sequences": {"property": "properties", "toward": "tcr", "models": "likelihood", "": "properties"},
+        "tables": {"property": "properties", "reference": "two-sample", "models": "likelihood", "": "properties"},
+    }
+)
+"""Domain -> what is given beside a file -> the protocol that is taken where none is named."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +93,32 @@ class EvaluatesFiles(Protocol):
     def evaluate_file(self, path: Path, request: EvaluationRequest) -> Report: ...
 
 
-def default_protocol(path: Path) -> str | None:
-    """The protocol of a file where none is named: ``validity`` for what only molecules have as their ending."""
-    return "validity" if path.name.lower().removesuffix(".gz").endswith(_MOLECULES) else None
+def default_protocol(path: Path, given: Collection[str], column: str | None = None) -> tuple[str, str]:
+    """The protocol of a file where none is named, by what it holds and what is given beside it.
+
+    Args:
+        path: the file.
+        given: of ``property``, ``toward``, ``reference`` and ``models``, those that are there.
+        column: that is named of the file.
+
+    Returns:
+        Its name, and a line that says why.
+
+    Raises:
+        InputError: if the file is not recognised.
+        SettingsError: if what is given beside it belongs to several protocols.
+    """
+    content = content_of(path, column)
+    rules = DEFAULTS[content.domain]
+    # A property of one's own is measured beside a reference as well.
+    words = {"property"} & set(given) & set(rules) or set(given)
+    fits = [name for word, name in rules.items() if word in words]
+    if len(fits) > 1:
+        raise SettingsError(f"{path} holds {content.domain} ({content.words}); say --protocol {' or '.join(fits)}")
+    name = fits[0] if fits else rules[""]
+    others = [other for other in dict.fromkeys(rules.values()) if other != name]
+    also = f" (also: {', '.join(others)})" if others else ""
+    return name, f"{path} holds {content.domain} ({content.words}): --protocol {name} is taken{also}"
 
 
 def protocol_of(name: str) -> Callable[[Path | None], EvaluationProtocol]:

@@ -47,6 +47,11 @@ class DomainRow:
         checked: whether the domain knows samples that are not valid, so that they can be drawn again.
         check: ``module:function`` of a file and keywords of the kit's ``read`` that refuses a bad file without torch;
             empty for none.
+        recognises: ``module:function`` from a path (and a column, where one can be named) to what it holds
+            of this domain, in words; empty for nothing.
+        report: ``module:function`` from a path and keywords of reading to the ``Inventory`` of what is read.
+        column: what a column named by ``--column`` holds; empty where none is named.
+        general: whether its files are those that no other domain recognises.
     """
 
     spaces: tuple[str, ...]
@@ -55,6 +60,10 @@ class DomainRow:
     further: str = ""
     checked: bool = False
     check: str = ""
+    recognises: str = ""
+    report: str = ""
+    column: str = ""
+    general: bool = False
 
 
 DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
@@ -64,26 +73,43 @@ DOMAINS: Mapping[str, DomainRow] = MappingProxyType(
             "zsteer.kits.images.kit:ImageKit",
             "zsteer.kits.images.options:OPTIONS",
             further="zsteer.kits.images.options:class_option",
+            recognises="zsteer.domains.images.files:recognises",
+            report="zsteer.domains.images.files:report",
         ),
         "molecules": DomainRow(
             ("molecules",),
             "zsteer.kits.molecules.kit:MoleculeKit",
             "zsteer.kits.molecules.options:OPTIONS",
             checked=True,
+            recognises="zsteer.domains.molecules.files:recognises",
+            report="zsteer.domains.molecules.files:report",
+            column="SMILES",
         ),
-        "ratings": DomainRow(("ratings",), "zsteer.kits.ratings.kit:RatingKit", "zsteer.kits.ratings.options:OPTIONS"),
+        "ratings": DomainRow(
+            ("ratings",),
+            "zsteer.kits.ratings.kit:RatingKit",
+            "zsteer.kits.ratings.options:OPTIONS",
+            recognises="zsteer.domains.ratings.files:recognises",
+            report="zsteer.domains.ratings.files:report",
+        ),
         "sequences": DomainRow(
             ("sequences", "residues"),
             "zsteer.kits.sequences.kit:SequenceKit",
             "zsteer.kits.sequences.options:OPTIONS",
             checked=True,
             check="zsteer.domains.sequences.rows:check",
+            recognises="zsteer.domains.sequences.files:recognises",
+            report="zsteer.domains.sequences.files:report",
+            column="CDR3s",
         ),
         "tables": DomainRow(
             ("tables",),
             "zsteer.kits.tables.kit:TableKit",
             "zsteer.kits.tables.options:OPTIONS",
             further="zsteer.kits.tables.options:column_options",
+            recognises="zsteer.domains.tables.files:recognises",
+            report="zsteer.domains.tables.files:report",
+            general=True,
         ),
     }
 )

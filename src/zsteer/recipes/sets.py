@@ -162,7 +162,7 @@ def _pictures(path: Path, how: OwnFile, *, binary: bool) -> Sets:
     pixels, classes = found.pixels, found.classes if len(found.classes) > 1 else ()
     labels = found.labels if classes else None
     rows = _split(len(pixels), path, "pictures", labels)
-    space = ImageSpace(3 if pixels.ndim == 4 else 1, pixels.shape[1], pixels.shape[2], binary=binary)
+    space = ImageSpace(3 if pixels.ndim == 4 else 1, *pixels.shape[1:3], binary=binary, shaping=shaping)
     parts = [space.encode(pixels[part]) for part in rows]
     if labels is not None:
         y = torch.from_numpy(labels)

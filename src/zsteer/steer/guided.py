@@ -5,6 +5,7 @@ predicted sample, or by a condition that the model has learned (classifier-free 
 laid into every prediction. A start is noised back to the time ``depth`` and denoised again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -104,7 +105,9 @@ class Guide:
         if not isinstance(model, Conditional | Grouped):
             return "guidance needs a diffusion model"
         for target in objective.targets:
-            if self._way(model, target) is None:
+            if (pull := self._way(model, target)) is not None and pull.learned and (odd := _unfit(model, target)):
+                return odd
+            if pull is None:
                 return f"nothing pulls at {target.quantity.name}: no gradient, no condition of the model, no --guide"
         unfixed = [part for part in constraint.parts if not isinstance(part, Fixing)]
         if unfixed:
@@ -206,6 +209,17 @@ class Guide:
 def options_of(model: object) -> Sequence[Option]:
     """Conditions that a model takes."""
     return [option for option in getattr(model, "options", ()) if option.place == "given"]
+
+
+def _unfit(model: object, target: Target) -> str:
+    """Why the value of a target is none that the model's condition of that name takes, or empty."""
+    option = next(one for one in options_of(model) if one.name == target.quantity.name)
+    if option.type != "whole":
+        return ""
+    low, high = option.low or 0, math.inf if option.high is None else option.high
+    if float(target.low).is_integer() and low <= target.low <= high:
+        return ""
+    return f"the model takes {option.name} as a whole number ({option.range}), and {target.text} is none of these"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zsteer.core.files import alive, check_free, new_file, new_folder
+from zsteer.core.files import alive, check_free, forsaken, machine, new_file, new_folder
 from zsteer.core.yaml_files import read_mapping
 from zsteer.errors import ArtifactError, InputError, OutputError
 
@@ -125,7 +124,7 @@ class Run:
             process = int(number)
         except (OSError, ValueError):
             return
-        if process != os.getpid() and alive(host, process):
+        if process != os.getpid() and alive(host, process) and not forsaken(host, path):
             raise OutputError(
                 f"{self.folder} is being written by process {process} on {host}; wait for it, or remove {path} if it "
                 "is no longer there"
@@ -143,7 +142,7 @@ class Run:
         path.unlink(missing_ok=True)
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(f"{socket.gethostname()} {os.getpid()}\n")
+                file.write(f"{machine()} {os.getpid()}\n")
         except FileExistsError:
             raise OutputError(f"{self.folder} has just been taken by another process; wait for it") from None
         except OSError as error:
@@ -253,6 +252,10 @@ def _checkpoint(folder: Path) -> Checkpoint:
     """
     try:
         stored = _State.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
+        there = {path.name for path in folder.glob("*.safetensors")}
+        if there != set(stored.files):
+            odd = min(there ^ set(stored.files))
+            raise ArtifactError(f"{folder} is damaged: {odd} is listed or there, and not both")
         for name, expected in stored.files.items():
             if Path(name).name != name or _digest(folder / name) != expected:
                 raise ArtifactError(f"{folder} is damaged: {name} is not what was written")

@@ -175,7 +175,7 @@ def test_a_grid_is_large_enough_and_names_its_classes(tmp_path):
 def test_a_report_says_what_is_read(tmp_path):
     save(tmp_path / "a", pixels(4, 4, 6))
     save(tmp_path / "b", pixels(2, 4, 6))
-    lines = files.report(tmp_path)
+    lines = files.report(tmp_path).lines
     assert "6 pictures" in lines[0]
     assert "6 x 4 pixels, grey" in lines[0]
     assert lines[1] == "classes: a 4, b 2"

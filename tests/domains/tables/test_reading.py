@@ -229,8 +229,7 @@ def test_a_report_says_what_is_read(tmp_path):
     (tmp_path / "t.csv").write_text("town;x\n" + "Rome;1,5\nOslo;2,5\nRome;3,5\n" * 3 + "Oslo;\n")
     with pytest.raises(InputError, match="line 11"):
         report(tmp_path / "t.csv")
-    lines = report(tmp_path / "t.csv", Reading(skip_invalid=True))
-    assert "9 rows; 2 columns" in lines[0]
-    assert lines[1] == "categories: town (Rome 6, Oslo 3); numbers: x"
-    assert any("decimal comma" in line for line in lines)
-    assert lines[-1].startswith("left out: line 11")
+    found = report(tmp_path / "t.csv", skip_invalid=True)
+    assert found.lines == ("9 rows; 2 columns", "categories: town (Rome 6, Oslo 3); numbers: x")
+    assert any("decimal comma" in line for line in found.notes)
+    assert "line 11" in found.notes[-1]

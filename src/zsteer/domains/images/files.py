@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.files import new_file, new_folder
+from zsteer.core.reading import Inventory, left_out
 from zsteer.domains.images.draw import labelled_grid
 from zsteer.domains.images.pictures import (
     PICTURES,
     Shaping,
     frames,
+    has_pictures,
     holds_pictures,
     light_of,
     read_folder,
@@ -37,6 +39,7 @@ __all__ = [
     "holds_pictures",
     "is_images",
     "read",
+    "recognises",
     "report",
     "write",
 ]
@@ -114,12 +117,30 @@ def read(path: Path, *, key: str | None = None, skip_invalid: bool = False, shap
     return replace(found, pixels=pixels, notes=(*found.notes, *light_of(pixels)))
 
 
-def report(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = None) -> list[str]:
-    """What is read of a file or folder, in words: pictures, size, colour, classes, what was assumed and left out."""
+def report(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = None) -> Inventory:
+    """What is read of a path: pictures and their size, classes with counts, what was assumed and left out.
+
+    Args:
+        path: a file or a folder.
+        skip_invalid: leave out pictures of a folder that cannot be read, or differ from most.
+        shaping: makes the pictures alike.
+
+    Raises:
+        InputError: as ``read``.
+    """
     found = read(path, skip_invalid=skip_invalid, shaping=shaping)
     space = ImageSpace(3 if found.pixels.ndim == 4 else 1, *found.pixels.shape[1:3])
-    head = f"{path}: {len(found.pixels):,} pictures; {space.words}"
-    return [head, *found.class_words, *found.notes, *(f"left out: {reason}" for reason in found.skipped)]
+    lines = (f"{len(found.pixels):,} pictures; {space.words}", *found.class_words)
+    return Inventory(lines, (*found.notes, *left_out("pictures", found.skipped)))
+
+
+def recognises(path: Path) -> str:
+    """What kind of images a path may be, by its ending, the shape of its array or what a folder has; empty for none."""
+    if path.is_dir():
+        return "a folder of pictures" if has_pictures(path) else ""
+    if not is_images(path):
+        return ""
+    return "an array of images" if path.name.lower().endswith((".npz", ".npy")) else "a file of images"
 
 
 def _arrays(path: Path, key: str | None) -> Pixels:

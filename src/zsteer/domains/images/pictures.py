@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from zsteer.errors import InputError
 
-__all__ = ["PICTURES", "Folder", "Shaping", "frames", "holds_pictures", "light_of", "read_folder", "write_animation"]
+__all__ = [
+    "PICTURES",
+    "Folder",
+    "Shaping",
+    "frames",
+    "has_pictures",
+    "holds_pictures",
+    "light_of",
+    "read_folder",
+    "write_animation",
+]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}
@@ -37,6 +47,7 @@ class Shaping:
         resize: bring the shorter edge to this, then cut a square of it out of the middle. [pixels]
         crop: cut a square of this edge out of the middle, after ``resize``. [pixels]
         color: grey or rgb for all; auto leaves them as they are.
+        size: (height, width) of pictures that are neither resized nor cut, since they are made already; None for none.
 
     Raises:
         InputError: when a picture is smaller than the cut.
@@ -45,6 +56,13 @@ class Shaping:
     resize: int | None = None
     crop: int | None = None
     color: Literal["auto", "grey", "rgb"] = "auto"
+    size: tuple[int, int] | None = None
+
+    @property
+    def words(self) -> str:
+        """As the command line writes it."""
+        chosen = {"resize": self.resize, "crop": self.crop, "color": None if self.color == "auto" else self.color}
+        return " ".join(f"--{name} {value}" for name, value in chosen.items() if value is not None)
 
     def __call__(self, pixels: Pixels, where: str) -> Pixels:
         """A picture made like the others, ``(h, w)`` or ``(h, w, 3)``."""
@@ -55,6 +73,8 @@ class Shaping:
         image = Image.fromarray(pixels)
         if self.color != "auto":
             image = image.convert("L" if self.color == "grey" else "RGB")
+        if (image.height, image.width) == self.size:
+            return np.array(image, dtype=np.uint8)
         if self.resize is not None:
             image = ImageOps.fit(image, (self.resize, self.resize), Image.Resampling.LANCZOS)
         if self.crop is not None:
@@ -211,6 +231,11 @@ def holds_pictures(folder: Path) -> bool:
     """Whether a folder is a set of pictures: it holds some, or all its subfolders do."""
     inside = _classes(folder)
     return bool(_pictures(folder)) or (bool(inside) and all(_pictures(place) for place in inside))
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether there is a picture in a folder or in one of its subfolders, whatever else is there."""
+    return bool(_pictures(folder)) or any(_pictures(place) for place in _classes(folder))
 
 
 def read_folder(folder: Path, *, skip_invalid: bool, shaping: Shaping | None = None) -> Folder:

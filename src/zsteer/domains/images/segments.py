@@ -3,7 +3,7 @@
 A cut is described by the grey of each level; a pixel belongs to the nearest. Levels written back are those greys.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsteer.core.batch import Batch
-from zsteer.domains.images.space import ImageSpace
+from zsteer.domains.images.pictures import Shaping
+from zsteer.domains.images.space import ImageSpace, plain_shaping, shaping_of
 from zsteer.errors import InputError
 
 __all__ = ["Cut"]
@@ -30,12 +31,14 @@ class Cut:
         height: [pixels]
         width: [pixels]
         shrink: pixels along an edge that were averaged before the cut.
+        shaping: what made the pictures of a training alike, before all that.
     """
 
     greys: tuple[float, ...]
     height: int
     width: int
     shrink: int = 1
+    shaping: Shaping = field(default_factory=Shaping)
 
     @staticmethod
     def learn(x: Float[Tensor, "b c h w"], levels: int, *, shrink: int = 1) -> "Cut":
@@ -70,11 +73,16 @@ class Cut:
     def of(settings: dict[str, Any]) -> "Cut":
         """The cut of a description that ``settings`` gave."""
         greys = tuple(float(grey) for grey in settings["greys"])
-        return Cut(greys, settings["height"], settings["width"], settings["shrink"])
+        return Cut(greys, settings["height"], settings["width"], settings["shrink"], shaping_of(settings))
 
     def settings(self) -> dict[str, Any]:
         """A description that JSON can hold."""
-        return {"name": "segments", **asdict(self)}
+        return {"name": "segments", **plain_shaping(asdict(self))}
+
+    @property
+    def reading(self) -> Shaping:
+        """What makes pictures of any size those of the training, before the cut; pictures of that size stay."""
+        return replace(self.shaping, size=(self.height * self.shrink, self.width * self.shrink))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,6 +1,7 @@
 """``ImageSpace``: what an image is. A batch holds ``x`` of shape ``(b, c, h, w)``, float32 in [0, 1]."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -8,12 +9,24 @@ import torch
 from numpy.typing import NDArray
 
 from zsteer.core.batch import Batch
+from zsteer.domains.images.pictures import Shaping
 from zsteer.errors import InputError, SettingsError
 
-__all__ = ["THRESHOLD", "ImageSpace"]
+__all__ = ["THRESHOLD", "ImageSpace", "plain_shaping", "shaping_of"]
 
 THRESHOLD = 127
 """Binary images are 1 where the pixel exceeds it."""
+
+
+def shaping_of(settings: Mapping[str, Any]) -> Shaping:
+    """The shaping of a description; one that changes nothing where it has none."""
+    return Shaping(**settings.get("shaping", {}))
+
+
+def plain_shaping(settings: dict[str, Any]) -> dict[str, Any]:
+    """A description whose shaping is there only where it changes something."""
+    own = {key: value for key, value in settings["shaping"].items() if value not in {None, "auto"}}
+    return {key: value for key, value in settings.items() if key != "shaping"} | ({"shaping": own} if own else {})
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,7 @@ class ImageSpace:
         height: [pixels]
         width: [pixels]
         binary: pixels are 0 or 1, cut at ``THRESHOLD``.
+        shaping: what made the pictures of a training alike in size and colour.
 
     Raises:
         SettingsError: if an extent is not positive, or there are neither 1 nor 3 channels.
@@ -34,6 +48,7 @@ class ImageSpace:
     height: int
     width: int
     binary: bool = False
+    shaping: Shaping = field(default_factory=Shaping)
 
     def __post_init__(self) -> None:
         if self.channels not in {1, 3} or self.height < 1 or self.width < 1:
@@ -62,12 +77,18 @@ class ImageSpace:
 
     def settings(self) -> dict[str, Any]:
         """A description that JSON can hold; ``ImageSpace.of`` takes it back."""
-        return {"name": self.name, **asdict(self)}
+        return {"name": self.name, **plain_shaping(asdict(self))}
 
     @staticmethod
     def of(settings: dict[str, Any]) -> "ImageSpace":
         """The space of a description."""
-        return ImageSpace(**{key: value for key, value in settings.items() if key != "name"})
+        values = {key: value for key, value in settings.items() if key not in {"name", "shaping"}}
+        return ImageSpace(**values, shaping=shaping_of(settings))
+
+    @property
+    def reading(self) -> Shaping:
+        """What makes pictures of any size those of the training; pictures of its size stay."""
+        return replace(self.shaping, size=(self.height, self.width))
 
     def encode(self, items: NDArray[np.uint8]) -> Batch:
         """Turn pixels into a batch.

@@ -116,10 +116,19 @@ def read_folder_npz(path: str | Path) -> Molecules:
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise InputError(f"{path}: the array {missing[0]!r} is missing; expected Z, coords_mA and offsets")
+    for name, axes in (("Z", 1), ("coords_mA", 2), ("offsets", 1)):
+        value = arrays[name]
+        if value.ndim != axes or value.dtype.kind not in ("iuf" if axes == 2 else "iu") or not value.size:
+            raise InputError(f"{path}: expected {name} as numbers with {axes} axes, got {value.dtype} {value.shape}")
     z, offsets = arrays["Z"].astype(np.uint8), arrays["offsets"].astype(np.int64)
+    if arrays["coords_mA"].shape != (len(z), 3):
+        raise InputError(f"{path}: expected coords_mA of shape ({len(z)}, 3), got {arrays['coords_mA'].shape}")
     if offsets[0] != 0 or bool((np.diff(offsets) < 0).any()) or offsets[-1] != len(z):
         raise InputError(f"{path}: offsets do not rise from 0 to the {len(z)} atoms")
     n = len(offsets) - 1
+    for name in ("smiles", "split"):
+        if name in arrays and arrays[name].shape != (n,):
+            raise InputError(f"{path}: expected {name} for each of {n} molecules, got shape {arrays[name].shape}")
     smiles = _words(arrays["smiles"]) if "smiles" in arrays else None
     graph: dict[str, Any] = {"charge": np.zeros(len(z), np.int8), "hydrogens": np.zeros(len(z), np.int8)}
     if smiles is not None and "smiles_canonical" in arrays:

@@ -42,7 +42,18 @@ from zsteer.domains.molecules.prepared import about, open_prepared, save_prepare
 from zsteer.domains.molecules.smiles import Row, split_of
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["DRUG_ELEMENTS", "Embedded", "Limits", "Runner", "embed", "embed_one", "embed_part", "screen", "serial"]
+__all__ = [
+    "DRUG_ELEMENTS",
+    "Embedded",
+    "Limits",
+    "Runner",
+    "embed",
+    "embed_one",
+    "embed_part",
+    "graphs_alone",
+    "screen",
+    "serial",
+]
 
 DRUG_ELEMENTS = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I")
 """Elements that are taken by default."""
@@ -256,6 +267,37 @@ def embed(
     molecules, lost = Molecules.cat(_alike(made)), {one.record for one in failed}
     notes = _notes(molecules, own, [row for row in opened if row not in lost])
     return Embedded(molecules, problems, counts.then("a geometry was found", len(molecules)), notes)
+
+
+def graphs_alone(
+    rows: Sequence[Row], limits: Limits, *, called: str = "the list", skip_invalid: bool = False
+) -> Embedded:
+    """Molecules of a list without their geometry, all atoms in one place: to say what the list holds.
+
+    Args:
+        rows: the list.
+        limits: which molecules are taken.
+        called: what the list is called in messages.
+        skip_invalid: leave out rows that cannot be used.
+
+    Raises:
+        InputError: on the first row that cannot be used, unless ``skip_invalid``; or if nothing is left.
+    """
+    usable, problems, counts, opened = _screened(rows, limits)
+    raise_first(called, problems, skip_invalid=skip_invalid)
+    made: list[Record] = []
+    for row in usable:
+        mol = parse_smiles(row.smiles)
+        if not isinstance(mol, str):
+            about = {"smiles": row.smiles, "name": row.name, "split": row.split}
+            one = whole_record(mol, **about, properties=row.values, words=row.words)
+            made.append(replace(one, xyz=np.zeros((len(one.z), 3), np.float32)))
+    if not made:
+        first = f"; the first: {problems[0].line}" if problems else ""
+        raise InputError(f"{called}: no usable row among {len(rows):,}{first}")
+    molecules, own = gather(made), frozenset(name.casefold() for row in rows for name in (*row.values, *row.words))
+    later = "a geometry is made of each when the list is converted or trained on"
+    return Embedded(molecules, problems, counts, [*_notes(molecules, own, opened), later])
 
 
 def _singly(task: _Task, rules: Rules) -> list[_Task]:

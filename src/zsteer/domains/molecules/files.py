@@ -13,16 +13,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsteer.core.files import check_free, new_file
+from zsteer.core.reading import Inventory
 from zsteer.domains.molecules.checks import Counts, Problem, raise_first, summary
 from zsteer.domains.molecules.chemistry import gather, parse_smiles, place_hydrogens, sanitised, smiles_of, to_rdkit
 from zsteer.domains.molecules.container import SYMBOLS, Molecules
 from zsteer.domains.molecules.data import is_folder_npz, read_folder_npz
-from zsteer.domains.molecules.embed import Embedded, Limits, embed
+from zsteer.domains.molecules.embed import Embedded, Limits, embed, graphs_alone
 from zsteer.domains.molecules.formats import check_format
 from zsteer.domains.molecules.items import number_text
 from zsteer.domains.molecules.parts import parts_of
@@ -46,6 +48,8 @@ __all__ = [
     "ending_of",
     "read",
     "read_molecules",
+    "recognises",
+    "report",
     "write_molecules",
 ]
 
@@ -348,6 +352,55 @@ def describe(found: Loaded) -> list[str]:
         parts, counts = np.unique(molecules.split, return_counts=True)
         lines.append("parts: " + ", ".join(f"{part or 'none'} {n:,}" for part, n in zip(parts, counts, strict=True)))
     return lines
+
+
+def report(path: Path, **reading: Any) -> Inventory:
+    """What is read of a file: records at each step, what molecules carry and consist of, what was assumed or left out.
+
+    Args:
+        path: any file that ``READS`` names, an archive or a folder; a list of SMILES gets no geometries.
+        **reading: fields of ``Reading``.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    how = Reading(**reading)
+    limits = Limits(max_heavy=how.max_heavy, seed=how.seed)
+
+    def embedder(rows: Sequence[Row]) -> Embedded:
+        return graphs_alone(rows, limits, called=str(path), skip_invalid=how.skip_invalid)
+
+    found = read(path, how, embedder=embedder)
+    left = f"{len(found.problems):,} records are left out: {'; '.join(summary(found.problems))}"
+    return Inventory(tuple(describe(found)), (*found.notes, *([left] if found.problems else [])))
+
+
+TRIED = 20
+"""Rows of a list that tell whether it holds SMILES."""
+
+
+def recognises(path: Path, column: str | None = None) -> str:
+    """What kind of molecules a path may be, by its ending or a column of SMILES; empty for none.
+
+    Args:
+        path: a file or folder.
+        column: of the SMILES; one of the usual names when None.
+    """
+    if path.is_dir() or ".tar" in path.suffixes or path.suffix == ".tgz":
+        archive = is_qm9_archive(path) or (path.is_dir() and next(path.rglob("*.sdf"), None) is not None)
+        return "an archive of molecules" if archive else ""
+    kind = ending_of(path)
+    if kind == ".npz":
+        known = is_prepared(path) or is_folder_npz(path)
+        return "a set of molecules" if known else ""
+    if kind not in LISTS or kind in {".smi", ".smiles"}:
+        return f"by the ending {kind}" if kind in READS else ""
+    try:
+        rows = read_smiles(path, column).rows[:TRIED]
+    except InputError:
+        return ""
+    good = sum(not isinstance(parse_smiles(row.smiles), str) for row in rows)
+    return "a list of SMILES" if 2 * good > len(rows) else ""
 
 
 def write_molecules(

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def is_prepared(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return MARK + ".npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError):
         return False
 
 
@@ -188,7 +189,10 @@ def _arrays(path: Path, *, verify: bool) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path}: there is no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile, struct.error, zlib.error) as error:
+    except (
+        *(ValueError, zipfile.BadZipFile, struct.error, zlib.error, NotImplementedError, RuntimeError),
+        *(SyntaxError, TypeError, OverflowError, TokenError),
+    ) as error:
         why = " ".join(str(error).split())
         raise InputError(f"{path}: damaged or no .npz file ({why}); copy it again or make it again") from None
 

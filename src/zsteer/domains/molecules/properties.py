@@ -39,7 +39,7 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             help="synthetic accessibility, 1 easy to 10 hard",
         ),
         "logp": Property(
-            "logp", _each("rdkit.Chem.Crippen:MolLogP"), spread=1.2, tolerance=0.3, cost=1e-3,
+            "logp", _each("rdkit.Chem.Crippen:MolLogP"), reach=(-5, 8), spread=1.2, tolerance=0.3, cost=1e-3,
             help="octanol-water partition (Crippen)",
         ),
         "asphericity": Property(
@@ -48,8 +48,8 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             help="0 a sphere to 1 a rod; measured of all atoms with their hydrogens, a guide sees heavy atoms",
         ),
         "rg": Property(
-            "rg", _function("rg_A"), lazy(f"{_SHAPES}:radius_of_gyration"), unit="A", low=0, spread=0.4, tolerance=0.05,
-            cost=2e-3,
+            "rg", _function("rg_A"), lazy(f"{_SHAPES}:radius_of_gyration"), unit="A", low=0, reach=(0.5, 7), spread=0.4,
+            tolerance=0.05, cost=2e-3,
             help="radius of gyration; measured of all atoms with their hydrogens, a guide sees heavy atoms",
         ),
         "npr1": Property(
@@ -61,7 +61,7 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             help="second ratio of principal moments, with hydrogens",
         ),
         "mu": Property(
-            "mu", None, unit="debye", low=0, spread=1.5, tolerance=0.3,
+            "mu", None, unit="debye", low=0, reach=(0, 15), spread=1.5, tolerance=0.3,
             help="dipole moment; only a model tells it (--guide qm9-properties)",
         ),
     }

@@ -36,12 +36,14 @@ class SdfRecord:
         record: with the hydrogens that valences ask for.
         stated: hydrogens of each atom that the record itself states.
         items: its data items as they are written, without those that the record knows.
+        either: double bonds that it marks as of either kind (code 3), which its coordinates settle.
     """
 
     number: int
     record: Record
     stated: tuple[int, ...]
     items: Mapping[str, str]
+    either: int = 0
 
     @property
     def has_hydrogens(self) -> bool:
@@ -124,6 +126,12 @@ def read_sdf(path: Path, *, checked: bool = True) -> SdfFile:
         notes.append(f"{blank:,} blank records ($$$$ behind $$$$) were passed over")
     if strange:
         notes.append(f"{len(strange):,} records are not UTF-8 and were read as Latin-1, the first is {strange[0]}")
+    either = [one for one in good if one.either]
+    if either:
+        notes.append(
+            f"{sum(one.either for one in either):,} double bonds of {len(either):,} records are marked as of either "
+            f"kind (the first is record {either[0].number}); they are taken as their geometry shows them"
+        )
     return SdfFile(records, problems, notes)
 
 
@@ -138,6 +146,7 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
         mol = _without_queries(mol)
         if mol is None:
             return Fault("query record", "an atom may be one of several elements; expected one molecule")
+    either = sum(one.GetBondDir() == Chem.BondDir.EITHERDOUBLE for one in mol.GetBonds())
     xyz = mol.GetConformer().GetPositions() if mol.GetNumConformers() else np.zeros((0, 3))
     stated = tuple(atom.GetNumExplicitHs() for atom in mol.GetAtoms())
     if checked:
@@ -157,7 +166,8 @@ def _record(number: int, text: str, *, checked: bool) -> SdfRecord | Fault:
         record = record_of(mol, name=name, **_known(tags))
     except InputError as error:
         return Fault("unreadable bond", str(error))
-    return SdfRecord(number, record, stated, {name: text for name, text in tags.items() if not _is_known(name, text)})
+    items = {name: text for name, text in tags.items() if not _is_known(name, text)}
+    return SdfRecord(number, record, stated, items, either)
 
 
 def _without_queries(mol: Mol) -> Mol | None:

@@ -9,6 +9,7 @@ the SMILES are taken along, and so is every other column, as numbers or as text.
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,7 +224,7 @@ def _table_of(path: Path, text: str, column: str | None, *, lines: bool) -> _Tab
     if lines and column is None:
         return None
     best = widest[0]
-    names = [name.strip() for name in heads[best][0]]
+    names = [" ".join(name.split()) for name in heads[best][0]]
     if column is not None:
         raise InputError(f"{path}: row 1: " + nearest(column, names, what="column"))
     raise InputError(
@@ -244,6 +245,8 @@ def _first_rows(path: Path, text: str, separator: str) -> list[list[str]]:
                 break
     except csv.Error as error:
         raise InputError(f"{path}: row {reader.line_num}: {error}; check the quotes") from None
+    if not found:
+        raise InputError(f"{path}: no row holds anything but quotes; expected SMILES")
     return found
 
 
@@ -272,12 +275,14 @@ def _headless(separator: str, rows: Sequence[Sequence[str]], place: int) -> _Tab
 
 def _unique(header: Sequence[str]) -> list[str]:
     """Names of columns: one that comes again gets a number, one without a name its place."""
-    names: list[str] = []
+    names = dict[str, None]()
+    again = Counter[str]()
     for place, raw in enumerate(header, 1):
-        name = raw.strip() or f"column {place}"
-        again = sum(one == name or one.rpartition(".")[0] == name for one in names)
-        names.append(f"{name}.{again + 1}" if again and name in names else name)
-    return names
+        plain = raw.strip() or f"column {place}"
+        name = f"{plain}.{again[plain] + 1}" if plain in names else plain
+        again.update({plain, name, name.rpartition(".")[0]})
+        names[name] = None
+    return list(names)
 
 
 def _rows(text: str, table: _Table) -> SmilesList:

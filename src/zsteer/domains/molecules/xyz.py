@@ -26,6 +26,8 @@ __all__ = ["CHARGES", "XyzFile", "number_of", "read_xyz", "xyz_frames"]
 CHARGES = ("charge", "total_charge", "net_charge")
 """Names of a total charge, in any case of letters."""
 
+LONGEST = 2**16
+"""Letters of a frame's second line."""
 _COLUMNS = re.compile(r"Properties=(\S+)")
 _KNOWN = ("name", "smiles", "split")
 _CELL = ("Lattice", "pbc")
@@ -110,6 +112,8 @@ def _frames(path: Path, text: str) -> Iterator[tuple[int, str, Sequence[str]]]:
 
 
 def _record(heading: str, lines: Sequence[str]) -> Record:
+    if len(heading) > LONGEST:
+        raise ValueError(f"its second line has {len(heading):,} letters, more than {LONGEST:,}")
     kind, start = _columns(heading)
     if not lines:
         raise ValueError("a frame of no atoms")

@@ -20,6 +20,7 @@ import csv
 import gzip
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -28,10 +29,11 @@ from pathlib import Path
 from zsteer.core.cells import Cells, Text, cells_of, separator_of, text_of
 from zsteer.core.files import new_file
 from zsteer.core.numerals import is_date, is_number, numbers_of
+from zsteer.core.reading import Inventory
 from zsteer.domains.ratings.space import BLANKS, MOST_LEVELS, Known, Ratings, Scale, table
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["check_ending", "form_of", "read", "write"]
+__all__ = ["check_ending", "form_of", "read", "recognises", "report", "write"]
 
 USER = ("user", "userid", "uid", "reviewerid", "customerid")
 ITEM = (
@@ -52,6 +54,8 @@ RATING = ("rating", "ratings", "stars", "score", "overall", "bookrating", "grade
 TIME = ("time", "timestamp", "date", "day", "when", "unixreviewtime", "reviewtime")
 PEEK = 1000
 """Rows that tell what a column holds."""
+OWN = (".dat", ".data", ".inter", ".base", ".test")
+"""Endings that files of ratings alone have."""
 EPOCH = 1e8
 """Numbers above it are seconds since 1970, not ratings."""
 _NETFLIX = re.compile(r"^\s*[^,\t]+:\s*$")
@@ -217,7 +221,7 @@ def _folder(path: Path) -> _Columns:
 def _matrix(text: Text, mark: str) -> _Columns:
     rows = text.rows(mark)
     items = [name.strip() for name in next((row for _, row in rows if any(row)), [])][1:]
-    twice = [name for k, name in enumerate(items) if name in items[:k]]
+    twice = [name for name, count in Counter(items).items() if count > 1]
     if twice or not items or not all(items):
         what = f"names {twice[0]!r} twice" if twice else "leaves an item without a name" if items else "names no items"
         raise InputError(f"{text.where}: the heading {what}; expected user, item, item, ...")
@@ -225,9 +229,10 @@ def _matrix(text: Text, mark: str) -> _Columns:
     for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) > len(items) + 1:
-            raise InputError(f"{text.where}, row {line}: expected {len(items) + 1} cells, got {len(cells)}")
-        for item, cell in zip(items, cells[1:], strict=False):
+        if len(cells) != len(items) + 1:
+            more = "; blanks at the end of a row have their marks too" if len(cells) <= len(items) else ""
+            raise InputError(f"{text.where}, row {line}: expected {len(items) + 1} cells, got {len(cells)}{more}")
+        for item, cell in zip(items, cells[1:], strict=True):
             if cell.strip().casefold() not in BLANKS:
                 found.add(line, cells[0], item, cell.replace(",", ".") if mark == ";" else cell)
     return found
@@ -287,6 +292,41 @@ def read(
         skip_invalid=skip_invalid,
     )
     return replace(ratings, notes=(*found.notes, *ratings.notes))
+
+
+def report(path: Path, *, skip_invalid: bool = False) -> Inventory:
+    """What is read of a file: ratings, items and users, levels with their counts, what was assumed and left out.
+
+    Args:
+        path: a file or a folder of Netflix's files.
+        skip_invalid: leave out rows that cannot be used.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    first, levels, *notes = read(path, skip_invalid=skip_invalid).lines
+    return Inventory((first.removeprefix(f"{path}: "), levels), tuple(notes))
+
+
+def recognises(path: Path) -> str:
+    """What kind of ratings a path may be: by the form of its lines, its heading or its ending; empty for none.
+
+    A matrix is no more than a table of numbers, and is not recognised.
+    """
+    if path.is_dir():
+        first = next((file for file in sorted(path.iterdir()) if file.suffix == ".txt" and file.name[0] != "."), None)
+        return "a folder of ratings (Netflix)" if first is not None and form_of(text_of(first)) == "netflix" else ""
+    name = path.name.lower().removesuffix(".gz")
+    if not name.endswith((*OWN, ".csv", ".tsv", ".txt")):
+        return ""
+    text = text_of(path)
+    form = form_of(text)
+    if form in {"double colon", "netflix"}:
+        return f"ratings ({form})"
+    mark = separator_of(text, _mark(next((line for line in text.text.splitlines() if line.strip()), "")))
+    if min(_places(_first_row(text, mark))) >= 0:
+        return "ratings with a heading of user, item and rating"
+    return "ratings" if name.endswith(OWN) else ""
 
 
 def _scale(levels: Sequence[str]) -> Scale:

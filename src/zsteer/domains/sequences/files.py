@@ -10,19 +10,33 @@ and row.
 import csv
 import gzip
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zsteer.core.batch import Batch
 from zsteer.core.files import new_file
+from zsteer.core.reading import Inventory, left_out
+from zsteer.domains.sequences.chains import fold
 from zsteer.domains.sequences.exports import JUNCTION_COLUMNS
 from zsteer.domains.sequences.rows import MAX_LENGTH, SHORTEST, Reader, Row, Skipped
 from zsteer.domains.sequences.source import ENDINGS, separator_of
 from zsteer.domains.sequences.space import SequenceSpace
 from zsteer.errors import InputError, OutputError
 
-__all__ = ["ENDINGS", "JUNCTION_COLUMNS", "Skipped", "Table", "blocks", "check_ending", "read", "write"]
+__all__ = [
+    "ENDINGS",
+    "JUNCTION_COLUMNS",
+    "Skipped",
+    "Table",
+    "blocks",
+    "check_ending",
+    "read",
+    "recognises",
+    "report",
+    "write",
+]
 
 _AIRR_REQUIRED = (
     "sequence",
@@ -130,6 +144,60 @@ def blocks(
             held = []
         held.append(row)
     yield _table(reader, held, space)
+
+
+def report(path: Path, *, skip_invalid: bool = False, column: str | None = None) -> Inventory:
+    """What is read of a file: receptors, their lengths, the other columns, what was left out or assumed.
+
+    Args:
+        path: file whose ending says the format.
+        skip_invalid: leave out rows that cannot be used.
+        column: column that holds the junction; None looks for the usual names.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    reader = Reader(path, column=column, skip_invalid=skip_invalid)
+    lengths, distinct = Counter[int](), set[str]()
+    for row in reader:
+        lengths[len(row.sequence)] += 1
+        distinct.add(row.sequence)
+    usual, count = lengths.most_common(1)[0]
+    named = "the records" if reader.layout is None else f"the column {reader.layout.name}"
+    lines = [
+        f"{lengths.total():,} receptors, {len(distinct):,} different, of {named}",
+        f"residues: {min(lengths)} to {max(lengths)}, most often {usual} ({count:,})",
+        f"other columns: {', '.join(reader.names) or 'none'}",
+    ]
+    left = left_out("rows", [f"row {one.row}: {one.reason}" for one in reader.skipped])
+    return Inventory(tuple(lines), (*reader.notes, *left))
+
+
+RECOGNISED = 0.5
+"""Share of the first rows with a CDR3, or another chain than beta, from which a table is one of receptors."""
+TELLING = ("cdr3", "junction_aa")
+"""In the name of a column that can hold nothing else."""
+
+
+def recognises(path: Path, column: str | None = None) -> str:
+    """What kind of receptors a file may be: FASTA, or a table with a column of CDR3; empty for none.
+
+    Args:
+        path: a file.
+        column: of the CDR3; one of the usual names when None.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    if not path.is_file() or not name.endswith(tuple(ENDINGS)):
+        return ""
+    if separator_of(path) == ">":
+        return "a FASTA file"
+    try:
+        reader = Reader(path, column=column, skip_invalid=True)
+    except InputError:
+        return ""
+    named = "" if reader.layout is None else reader.layout.name
+    told = any(word in fold(named) for word in TELLING) or reader.share() >= RECOGNISED
+    return f"receptors in the column {named}" if told else ""
 
 
 def _range(space: SequenceSpace, *, anchored: bool) -> dict[str, int]:

@@ -16,6 +16,7 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             lazy(f"{_AT}:charge_of"),
             lazy(f"{_AT}:charge"),
             unit="e",
+            reach=(-6, 6),
             spread=1.0,
             tolerance=0.5,
             help="net charge of the side chains at neutral pH",
@@ -31,7 +32,14 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
             help="mean hydropathy (Kyte, Doolittle), positive is hydrophobic",
         ),
         "length": Property(
-            "length", lazy(f"{_AT}:length_of"), unit="residues", low=1, spread=1.7, tolerance=0.5, help="residues"
+            "length",
+            lazy(f"{_AT}:length_of"),
+            unit="residues",
+            low=1,
+            reach=(8, 30),
+            spread=1.7,
+            tolerance=0.5,
+            help="residues",
         ),
     }
 )

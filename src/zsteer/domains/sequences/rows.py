@@ -149,6 +149,13 @@ class Reader:
                     )
         self._check_kept()
 
+    def share(self) -> float:
+        """Share of the first rows that are receptors, or of a chain that is left out."""
+        with self.source.text() as text:
+            found = [cell for _, cell, _ in itertools.islice(self._cells(text), PEEK)]
+        good = [bool(cell.left) or not (cell.problem or self._problem(cell.sequence)) for cell in found]
+        return sum(good) / max(len(good), 1)
+
     def _check_kept(self) -> None:
         if self.kept:
             return

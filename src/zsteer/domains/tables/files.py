@@ -17,11 +17,11 @@ from zsteer.core.arrays import ALONE, array_shapes, read_arrays
 from zsteer.core.cells import SHEETS, TEXTS, Cells, read_cells
 from zsteer.core.files import new_file
 from zsteer.core.numerals import is_date, numbers_of, written
-from zsteer.core.reading import check_regular
+from zsteer.core.reading import Inventory, check_regular, left_out
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.errors import InputError, OutputError, nearest
 
-__all__ = ["Reading", "Table", "check_ending", "read", "report", "texts_of", "write"]
+__all__ = ["Reading", "Table", "check_ending", "read", "recognises", "report", "texts_of", "write"]
 
 LEAST = 20
 """Rows from which whole numbers that count them are taken for their numbers, not for data."""
@@ -91,12 +91,34 @@ def read(path: Path, how: Reading | None = None) -> Table:
     raise InputError(f"{path}: expected a table with the ending .csv, .tsv, .txt, .xlsx, .parquet, .npy or .npz")
 
 
-def report(path: Path, how: Reading | None = None) -> list[str]:
-    """What is read of a file, in words: rows, columns and their kinds, what was assumed and left out."""
-    table = read(path, how)
+def report(path: Path, *, skip_invalid: bool = False) -> Inventory:
+    """What is read of a file: rows, columns and their kinds, what was assumed and left out.
+
+    Args:
+        path: the file.
+        skip_invalid: leave out rows with a missing value or no number among numbers.
+
+    Raises:
+        InputError: as ``read``, or if a column cannot be learnt.
+    """
+    table = read(path, Reading(skip_invalid=skip_invalid))
     space = TableSpace.learn(table.columns, where=str(path))
-    head = f"{path}: {len(table):,} rows; {len(space.columns)} columns"
-    return [head, space.words(table.columns), *table.notes, *(f"left out: {reason}" for reason in table.skipped)]
+    lines = (f"{len(table):,} rows; {len(space.columns)} columns", space.words(table.columns))
+    return Inventory(lines, (*table.notes, *left_out("rows", table.skipped)))
+
+
+def recognises(path: Path) -> str:
+    """What kind of table a path may be, by its ending or the shape of its array; empty for none."""
+    name = path.name.lower()
+    if not path.is_file():
+        return ""
+    if name.endswith((*TEXTS, *SHEETS)):
+        return "a table"
+    if not name.endswith((".npz", ".npy")):
+        return ""
+    shapes = array_shapes(path)
+    found = next((shapes[key] for key in (ALONE, "x") if key in shapes), ())
+    return f"an array of {found[0]} rows and {found[1]} columns" if len(found) == 2 else ""
 
 
 class _Columns:

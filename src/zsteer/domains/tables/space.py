@@ -203,14 +203,18 @@ def _column(name: str, values: NDArray[Any], whole: NDArray[Any], where: str) ->
         if len(categories) > max(2, len(whole) // 4):
             raise InputError(
                 f"{where}: column {name!r} holds {len(categories)} different texts in {len(whole)} rows, such as "
-                f"{values[0]!r}: too many for categories; leave it out: --leave-out {name!r}"
+                f"{str(values[0])!r}: too many for categories; leave it out: --leave-out {name!r}"
             )
         return Column(name, "category", categories=tuple(categories))
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
         raise InputError(f"{where}, row {row + 1}, column {name!r}: expected a finite number, got {values[row]}")
-    mean, sd = float(numbers.mean()), float(numbers.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, sd = float(numbers.mean()), float(numbers.std())
+    if not math.isfinite(sd):
+        most = float(np.abs(numbers).max())
+        raise InputError(f"{where}: column {name!r} holds numbers as large as {most:.0e}; scale it, or leave it out")
     if sd <= 1e-12 * max(1.0, abs(mean)):
         raise InputError(f"{where}: column {name!r} is constant ({numbers[0]:g}); leave it out: --leave-out {name!r}")
     if set(np.unique(whole)) <= {0.0, 1.0}:

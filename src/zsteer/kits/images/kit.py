@@ -23,7 +23,7 @@ from zsteer.domains.images.segments import Cut
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError
 from zsteer.kits.base import NOTHING, Samples, Subject
-from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.common import found_property, note_reading, numeric_target, results_of
 from zsteer.kits.images.options import OPTIONS
 from zsteer.predictors.image_classifier import ImageClassifier
 
@@ -58,11 +58,15 @@ class ImageKit:
         raise CapabilityError(f"the model keeps no description of images (it says {description.get('name')!r})")
 
     def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
-        """Read pictures by the path: a folder, an array or a file."""
-        del subject
-        found = files.read(path, skip_invalid=skip_invalid)
+        """Read pictures by the path: a folder, an array or a file; for a model, made alike as in its training."""
+        shaping = None if subject is None else self.space(subject.model.space).reading
+        found = files.read(path, skip_invalid=skip_invalid, shaping=shaping)
+        words = "" if shaping is None else shaping.words
+        made = [f"pictures of another size are made as in the model's training: {words}"] if words else []
+        note_reading(path, [*made, *found.notes], found.skipped, "pictures")
+        columns = {} if found.labels is None else {"class": [found.classes[k] for k in found.labels.tolist()]}
         n = len(found.pixels)
-        return Samples("images", found.pixels, skipped=tuple(found.skipped), source=str(path), count=n)
+        return Samples("images", found.pixels, columns, skipped=tuple(found.skipped), source=str(path), count=n)
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Pixels 0 ... 255, or a batch of the model, as samples.

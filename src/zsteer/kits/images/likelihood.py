@@ -19,6 +19,7 @@ from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.curves import chart
 from zsteer.evaluate.report import Block, Report, Table
 from zsteer.kits.base import Subject
+from zsteer.kits.common import note_reading
 from zsteer.kits.front import about_subject, kit_of
 from zsteer.kits.protocols import EvaluationRequest
 from zsteer.maths.gaussian import log_density
@@ -96,8 +97,20 @@ class LikelihoodProtocol:
         self.kit = kit_of(about_subject(subject).domain)
 
     def read(self, path: Path, *, skip_invalid: bool) -> Batch:
-        """Read samples of the model's own space."""
-        return self.kit.encode(self.kit.read(path, self.subject, skip_invalid=skip_invalid), self.subject)
+        """Read samples of the model's own space, with their classes where the file and the model have the same."""
+        found = self.kit.read(path, self.subject, skip_invalid=skip_invalid)
+        x, words = self.kit.encode(found, self.subject), [str(word) for word in found.columns.get("class", ())]
+        names = [str(name) for name in getattr(self.subject.model, "classes", ())]
+        strange = [word for word in dict.fromkeys(words) if word not in names]
+        if not words and not names:
+            return x
+        if names and words and not strange:
+            note_reading(path, ["each sample is judged under its class"])
+            return x.with_fields(y=torch.tensor([names.index(word) for word in words]))
+        why = "the model knows no classes" if not names else "the file has none"
+        why = f"the model does not know {strange[0]!r}" if names and strange else why
+        note_reading(path, [f"classes are not used: {why}"])
+        return x
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """Mean log-probability with its standard error, in nats and bits for each number.

@@ -7,7 +7,7 @@ from zsteer.domains.molecules.metrics.graph import verdicts
 from zsteer.evaluate.report import Cell, Interval, Report, Table
 from zsteer.kits.molecules.metrics.busters import busted
 from zsteer.kits.molecules.metrics.strain import strain
-from zsteer.kits.molecules.report import Sets, percent, plain
+from zsteer.kits.molecules.report import Sets, bare, percent, plain
 
 __all__ = ["posebusters", "strained"]
 
@@ -19,11 +19,11 @@ def posebusters(sets: Sets, *, title: str, fast: bool) -> Report:
     configuration = results["samples"].configuration
     whole: list[list[Cell]] = []
     for name, one in results.items():
-        whole.append([name, sets.draws[name].ratio(one.everything), len(one.passed)])
+        whole.append([name, sets.draws[name].ratio(one.everything), sets.draws[name].n])
     each: list[list[Cell]] = []
     for k, check in enumerate(checks):
-        each.append([check, *[plain(float(one.passed[:, k].mean()), len(one.passed)) for one in results.values()]])
-    text = "; ".join(f"{name}: {percent(float(one.everything.mean()))}" for name, one in results.items())
+        each.append([check, *[bare(sets.draws[name].ratio(one.passed[:, k])) for name, one in results.items()]])
+    text = "; ".join(f"{row[0]}: {percent(getattr(row[1], 'value', float('nan')))}" for row in whole)
     notes = [
         configuration,
         "counted hydrogens are placed by RDKit; molecules that do not sanitise are handed over as they are",

@@ -27,7 +27,7 @@ from zsteer.domains.molecules.properties import PROPERTIES
 from zsteer.domains.molecules.space import MoleculeSpace
 from zsteer.errors import CapabilityError, InputError
 from zsteer.kits.base import NOTHING, Samples, Subject
-from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.common import found_property, note_reading, numeric_target, results_of
 from zsteer.kits.molecules.keep import atoms_kept, kept_atoms
 from zsteer.kits.molecules.options import OPTIONS
 
@@ -149,13 +149,14 @@ class MoleculeKit:
             raise CapabilityError(f"the model keeps no description of molecules (it says {description.get('name')!r})")
         return MoleculeSpace.of({key: value for key, value in description.items() if key != "bonded"})
 
-    def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
-        """Read molecules by the file's ending."""
+    def read(
+        self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False, column: str | None = None
+    ) -> Samples:
+        """Read molecules by the file's ending; ``column`` is that of the SMILES in a list."""
         del subject
-        found = files.read(path, files.Reading(skip_invalid=skip_invalid))
-        for note in found.notes:
-            warnings.warn(note, UserWarning, stacklevel=2)
+        found = files.read(path, files.Reading(skip_invalid=skip_invalid, column=column))
         skipped = [problem.line for problem in found.problems]
+        note_reading(path, found.notes, skipped, "records")
         return Samples("molecules", found.molecules, skipped=skipped, source=str(path), count=len(found.molecules))
 
     def take(self, things: object, subject: Subject) -> Samples:

@@ -42,12 +42,14 @@ class Found:
         molecules: what it holds.
         problems: records that could not be read, a line each.
         notes: what was assumed, a line each.
+        absent: how many of the problems count as molecules that are not valid.
     """
 
     where: str
     molecules: Molecules
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
+    absent: int = 0
 
 
 Judge = Callable[[Sets, str], Report]
@@ -71,13 +73,17 @@ class MoleculeProtocol:
     most: int | None = None
     alone: bool = False
 
-    def read(self, path: Path, *, skip_invalid: bool) -> Found:
-        """Read molecules as they stand, broken chemistry and all."""
-        loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False))
+    def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> Found:
+        """Read molecules as they stand, broken chemistry and all.
+
+        Records that nothing can be read of count as molecules that are not valid; ``skip_invalid`` leaves them out.
+        """
+        loaded = read(path, Reading(skip_invalid=True, checked=False, column=column))
         notes = list(loaded.notes)
         if ending_of(path) in LISTS:
             notes.append("a list of SMILES has no geometry: those judged are ETKDGv3's and a force field's")
-        return Found(str(path), loaded.molecules, [problem.line for problem in loaded.problems], notes)
+        problems = [problem.line for problem in loaded.problems]
+        return Found(str(path), loaded.molecules, problems, notes, 0 if skip_invalid else len(problems))
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:
         """The report.
@@ -100,9 +106,10 @@ class MoleculeProtocol:
         mine, remarks = self._bonded(own)
         if other is not None:
             theirs, more = self._bonded(other)
-            sets, remarks = Sets.of(mine, theirs, rng, most=self.most), [*remarks, *more, *other.notes]
+            sets = Sets.of(mine, theirs, rng, most=self.most, absent=own.absent)
+            remarks = [*remarks, *more, *other.notes]
         elif self.alone:
-            sets = Sets.alone(mine, rng, most=self.most)
+            sets = Sets.alone(mine, rng, most=self.most, absent=own.absent)
         else:
             raise InputError(
                 f"the protocol {self.name} needs --reference FILE: real molecules to compare with (a file, or the name "
@@ -111,7 +118,9 @@ class MoleculeProtocol:
         beside = "" if other is None else f" against {Path(other.where).name}"
         title = f"{Path(own.where).name}{beside} by {self.name}"
         report = self.judge(sets, title)
-        left = [f"{len(own.problems)} records could not be read: {'; '.join(own.problems[:3])}"] if own.problems else []
+        what = "count as not valid" if own.absent else "were left out"
+        listed = f"{len(own.problems)} records could not be read and {what}: {'; '.join(own.problems[:3])}"
+        left = [listed] if own.problems else []
         facts: dict[str, Any] = {
             "samples": own.molecules.digest(),
             "molecules": len(own.molecules),

@@ -52,22 +52,26 @@ class Sets:
     rest: NDArray[np.bool_]
 
     @staticmethod
-    def alone(samples: Molecules, rng: Streams, *, most: int | None = None) -> "Sets":
+    def alone(samples: Molecules, rng: Streams, *, most: int | None = None, absent: int = 0) -> "Sets":
         """Samples without a reference.
 
         Args:
             samples: to be judged.
             rng: streams, of which the first is used.
             most: molecules that are measured, for protocols that take seconds for each.
+            absent: further samples that could not be read: they fail whatever is asked of all.
         """
         one = rng.take(slice(0, 1)).child("molecules")
-        order = one.permutation("samples", len(samples))[0, :most].numpy()
-        own, none = samples.take(order), samples.take([])
-        notes = [_asked(most, len(samples))] if most is not None and len(samples) > most else []
-        return Sets({"samples": own}, {"samples": Draws.of(len(own), one)}, none, notes, none, np.zeros(0, bool))
+        own, missing = _chosen(samples, one, most, absent)
+        none, whole = samples.take([]), len(samples) + absent
+        notes = [_asked(most, whole)] if most is not None and whole > most else []
+        draws = {"samples": Draws.of(len(own), one, absent=missing)}
+        return Sets({"samples": own}, draws, none, notes, none, np.zeros(0, bool))
 
     @staticmethod
-    def of(samples: Molecules, reference: Molecules, rng: Streams, *, most: int | None = None) -> "Sets":
+    def of(
+        samples: Molecules, reference: Molecules, rng: Streams, *, most: int | None = None, absent: int = 0
+    ) -> "Sets":
         """Cut the reference into known and held-out molecules.
 
         Args:
@@ -75,6 +79,7 @@ class Sets:
             reference: real molecules; those of ``split`` train are the known ones, or a random half.
             rng: streams, of which the first is used.
             most: molecules of each row, for protocols that take seconds for each.
+            absent: further samples that could not be read: they fail whatever is asked of all.
 
         Raises:
             InputError: if there are fewer than 10 samples, or of either part of the reference.
@@ -86,24 +91,23 @@ class Sets:
         for what, count in (("samples", len(own)), ("known molecules", len(known)), ("held-out molecules", len(held))):
             if count < FEWEST:
                 raise InputError(f"expected at least {FEWEST} {what}, got {count}; give more molecules")
-        if most is not None and len(own) > most:
-            notes = [*notes, _asked(most, len(own))]
+        if most is not None and len(own) + absent > most:
+            notes = [*notes, _asked(most, len(own) + absent)]
         # Files are often sorted by size, and some tables ask the first molecules of a set only.
-        own, known = (
-            part.take(one.permutation(what, len(part))[0, : most if part is own else None].numpy())
-            for what, part in (("samples", own), ("known", known))
-        )
+        own, missing = _chosen(own, one, most, absent)
+        known = known.take(one.permutation("known", len(known))[0].numpy())
         n = min(len(own), len(held))
         data = held.take(one.permutation("held out", len(held))[0, :n].numpy())
         mixed = shuffled(data, Streams.of(rng.seed, n).child("shuffled molecules"))
         rows = dict(zip(ROWS, (own, data, mixed), strict=True))
-        draws = {name: Draws.of(len(row), one.child(name)) for name, row in rows.items()}
+        gone = {"samples": missing}
+        draws = {name: Draws.of(len(row), one.child(name), absent=gone.get(name, 0)) for name, row in rows.items()}
         return Sets(rows, draws, known, [*remarks, *notes], other, rest)
 
     @property
     def how(self) -> list[str]:
         """What the rows are, for the notes of a report."""
-        n = {name: f"{len(row):,}" for name, row in self.rows.items()}
+        n = {name: f"{self.draws[name].n:,}" for name in self.rows}
         brackets = "in brackets the middle 95 % of 200 bootstrap draws of whole molecules"
         if "data" not in n:
             return [f"samples: {n['samples']} molecules; no reference", *self.notes, brackets]
@@ -125,6 +129,13 @@ class Sets:
             f"novel: of the unique, the share that is none of the {len(self.reference):,} molecules of the whole "
             f"reference; for data and shuffled none of its {int(self.rest.sum()):,} others"
         )
+
+
+def _chosen(samples: Molecules, rng: Streams, most: int | None, absent: int) -> tuple[Molecules, int]:
+    """Samples in random order, at most so many with the absent ones, and how many of those are absent."""
+    order = rng.permutation("samples", len(samples) + absent)[0, :most].numpy()
+    there = order < len(samples)
+    return samples.take(order[there]), int((~there).sum())
 
 
 def _asked(most: int, count: int) -> str:
@@ -206,7 +217,7 @@ def edm_2022(sets: Sets, *, title: str, single: bool = False) -> Report:
             draws.ratio(names != ""),
             bare(draws.ratio(first_seen(names))),
         ]
-        rows.append([name, *cells, unique, fresh, len(molecules)])
+        rows.append([name, *cells, unique, fresh, draws.n])
     columns = ["set", "atoms stable", "molecules stable", "valid", "valid x unique", "unique", "novel", "n"]
     notes = [
         "bonds are looked up from distances; C=C below 139 pm makes benzene (139.6 pm) unstable, charges are not known",

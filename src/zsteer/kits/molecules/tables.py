@@ -88,7 +88,7 @@ def geom_revisited(sets: Sets, *, title: str) -> Report:
 
 
 def _summary(rows: Mapping[str, _Row]) -> str:
-    shares = [f"{name}: {percent(float(row.found.valid.mean()))}" for name, row in rows.items()]
+    shares = [f"{name}: {percent(row.draws.ratio(row.found.valid).value)}" for name, row in rows.items()]
     return "Sanitised, connected and without radicals: " + "; ".join(shares) + "."
 
 
@@ -104,7 +104,7 @@ def _valency(rows: Mapping[str, _Row]) -> Table:
                 row.draws.ratio(whole.counts, row.molecules.sizes),
                 row.draws.ratio(whole.molecules),
                 row.draws.ratio(plain.molecules),
-                len(row.molecules),
+                row.draws.n,
             ]
         )
     notes = ["an atom is stable if its (aromatic bonds, sum of other orders) is listed for its element and charge"]
@@ -123,7 +123,7 @@ def _graphs(rows: Mapping[str, _Row]) -> Table:
     for name, row in rows.items():
         found = row.found
         shares = (found.sanitised, found.connected, found.paired, found.valid)
-        cells.append([name, *[row.draws.ratio(share) for share in shares], len(row.molecules)])
+        cells.append([name, *[row.draws.ratio(share) for share in shares], row.draws.n])
     notes = [
         "no radicals: sanitised and without unpaired electrons, hydrogens taken as they stand; valid: all three",
         *_reasons(rows["samples"].found),

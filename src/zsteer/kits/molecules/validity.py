@@ -60,11 +60,11 @@ class NamedFile:
 class ValidityProtocol:
     """Validity, uniqueness and novelty."""
 
-    def read(self, path: Path, *, skip_invalid: bool) -> NamedFile:
+    def read(self, path: Path, *, skip_invalid: bool, column: str | None = None) -> NamedFile:
         """Names of a file of molecules; rows that have no place for a SMILES are problems."""
         ending = ending_of(path)
         if ending in LISTS:
-            listed = read_smiles(path)
+            listed = read_smiles(path, column)
             raise_first(path, listed.problems, skip_invalid=skip_invalid)
             left = [*listed.notes, *summary(listed.problems)]
             return NamedFile(str(path), _judged(smiles_parts([row.smiles for row in listed.rows])), left)
@@ -72,7 +72,7 @@ class ValidityProtocol:
             named = _judged(sdf_parts(path))
             if len(named.smiles):
                 return NamedFile(str(path), named)
-        loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False))
+        loaded = read(path, Reading(skip_invalid=skip_invalid, checked=False, column=column))
         return NamedFile(str(path), *_of_set(loaded.molecules, [*loaded.notes, *summary(loaded.problems)]))
 
     def evaluate(self, samples: Any, request: EvaluationRequest) -> Report:

@@ -18,6 +18,7 @@ from zsteer.domains.ratings import files
 from zsteer.domains.ratings.space import Known, Ratings, Scale
 from zsteer.errors import InputError, SettingsError, nearest
 from zsteer.kits.base import NOTHING, Samples, Subject
+from zsteer.kits.common import note_reading
 from zsteer.kits.ratings.options import OPTIONS
 
 __all__ = ["RatingKit", "RatingModel", "table_of"]
@@ -74,6 +75,7 @@ class RatingKit:
             against = Known(subject.model.items, scale_of(subject.model))
         found = files.read(path, against=against, skip_invalid=skip_invalid)
         skipped = [f"row {entry.row}: {entry.reason}" for entry in found.skipped]
+        note_reading(path, found.notes, skipped)
         return Samples("ratings", found, skipped=skipped, source=str(path), count=len(found.users))
 
     def take(self, things: object, subject: Subject) -> Samples:

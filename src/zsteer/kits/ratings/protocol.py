@@ -10,6 +10,7 @@ from zsteer.domains.ratings import files
 from zsteer.domains.ratings.space import Known, Ratings, Skipped
 from zsteer.errors import CapabilityError, InputError
 from zsteer.evaluate.report import Report
+from zsteer.kits.common import note_reading
 from zsteer.kits.protocols import EvaluationRequest
 from zsteer.kits.ratings.kit import scale_of
 from zsteer.kits.ratings.tables import judge, tables, verdict
@@ -57,6 +58,7 @@ class RatingProtocol:
             kept.append(k)
         if not kept:
             raise InputError(f"{found.source}: no rating is left to judge by; the first: {skipped[0].reason}")
+        note_reading(path, found.notes, [f"row {one.row}: {one.reason}" for one in skipped])
         order = torch.argsort(torch.tensor(who), stable=True)
         part = found.take(torch.tensor(kept))
         columns = {name: getattr(part, name)[order] for name in ("item", "level", "row")}

@@ -1,11 +1,11 @@
 """Reading receptors for a user: what the file had that was left out, or taken as something, is said once."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from zsteer.domains.sequences import files
 from zsteer.domains.sequences.space import SequenceSpace
+from zsteer.kits.common import note_reading
 
 __all__ = ["SHOWN", "listed", "read_receptors", "say"]
 
@@ -40,9 +40,7 @@ def read_receptors(
 
 def say(path: Path, notes: Sequence[str], skipped: Sequence[files.Skipped]) -> None:
     """Warn of what was left out of a file or taken as something."""
-    more = [f"{len(skipped)} rows cannot be used and were left out: {'; '.join(listed(skipped))}"] if skipped else []
-    for note in (*notes, *more):
-        warnings.warn(f"{path}: {note}", UserWarning, stacklevel=2)
+    note_reading(path, notes, [f"row {entry.row}: {entry.reason}" for entry in skipped])
 
 
 def listed(skipped: Sequence[files.Skipped]) -> list[str]:

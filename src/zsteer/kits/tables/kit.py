@@ -17,7 +17,7 @@ from zsteer.domains.tables import files
 from zsteer.domains.tables.space import Columns, TableSpace
 from zsteer.errors import CapabilityError, InputError
 from zsteer.kits.base import NOTHING, Samples, Subject
-from zsteer.kits.common import found_property, numeric_target, results_of
+from zsteer.kits.common import found_property, note_reading, numeric_target, results_of
 from zsteer.kits.tables.options import OPTIONS
 
 __all__ = ["TableKit"]
@@ -50,6 +50,7 @@ class TableKit:
             columns = self.space(subject.model.space).columns
             kinds = {column.name: "category" if column.kind == "category" else "number" for column in columns}
         found = files.read(path, files.Reading(skip_invalid=skip_invalid, kinds=kinds))
+        note_reading(path, found.notes, found.skipped)
         return Samples("rows", found.columns, skipped=found.skipped, source=str(path), count=len(found))
 
     def take(self, things: object, subject: Subject) -> Samples:
@@ -102,6 +103,7 @@ class TableKit:
                     spread=sd,
                     low=0.0 if column.kind == "binary" else column.low if column.kind == "whole" else None,
                     high=1.0 if column.kind == "binary" else column.high if column.kind == "whole" else None,
+                    reach=None if column.low is None or column.high is None else (column.low, column.high),
                     tolerance=0.1 * sd,
                     help="a column of the table",
                 )

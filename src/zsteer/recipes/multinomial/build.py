@@ -1,6 +1,7 @@
 """The multinomial diffusion recipes made ready: data, model, plan, and the bound that is measured at the end."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from zsteer.core.protocols import Source
 from zsteer.core.rng import Streams, initialised
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.segments import Cut
+from zsteer.domains.images.space import shaping_of
 from zsteer.domains.sequences.data import CALIBRATION, DESIGN, TcrData
 from zsteer.domains.sequences.epitopes import PANELS
 from zsteer.domains.sequences.panel import Panel
@@ -161,6 +163,7 @@ def segments(
     if len(sets.datum.shape) != 3:
         raise InputError(f"dataset {recipe.dataset} has no pictures; segments are cut from fashion-mnist, mnist or own")
     cut = Cut.learn(sets.train["x"], recipe.levels, shrink=recipe.shrink)
+    cut = replace(cut, shaping=shaping_of(sets.datum.space))
     train, test = cut.cut(sets.train), cut.cut(sets.test)
     classes = sets.classes if recipe.conditional else ()
     values: dict[str, Any] = {
