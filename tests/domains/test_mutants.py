@@ -26,6 +26,7 @@ def test_the_file_that_mutants_are_made_of_is_read(tmp_path, name):
     FORMATS[name](tmp_path / file, Random(1))
 
 
+@pytest.mark.slow
 def test_twenty_mutants_of_each_format_are_read_or_refused(tmp_path):
     quick = [name for name in FORMATS if name not in SLOW]
     found = [*outcomes(quick, 20, keep=tmp_path), *outcomes(SLOW, 3, keep=tmp_path)]
