@@ -187,7 +187,9 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path, room, words, hint, left):
         text=True,
         check=False,
     )
-    refused((done.returncode, done.stdout, done.stderr.strip().splitlines()), hint)
+    # A slow machine shows progress on lines of its own.
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(("evaluating", "steering"))]
+    refused((done.returncode, done.stdout, lines), hint)
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert found == {"a.tsv"} | left
 

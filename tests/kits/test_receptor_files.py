@@ -126,12 +126,12 @@ def test_examples_give_scores_and_the_nearest_one(put, autoencoder):
 def test_skipped_rows_and_a_named_column_hold_for_every_file(put, autoencoder):
     path = put("like.tsv", ["cdr3b", "mine"], ["CAVF", BETA], ["CAVF", "CASS*F"])
     options = {"skip_invalid": True, "column": "mine"}
-    with pytest.warns(UserWarning, match="1 rows cannot be used"):
+    with pytest.warns(UserWarning, match="1 rows are left out"):
         found = autoencoder.steer([BETA], toward={"like": str(path)}, max_edits=1, **options)
     assert found.facts["examples"] == 1
-    with pytest.warns(UserWarning, match="1 rows cannot be used"):
+    with pytest.warns(UserWarning, match="1 rows are left out"):
         assert autoencoder.read(path, **options).items == [BETA]
-    with pytest.warns(UserWarning, match="1 rows cannot be used"):
+    with pytest.warns(UserWarning, match="1 rows are left out"):
         report = zsteer.evaluate(path, protocol="tcr", toward={"like": str(path)}, **options)
     assert "1 rows" in " ".join(report.summary)
 

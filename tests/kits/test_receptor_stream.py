@@ -86,7 +86,7 @@ def test_the_command_line_takes_blocks_for_large_files(repertoire, tmp_path, blo
     assert main([*words, "--out", str(tmp_path / "o.csv"), "--skip-invalid", "--json", "--width", "2"]) == 0
     printed, errors = capsys.readouterr()
     assert json.loads(printed)["results"] == 30
-    assert "1 rows cannot be used" in errors
+    assert "1 rows are left out" in errors
 
 
 def test_names_lead_to_one_thing_each():
