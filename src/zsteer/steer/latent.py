@@ -30,6 +30,9 @@ from zsteer.steer.latent_options import LatentOptions
 
 __all__ = ["LatentEdit", "interpolate", "swap"]
 
+LEAST_OTHERS = 200
+"""Draws that positives are told from, at least; else ten for each positive."""
+
 
 class LatentEdit:
     """Move codes until what they decode to has the wanted properties.
@@ -152,7 +155,8 @@ class LatentEdit:
             names = {head.name for head in fresh}
             kept = tuple(head for head in self.heads.heads if head.name not in names)
             shown = [head for head in (*kept, *fresh) if head.name in wanted]
-            self.facts = ("heads: as stored with the model, and fitted on what was given", *(h.text for h in shown))
+            source = "stored with the model" + (", and fitted on what was given" if fresh else "")
+            self.facts = (f"heads: {source}", *(head.text for head in shown))
             self._fitted = (model, wanted, replace(self.heads, heads=(*kept, *fresh)))
             return self._fitted[2]
         # Heads are facts about a model: they depend on no seed of a run, so that a second run may use them again.
@@ -202,7 +206,8 @@ class LatentEdit:
         for name in self.positives:
             if name in wanted:
                 root = torch.linalg.cholesky(stored.covariance)
-                white = Streams.of(0, self.options.head_samples).normal("others", (len(root),), dtype=root.dtype)
+                n = min(self.options.head_samples, max(LEAST_OTHERS, 10 * len(self.positives[name])))
+                white = Streams.of(0, n).normal("others", (len(root),), dtype=root.dtype)
                 found.append(self._against(model, wanted[name], stored.mean + white @ root.T, rng))
         return found
 

@@ -44,7 +44,7 @@ class LatentOptions(BaseModel):
     )
     window: tuple[float, float] = Field(
         default=(0.0, 1.0),
-        description="times of the decoding that see the edit, data 0 to noise 1: two numbers, or 0.5,1",
+        description="times of the decoding that see the edit, data 0 to noise 1: two numbers",
         json_schema_extra={"domains": ["images"]},
     )
     force: bool = Field(default=False, description="edit also along heads that read nothing")

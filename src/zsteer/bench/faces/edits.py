@@ -3,9 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
 from zsteer.bench.faces.judged import COLUMNS, STEERED, Faces, Remembered, edited, labels_of, shipped
 from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
@@ -47,16 +44,16 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
                 rows.append(faces.row(f"{label}, naive direction", naive(known, faces, labelled)))
     notes = [
         f"{len(faces.factors)} held-out faces; wanted values 0.1 ... 0.9, ten triples; a factor goes from 0 to 1",
-        "heads: ridge on the labels alone; corrected twice by what they read of the result; the reader only judges",
+        "heads: ridge on the labels alone; corrected once by what they read of the result; the reader only judges",
         "naive direction: difference of the means above and below the median, no hold",
         "correlated: smile with open mouth, age with tone, wave with length of the hair (normal copula)",
     ]
     return [Table("Smile, age and wave at once, nine factors held", COLUMNS, rows, notes)]
 
 
-def naive(model: Remembered, faces: Faces, labelled: tuple[Batch, Float[Tensor, "m 12"]]) -> Batch:
+def naive(model: Remembered, faces: Faces, labelled: Batch) -> Batch:
     """Each steered factor moved along the difference of the class means, one after another; nothing is held."""
-    examples, values = labelled
+    examples, values = Batch({"x": labelled["x"]}), labelled["factors"].double()
     z = model.read(examples, Streams.of(0, len(examples)))["z"].double()
     code = model.encode(faces.x, Streams.of(0, len(faces.factors)))
     now = code["z"].double()

@@ -40,7 +40,7 @@ TIES = (("smile", "mouth_open"), ("age", "hair_tone"), ("wave", "hair_length"))
 """Factors that go together in correlated labels: each steered one with one that is held."""
 GROUPS = 10
 """Triples of wanted values; each is that of every tenth face."""
-RIDGE = 1e-2
+RIDGE = 3e-3
 """Penalty of heads on few labels, in units of the codes' variance; the same for every model and number of labels."""
 COLUMNS = (
     "what",
@@ -169,24 +169,24 @@ class Remembered:
 def shipped(n: int) -> tuple[DiffAE, Faces]:
     """The shipped model, and held-out faces with the shipped reader."""
     model: DiffAE = load_model("faces-diffae", kind=DiffAE.kind)
-    factors = draw_factors(Streams.of(77, n).child("held"))
+    factors = draw_factors(Streams.of(78, n).child("held"))
     return model, Faces(factors, load_model("faces-reader", kind=FactorReader.kind))
 
 
-def labels_of(n: int, correlation: float = 0.0, *, seed: int = 5) -> tuple[Batch, Float[Tensor, "n 12"]]:
-    """Labelled faces, their steered factors tied to held ones where a correlation is given."""
+def labels_of(n: int, correlation: float = 0.0, *, seed: int = 5) -> Batch:
+    """Faces with their factors under ``factors``, the steered ones tied to held ones where a correlation is given."""
     ties = [Tie(pair, correlation) for pair in TIES] if correlation else []
     factors = draw_factors(Streams.of(seed, n).child("labels"), ties)
-    return painted(factors), factors.double()
+    return painted(factors).with_fields(factors=factors.double())
 
 
 def edited(
     model: Codec,
     ask: Ask,
-    labelled: tuple[Batch, Float[Tensor, "m k"]],
+    labelled: Batch,
     where: Heads | None,
     *,
-    rounds: int = 2,
+    rounds: int = 1,
     rest: bool = True,
 ) -> Batch:
     """Held-out pictures edited by heads of labels alone; the reader is not asked.
@@ -194,18 +194,19 @@ def edited(
     Args:
         model: with a code.
         ask: pictures to edit, and what is wanted.
-        labelled: pictures with their factors.
+        labelled: pictures with their factors under ``factors``.
         where: where codes lie, from pictures without labels; its heads are not used.
         rounds: corrections by what the heads read of the decoded faces.
-        rest: hold the other factors.
+        rest: hold the other factors, as the heads read them.
     """
-    examples, values = labelled
+    examples, values = Batch({"x": labelled["x"]}), labelled["factors"].double()
     labels = {name: values[:, k] for k, name in enumerate(ask.names)}
     properties = {name: Property(name, spread=0.29, tolerance=0.02) for name in ask.names}
     options = LatentOptions(rounds=rounds, ridge=RIDGE, force=True, draws=20)
     base = None if where is None else Heads(where.parts, (), where.mean, where.covariance, where.radius, where.within)
     others = [properties[name] for name in ask.names if name not in ask.steered] if rest else []
-    method = LatentEdit(options, examples=examples, labels=labels, heads=base, properties=others)
+    method = LatentEdit(options, examples=examples, labels=labels, heads=base)
+    constraint = Constraint(properties=tuple(others))
     known = Remembered(model) if not isinstance(model, Remembered) else model
     code = known.encode(ask.x, Streams.of(0, len(ask.x)))
     order, found = torch.arange(len(ask.x)), list[Batch]()
@@ -215,7 +216,7 @@ def edited(
         targets = tuple(Target(properties[n], v, v) for n, v in zip(ask.steered, values_of, strict=True))
         start = known.take(ask.x, code, rows)
         objective = Objective(targets, lambda x: x["x"])
-        trail = method.run(known, start, objective, Constraint(rest=rest), Budget(), Streams.of(0, len(rows)))
+        trail = method.run(known, start, objective, constraint, Budget(), Streams.of(0, len(rows)))
         found.append(trail.batch)
     back = torch.cat([order[group::GROUPS] for group in range(GROUPS)]).argsort()
     return Batch.cat(found).take(back)

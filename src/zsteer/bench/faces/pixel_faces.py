@@ -75,9 +75,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         rows: list[list[Cell]] = [_row("null: the unedited face", ask, before, before, noise)]
         for count in (30, 100):
             watch({"doing": f"{count} labels"})
-            part = sets.train.take(slice(count))
-            labelled = (Batch({"x": part["x"]}), part["factors"].double())
-            made = edited(model, ask, labelled, where)
+            made = edited(model, ask, sets.train.take(slice(count)), where)
             rows.append(_row(f"{count} labels", ask, reader.read(made["x"]), before, noise))
     notes = [
         f"{len(x)} held-out faces; 0 no, 1 yes; ten triples of wanted values; model and reader are trained here",

@@ -55,7 +55,7 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
             rows.append(faces.row(f"{kind}, the same labels", edited(other, faces.ask, labelled, _where(other, train))))
         watch({"doing": "guidance"})
         rows.append(faces.row("guidance by the judge's own gradient, from half noise", guided(model, faces)))
-        rows.append(faces.row("half of the pixels of the nearest labelled face", _pixels(faces, *labelled)))
+        rows.append(faces.row("half of the pixels of the nearest labelled face", _pixels(faces, labelled)))
     notes = [
         f"{LABELS} labels, {len(faces.factors)} held-out faces; VAE and WAE with codes as wide, trained here",
         "guidance follows the reader that judges it, so that its error flatters it; its leak does not",
@@ -103,8 +103,8 @@ def guided(model: DiffAE, faces: Faces, *, depth: float = 0.5) -> Batch:
     return model.settings.datum.uncentred(made.flatten(1))
 
 
-def _pixels(faces: Faces, examples: Batch, values: Float[Tensor, "m 12"]) -> Batch:
+def _pixels(faces: Faces, labelled: Batch) -> Batch:
     """Half of each face and half of the labelled face whose three factors are nearest to those wanted."""
     own = [FACTORS.index(name) for name in STEERED]
-    near = torch.cdist(faces.wanted.double(), values[:, own]).argmin(1)
-    return Batch({"x": (faces.x["x"] + examples["x"][near]) / 2})
+    near = torch.cdist(faces.wanted.double(), labelled["factors"][:, own].double()).argmin(1)
+    return Batch({"x": (faces.x["x"] + labelled["x"][near]) / 2})

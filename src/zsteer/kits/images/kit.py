@@ -71,8 +71,10 @@ class ImageKit:
 
     def read_examples(self, path: Path, subject: Subject) -> Samples:
         """Pictures with attributes: a table beside them, or a folder of a folder for each class."""
-        del subject
-        return _of_labels(path, read_labels(path)) if is_labels(path) or path.is_dir() else self.read(path)
+        skip = bool(subject.reading.get("skip_invalid", False))
+        if is_labels(path) or path.is_dir():
+            return _of_labels(path, read_labels(path, skip_invalid=skip))
+        return self.read(path, subject, skip_invalid=skip)
 
     def labelled(self, examples: Samples) -> Mapping[str, Property]:
         """A property for each attribute of labelled examples, read by a head alone."""
@@ -80,8 +82,8 @@ class ImageKit:
         for name, column in examples.columns.items():
             values = np.array(column, dtype=np.float64)
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
-            known = {"help": f"of {examples.source}", "tolerance": 0.05 * (high - low)}
-            found[name] = Property(name, spread=float(np.nanstd(values)), **known)
+            spread, near = float(np.nanstd(values)), 0.05 * (high - low)
+            found[name] = Property(name, spread=spread, tolerance=near, help=f"of {examples.source}")
         return found
 
     def take(self, things: object, subject: Subject) -> Samples:
@@ -108,11 +110,12 @@ class ImageKit:
         Raises:
             InputError: if they are of another size or colour; the file is named.
         """
+        space = self.space(subject.model.space)
         try:
-            return self.space(subject.model.space).encode(samples.items)
+            return space.encode(samples.items)
         except InputError as problem:
             where = f"{samples.source}: " if samples.source else ""
-            raise InputError(f"{where}{problem}{_way_out(samples.items)}") from None
+            raise InputError(f"{where}{problem}{_way_out(samples.items, space)}") from None
 
     def things(self, subject: Subject, x: Batch) -> Float[Tensor, "b c h w"]:
         """Pixels in [0, 1]."""
@@ -219,13 +222,18 @@ def _of_labels(path: Path, found: Labelled) -> Samples:
     return Samples("images", found.pixels, columns, skipped=found.skipped, source=str(path), count=len(found.pixels))
 
 
-def _way_out(pixels: Any) -> str:
+def _way_out(pixels: Any, space: ImageSpace | Cut) -> str:
     """What to do about pictures that a model does not take."""
-    if getattr(pixels, "dtype", None) != np.uint8:
+    if getattr(pixels, "dtype", None) != np.uint8 or not isinstance(space, ImageSpace):
         return ""
-    high, wide = pixels.shape[1:3]
-    turned = "; the picture is not square: turn or cut it first" if high != wide else ""
-    return f"{turned}; bring it to the size and the colours that the model knows (grey pictures have 1 channel)"
+    channels, height, width = space.shape
+    (high, wide), colours = pixels.shape[1:3], pixels.shape[3] if pixels.ndim == 4 else 1
+    steps = [f"save it in {'colour' if channels == 3 else 'grey'}"] if colours != channels else []
+    if (high, wide) != (height, width):
+        steps.append("turn it" if (wide, high) == (height, width) else f"resize it to {width} x {height}")
+        if high * width != wide * height and high != wide:
+            steps[-1] = f"cut it to the shape of {width} x {height}, and resize it"
+    return f"; {', and '.join(steps)}" if steps else ""
 
 
 @cache

@@ -53,6 +53,8 @@ SPACING: Spacing = "log_snr"
 """Of the times of a decoding and of its inversion."""
 DRAWN = 20
 """Network calls of a new picture, at least."""
+LEAST_VARIANCE = 1e-4
+"""Added to the variances of standardised codes: axes that never vary have a scale too."""
 HEADS = "heads.json"
 
 
@@ -70,6 +72,8 @@ class DiffAE(Pretrained, nn.Module):
     stochastic: Sequence[str] = ("x_T",)
     mean: Tensor
     std: Tensor
+    inward: Tensor
+    outward: Tensor
 
     def __init__(self, settings: DiffAESettings) -> None:
         super().__init__()
@@ -90,6 +94,9 @@ class DiffAE(Pretrained, nn.Module):
         self.prior = DDPM(DDPMSettings(datum=code, net="mlp", hidden=s.hidden, target="v", steps=s.steps))
         self.register_buffer("mean", torch.zeros(s.semantic))
         self.register_buffer("std", torch.ones(s.semantic))
+        # Into the coordinates of the prior and back: principal axes, their deviations brought to the square root.
+        self.register_buffer("inward", torch.eye(s.semantic))
+        self.register_buffer("outward", torch.eye(s.semantic))
         self.heads: Heads | None = None
 
     @property
@@ -114,7 +121,7 @@ class DiffAE(Pretrained, nn.Module):
         x0 = self.states(x)
         if player == "prior":
             with torch.no_grad():
-                code = self.standardised(self.encoder(x0))
+                code = self.standardised(self.encoder(x0)) @ self.inward
             return self.prior.losses(Batch({"x": code}), "denoiser", rng)
         t = ((rng.integers("t", self.settings.steps) + 1) / self.settings.steps).to(x0.dtype)
         eps = rng.normal("eps", self.settings.datum.shape, dtype=x0.dtype)
@@ -130,11 +137,22 @@ class DiffAE(Pretrained, nn.Module):
 
     @torch.no_grad()
     def settle(self, x: Batch) -> Float[Tensor, "n s"]:
-        """Learn where codes lie: mean and standard deviation of a training set's; its standardised codes."""
+        """Learn where codes lie, from those of a training set; these, standardised."""
         codes = torch.cat([self.encoder(self.states(piece)) for piece in x.chunks(AT_ONCE)])
         self.mean.copy_(codes.mean(0))
         self.std.copy_(codes.std(0).clamp(min=1e-6))
-        return self.standardised(codes)
+        z = self.standardised(codes)
+        variance, axes = torch.linalg.eigh(torch.cov(z.T.double()))
+        root = (variance.clamp(min=0) + LEAST_VARIANCE) ** 0.25
+        inward = axes / root
+        scale = (z.double() @ inward).std()
+        self.inward.copy_(inward / scale)
+        self.outward.copy_((axes * root).T * scale)
+        return z
+
+    def drawn(self, w: Float[Tensor, "n s"]) -> Float[Tensor, "n s"]:
+        """Standardised codes of what the prior draws."""
+        return w @ self.outward
 
     def predict(
         self, x_t: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], z: Float[Tensor, "b levels s"]
@@ -163,6 +181,8 @@ class DiffAE(Pretrained, nn.Module):
 
         Raises:
             SettingsError: if there is no such level, or the window is none.
+
+        Lecture: diffae.levels
         """
         return View(self, calls or self.settings.calls, tuple(levels), window)
 
@@ -192,7 +212,7 @@ class DiffAE(Pretrained, nn.Module):
             raise InputError("--given: " + nearest(name, (), what="condition"))
         if len(rng) != n:
             raise InputError(f"expected {n} streams for {n} samples, got {len(rng)}")
-        z = self.prior.sample(n, rng=rng.child("z"))["x"]
+        z = self.drawn(self.prior.sample(n, rng=rng.child("z"))["x"])
         noise = rng.normal("x_T", self.settings.datum.shape).to(z)
         view = self.within(calls=max(DRAWN, self.settings.calls))
         return view.decode({"z": z, "x_T": noise}, rng)
@@ -215,7 +235,7 @@ class DiffAE(Pretrained, nn.Module):
                 f"{len(rng)}"
             )
         code = self.encode(x, rng)
-        drawn = self.prior.sample(len(x), rng=rng.child("propose"))["x"].to(code["z"])
+        drawn = self.drawn(self.prior.sample(len(x), rng=rng.child("propose"))["x"]).to(code["z"])
         noise = rng.normal("propose x_T", self.settings.datum.shape).to(code["x_T"])
         mixed = {"z": mix(code["z"], drawn, strength)}
         mixed["x_T"] = mix(code["x_T"].flatten(1), noise.flatten(1), strength).reshape(noise.shape)

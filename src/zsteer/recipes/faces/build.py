@@ -123,9 +123,10 @@ def diffae(recipe: recipes.DiffAERecipe, data: Path | None, device: torch.device
     def measure(trained: DiffAE) -> Origin:
         trained.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         codes = trained.settle(Batch({"x": sets.train["x"]}).to(device))
-        optim = Optim(lr=1e-3, clip=1e6, warmup=100, decay="cosine")
+        optim = Optim(lr=2e-3, clip=1e6, warmup=100, decay="cosine")
         plan = plan_for(chosen["prior"], optim, memory=20)
-        trained.prior = fit(trained.prior, Shuffled(Batch({"x": codes}), 256), plan, seed=recipe.seed)
+        source = Shuffled(Batch({"x": codes @ trained.inward}), 256)
+        trained.prior = fit(trained.prior, source, plan, seed=recipe.seed)
         trained.heads = _heads(codes.double().cpu(), sets.train)
         return Origin(data=sets.origin, metrics=_metrics(trained, sets.test.to(device), recipe.seed), limits=LIMITS)
 
