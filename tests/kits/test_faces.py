@@ -183,3 +183,24 @@ def test_the_three_panels(tmp_path):
         assert edits < 0.1
         assert drawn < free
     assert torch.isfinite(torch.tensor(list(made.table["edited"].values()))).all()
+
+
+def test_pictures_of_ones_own_are_learnt_and_edited_by_their_table(tmp_path):
+    """A model of a folder has no heads; a table beside the pictures gives them, at any step of the training."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    levels = Streams.of(6, 30).uniform("level").tolist()
+    for k, level in enumerate(levels):
+        Image.fromarray(np.full((16, 16, 3), int(40 + 170 * level), np.uint8)).save(folder / f"{k:02d}.png")
+    model = zsteer.fit("faces-diffae", out=tmp_path / "run", data=folder, size="xs", steps=4, batch=4)
+    assert model.model.heads.names == ()
+    assert model.model.settings.reader == ""
+    assert 0 < model.model.origin.metrics["ssim"] <= 1
+    rows = [f"{k:02d}.png,{level:.3f}" for k, level in enumerate(levels)]
+    (tmp_path / "own" / "labels.csv").write_text("\n".join(["file,light", *rows]) + "\n")
+    found = model.steer(
+        folder / "00.png", toward={"light": 0.8}, examples=folder / "labels.csv", rounds=0, draws=20, force=True
+    )
+    assert found.columns["wanted_light"] == ["light=0.8"]
+    with pytest.raises(CapabilityError):
+        model.steer(folder / "00.png", toward={"light": 0.8}, examples=folder / "labels.csv", by="guide")

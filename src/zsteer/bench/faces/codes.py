@@ -11,12 +11,13 @@ from torch import Tensor
 
 from zsteer.bench.edit.reach import interval
 from zsteer.bench.faces.judged import Faces, shipped
+from zsteer.core.protocols import Code
 from zsteer.core.rng import Streams
 from zsteer.domains.images.faces import FACTORS
 from zsteer.domains.images.measures import ssim
 from zsteer.evaluate.memorise import nearest
 from zsteer.evaluate.report import Cell, Table
-from zsteer.models.diffae.diffae import DiffAE
+from zsteer.models.diffae.diffae import DiffAE, View
 from zsteer.recipes.faces.build import TRAIN, drawn
 from zsteer.train.threads import threads_of
 
@@ -34,7 +35,7 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(40 if quick else 200)
+        model, faces = shipped(40 if quick else 100)
         watch({"doing": "reconstruction"})
         first = _reconstruction(model, faces)
         watch({"doing": "samples of the latent prior"})
@@ -101,13 +102,15 @@ def latency(*, quick: bool, watch: Watch) -> Sequence[Table]:
             for calls in (4, 8):
                 view = model.within(calls=calls)
                 code = view.encode(faces.x, Streams.of(0, 16))
-                rows += [[f"{threads} thread(s)", calls, size, *_time(view, code, size, 5 if quick else 20)]
-                         for size in (1, 16)]  # fmt: skip
+                for size in (1, 16):
+                    found = _time(view, code, size, 5 if quick else 20)
+                    rows.append([f"{threads} thread(s)", calls, size, median(found), min(found)])
     columns = ["what", "calls", "faces together", "milliseconds a face, median", "fastest"]
     return [Table("One slider move, 32 x 32", columns, rows, ["a code moved and decoded; the picture is encoded once"])]
 
 
-def _time(view: Any, code: Any, size: int, times: int) -> tuple[float, float]:
+def _time(view: View, code: Code, size: int, times: int) -> list[float]:
+    """Milliseconds a face of each move."""
     part = {name: value[:size] for name, value in code.items()}
     found: list[float] = []
     for k in range(times + 1):
@@ -115,4 +118,4 @@ def _time(view: Any, code: Any, size: int, times: int) -> tuple[float, float]:
         began = time.perf_counter()
         view.decode(moved, Streams.of(0, size))
         found.append(1000 * (time.perf_counter() - began) / size)
-    return median(found[1:]), min(found[1:])
+    return found[1:]

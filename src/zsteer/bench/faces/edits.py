@@ -19,11 +19,11 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
     """Edits by heads of 10, 30 and 100 labels, and of labels whose factors go together.
 
     Args:
-        quick: 40 faces instead of 200.
+        quick: 40 faces instead of 100.
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(40 if quick else 200)
+        model, faces = shipped(40 if quick else 100)
         known = Remembered(model)
         code = known.encode(faces.x, Streams.of(0, len(faces.factors)))
         rows: list[list[Cell]] = [

@@ -32,7 +32,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
 
     Args:
         data: the data folder.
-        quick: 100 samples instead of 1,000, and fewer walks.
+        quick: 100 samples instead of 500, and fewer walks.
         watch: called with progress.
 
     Raises:
@@ -41,7 +41,7 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     features = shipped_features()
     if features is None:
         raise CapabilityError("this part compares images in the features of the shipped net, which is not here")
-    model, n = shipped_model(), 100 if quick else 1000
+    model, n = shipped_model(), 100 if quick else 500
     with threads_of(1):
         test = load_set("fashion-mnist", data).test
         real = features.features(test.take(slice(QUICK_TEST if quick else len(test))))

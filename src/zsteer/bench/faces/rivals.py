@@ -44,13 +44,13 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(40 if quick else 200)
+        model, faces = shipped(40 if quick else 100)
         labelled = labels_of(LABELS)
         rows: list[list[Cell]] = [faces.row("diffusion autoencoder", edited(model, faces.ask, labelled, model.heads))]
         train = Batch({"x": drawn(3000 if quick else 12_000, 3)["x"]})
         for kind in ("VAE", "WAE-MMD"):
             watch({"doing": f"training a {kind}"})
-            other = _autoencoder(kind, train, 250 if quick else 2000)
+            other = _autoencoder(kind, train, 250 if quick else 1000)
             watch({"doing": f"edits by the {kind}"})
             rows.append(faces.row(f"{kind}, the same labels", edited(other, faces.ask, labelled, _where(other, train))))
         watch({"doing": "guidance"})
@@ -98,7 +98,7 @@ def guided(model: DiffAE, faces: Faces, *, depth: float = 0.5) -> Batch:
 
     streams = Streams.of(0, len(faces.factors))
     z = model.read(faces.x, streams)["z"]
-    denoiser = ByProperty(model.denoiser(z), energy, 0.3)
+    denoiser = ByProperty(model.within().denoiser(z, z), energy, 0.3)
     made = vary(denoiser, model.states(faces.x), depth, streams)
     return model.settings.datum.uncentred(made.flatten(1))
 

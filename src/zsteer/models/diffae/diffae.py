@@ -344,7 +344,7 @@ class View:
         for piece in x.chunks(AT_ONCE):
             x0 = model.states(piece)
             z = model.standardised(model.encoder(x0))
-            noise = invert(self._decoding(z, z), x0, steps=self.calls, refine=refine, spacing=SPACING).x
+            noise = invert(self.denoiser(z, z), x0, steps=self.calls, refine=refine, spacing=SPACING).x
             found.append((z, noise))
         z, noise = (torch.cat(pieces) for pieces in zip(*found, strict=True))
         return {"z": z, "x_T": noise, **({"still": z} if self.partial else {})}
@@ -356,11 +356,11 @@ class View:
         still, found = code.get("still", code["z"]), list[Tensor]()
         for start in range(0, len(code["z"]), AT_ONCE):
             rows = slice(start, start + AT_ONCE)
-            decoding = self._decoding(code["z"][rows], still[rows])
+            decoding = self.denoiser(code["z"][rows], still[rows])
             found.append(ddim(decoding, code["x_T"][rows], grid, rng.take(rows)))
         return self.model.settings.datum.uncentred(torch.cat(found).flatten(1))
 
-    def _decoding(self, z: Float[Tensor, "b s"], still: Float[Tensor, "b s"]) -> Decoding:
+    def denoiser(self, z: Float[Tensor, "b s"], still: Float[Tensor, "b s"]) -> Decoding:
         """The denoiser that shows one code at the levels and times of this view, and another elsewhere."""
         levels = range(self.model.settings.levels)
         shown = [z if not self.levels or level in self.levels else still for level in levels]
