@@ -52,7 +52,8 @@ def test_the_command_of_the_readme(tmp_path, capsys):
     assert main([*words, "--out", str(tmp_path / "edit.png")]) == 0
     shown = capsys.readouterr().out
     assert "others" in shown
-    assert Image.open(tmp_path / "edit.png").size == (64, 64)  # small pictures are written enlarged
+    with Image.open(tmp_path / "edit.png") as written:
+        assert written.size == (64, 64)  # small pictures are written enlarged
 
 
 def test_several_attributes_move_and_the_rest_stays(model):
@@ -100,6 +101,7 @@ def test_pictures_alone_say_what_is_wanted(model, tmp_path):
     assert moved["glasses"] == max(moved.values())
 
 
+@pytest.mark.slow
 def test_a_folder_a_class_is_an_attribute(model, tmp_path):
     factors = draw_factors(Streams.of(5, 24))
     save(tmp_path / "hair" / "long", with_factors(factors[:12], hair_length=0.95))
@@ -171,13 +173,15 @@ def test_the_windows_belong_to_a_model_that_has_them():
         method.run(Rotated(), samples(3), goal(Target(SUM, 1.0, 1.0)), Constraint(), Budget(), Streams.of(0, 3))
 
 
+@pytest.mark.slow
 def test_the_three_panels(tmp_path):
     """Edits come nearer to what is wanted than free faces, and hold the rest; guidance comes nearer too."""
     from zsteer.demo.faces import panels
 
     made = panels({"smile": 0.9, "age": 0.2})
     made.write(tmp_path / "panels.png", overwrite=False)
-    assert Image.open(tmp_path / "panels.png").size[0] > 3 * 3 * 32
+    with Image.open(tmp_path / "panels.png") as written:
+        assert written.size[0] > 3 * 3 * 32
     for name, value in (("smile", 0.9), ("age", 0.2)):
         free, drawn, edits = (abs(made.table[panel][name] - value) for panel in made.table)
         assert edits < 0.1
@@ -185,6 +189,7 @@ def test_the_three_panels(tmp_path):
     assert torch.isfinite(torch.tensor(list(made.table["edited"].values()))).all()
 
 
+@pytest.mark.slow
 def test_pictures_of_ones_own_are_learnt_and_edited_by_their_table(tmp_path):
     """A model of a folder has no heads; a table beside the pictures gives them, at any step of the training."""
     folder = tmp_path / "own"

@@ -18,11 +18,11 @@ Watch = Callable[[dict[str, Any]], None]
 WALKS: Sequence[tuple[str, str, int]] = (
     ("multistep2", "log_snr", 20),
     ("multistep2", "log_snr", 4),
-    ("multistep2", "power", 4),
+    ("multistep2", "karras", 4),
     ("multistep2", "time", 4),
-    ("corrected", "power", 4),
-    ("multistep3", "power", 4),
-    ("ddim", "power", 4),
+    ("corrected", "log_snr", 4),
+    ("corrected", "karras", 4),
+    ("multistep3", "karras", 4),
     ("ddim", "time", 1),
 )
 
