@@ -7,7 +7,7 @@ import torch
 
 from zsteer.core.rng import Streams
 from zsteer.domains.images.faces import EDGE, FACTORS, Tie, draw_faces, draw_factors, with_factors
-from zsteer.domains.images.measures import ssim
+from zsteer.domains.images.likeness import ssim
 from zsteer.domains.images.properties import FACES
 from zsteer.errors import InputError
 

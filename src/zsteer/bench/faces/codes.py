@@ -14,7 +14,7 @@ from zsteer.bench.faces.judged import Faces, shipped
 from zsteer.core.protocols import Code
 from zsteer.core.rng import Streams
 from zsteer.domains.images.faces import FACTORS
-from zsteer.domains.images.measures import ssim
+from zsteer.domains.images.likeness import ssim
 from zsteer.evaluate.memorise import nearest
 from zsteer.evaluate.report import Cell, Table
 from zsteer.models.diffae.diffae import DiffAE, View
@@ -35,7 +35,7 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(40 if quick else 100)
+        model, faces = shipped(20 if quick else 100)
         watch({"doing": "reconstruction"})
         first = _reconstruction(model, faces)
         watch({"doing": "samples of the latent prior"})

@@ -12,6 +12,8 @@ from zsteer.train.threads import threads_of
 
 __all__ = ["naive", "tables"]
 
+KINDS = ((100, 0.0), (100, 0.8), (30, 0.0), (10, 0.0), (30, 0.8), (100, 0.95))
+"""Labels and the correlation of their factors."""
 Watch = Callable[[dict[str, Any]], None]
 
 
@@ -19,18 +21,18 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
     """Edits by heads of 10, 30 and 100 labels, and of labels whose factors go together.
 
     Args:
-        quick: 40 faces instead of 100.
+        quick: 20 faces instead of 100, and labels of two kinds.
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(40 if quick else 100)
+        model, faces = shipped(20 if quick else 100)
         known = Remembered(model)
         code = known.encode(faces.x, Streams.of(0, len(faces.factors)))
         rows: list[list[Cell]] = [
             faces.row("null: the unedited face", faces.x),
             faces.row("null: zero edit (reconstruction)", known.decode(code, Streams.of(0, len(faces.factors)))),
         ]
-        for count, correlation in ((100, 0.0), (30, 0.0), (10, 0.0), (100, 0.8), (30, 0.8), (100, 0.95)):
+        for count, correlation in KINDS[:2] if quick else KINDS:
             labelled = labels_of(count, correlation)
             label = f"{count} labels" + (f", correlated {correlation:g}" if correlation else "")
             watch({"doing": label})

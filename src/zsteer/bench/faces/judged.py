@@ -24,7 +24,7 @@ from zsteer.core.property import Property
 from zsteer.core.protocols import Code, Codec
 from zsteer.core.rng import Streams
 from zsteer.domains.images.faces import FACTORS, Tie, draw_factors, with_factors
-from zsteer.domains.images.measures import ssim
+from zsteer.domains.images.likeness import ssim
 from zsteer.evaluate.report import Cell
 from zsteer.models.diffae.diffae import DiffAE
 from zsteer.predictors.factor_reader import FactorReader

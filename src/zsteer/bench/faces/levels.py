@@ -28,11 +28,11 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
     """Levels and times by factor.
 
     Args:
-        quick: 20 faces instead of 40.
+        quick: 10 faces instead of 40.
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(20 if quick else 40)
+        model, faces = shipped(10 if quick else 40)
         levels = {f"level {k}": model.within(levels=(k,)) for k in range(model.settings.levels)}
         windows = {f"times {low:g}-{high:g}": model.within(window=(low, high)) for low, high in WINDOWS}
         watch({"doing": "levels"})

@@ -66,9 +66,9 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
     with threads_of(1):
         sets = _read(data)
         watch({"doing": "training a diffusion autoencoder and a reader of pixel_faces16"})
-        model, where = _diffae(sets.train, 250 if quick else 1500)
-        reader = _reader(sets.train, 200 if quick else 800)
-        x = sets.test.take(slice(40 if quick else 100))
+        model, where = _diffae(sets.train, 120 if quick else 1500)
+        reader = _reader(sets.train, 100 if quick else 800)
+        x = sets.test.take(slice(20 if quick else 100))
         wanted = (Streams.of(3, GROUPS).uniform("wanted", (3,)) > 0.5).float()[torch.arange(len(x)) % GROUPS]
         ask = Ask(Batch({"x": x["x"]}), NAMES, STEERED, wanted)
         before, noise = reader.read(x["x"]), (reader.read(x["x"]) - x["factors"].double()).abs()

@@ -42,17 +42,17 @@ def tables(*, quick: bool, watch: Watch) -> Sequence[Table]:
     """Rivals of the edit by 100 labels.
 
     Args:
-        quick: 40 faces and short trainings of the autoencoders.
+        quick: 20 faces and short trainings of the autoencoders.
         watch: called with progress.
     """
     with threads_of(1):
-        model, faces = shipped(40 if quick else 100)
+        model, faces = shipped(20 if quick else 100)
         labelled = labels_of(LABELS)
         rows: list[list[Cell]] = [faces.row("diffusion autoencoder", edited(model, faces.ask, labelled, model.heads))]
         train = Batch({"x": drawn(3000 if quick else 12_000, 3)["x"]})
         for kind in ("VAE", "WAE-MMD"):
             watch({"doing": f"training a {kind}"})
-            other = _autoencoder(kind, train, 250 if quick else 1000)
+            other = _autoencoder(kind, train, 120 if quick else 1000)
             watch({"doing": f"edits by the {kind}"})
             rows.append(faces.row(f"{kind}, the same labels", edited(other, faces.ask, labelled, _where(other, train))))
         watch({"doing": "guidance"})

@@ -15,7 +15,7 @@ from zsteer.core.heads import Head, Heads
 from zsteer.core.rng import Streams, initialised
 from zsteer.core.sample_spec import SampleSpec
 from zsteer.domains.images.faces import EDGE, FACTORS, draw_faces, draw_factors
-from zsteer.domains.images.measures import ssim
+from zsteer.domains.images.likeness import ssim
 from zsteer.domains.images.properties import FACES
 from zsteer.domains.images.space import ImageSpace
 from zsteer.models.diffae.diffae import DiffAE
