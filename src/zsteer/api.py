@@ -24,7 +24,7 @@ from zsteer.core.property import Function, Property
 from zsteer.errors import CapabilityError, InputError, SettingsError, nearest
 from zsteer.evaluate.report import Report
 from zsteer.kits import front
-from zsteer.kits.base import Kit, Samples, ScreensStarts, Streaming, Subject
+from zsteer.kits.base import Kit, Samples, ScreensStarts, Streaming, Subject, TakesLabels
 from zsteer.kits.common import own_property
 from zsteer.kits.protocols import EvaluatesFiles, EvaluationRequest, protocol_of
 from zsteer.kits.registry import About
@@ -269,7 +269,12 @@ class Loaded:
         reading = {"skip_invalid": general.skip_invalid, **column}
         subject = self._subject(general.properties, force=general.force, reading=reading)
         goal = Goal(dict(toward), dict(given or {}), dict(keep or {}), general.free)
-        examples = None if general.examples is None else self.kit.read(general.examples, subject)
+        examples = None
+        if general.examples is not None and isinstance(self.kit, TakesLabels):
+            examples = self.kit.read_examples(general.examples, subject)
+            subject = replace(subject, properties={**self.kit.labelled(examples), **subject.properties})
+        elif general.examples is not None:
+            examples = self.kit.read(general.examples, subject)
         budget = Budget(general.max_calls, general.max_edits, general.top)
         return subject, front.Request(goal, by, general.number, budget, seed, rest, examples)
 

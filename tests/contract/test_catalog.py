@@ -13,6 +13,7 @@ from zsteer.core import catalog
 from zsteer.core.artifact import read_artifact
 from zsteer.core.batch import Batch
 from zsteer.core.protocols import Belief, Codec, Generative, Likelihood, Oracle, Trainable
+from zsteer.core.rng import Streams
 from zsteer.domains.molecules.data import SETS
 from zsteer.models.dwae.dwae import DisentangledSettings, DisentangledWAE
 from zsteer.predictors.sequence_validity import SequenceValidity
@@ -21,8 +22,10 @@ DECLARED = {
     "autoregressive": {"likelihood", "samples_do_not_depend_on_the_batch", "save_and_load", "no_global_rng"},
     "classifier": {"losses_are_per_sample", "padding_is_ignored", "save_and_load"},
     "ddpm": {"likelihood", "losses_are_per_sample", "samples_do_not_depend_on_the_batch", "save_and_load"},
+    "diffae": {"code", "losses_are_per_sample", "samples_do_not_depend_on_the_batch", "proposals", "save_and_load"},
     "dwae": {"code", "samples_do_not_depend_on_the_batch", "save_and_load", "padding_is_ignored"},
     "edm": {"losses_are_per_sample", "padding_is_ignored", "samples_do_not_depend_on_the_batch", "save_and_load"},
+    "factor-reader": {"losses_are_per_sample", "float64", "save_and_load"},
     "image-classifier": {"losses_are_per_sample", "float64", "save_and_load"},
     "noisy-classifier": {"losses_are_per_sample", "float64", "save_and_load"},
     "noisy-property": {"losses_are_per_sample", "float64", "padding_is_ignored", "save_and_load"},
@@ -30,10 +33,15 @@ DECLARED = {
 }
 """Kind of model -> contracts that it must declare, so that none is lost unnoticed."""
 
-VECTORS = {"ddpm", "image-classifier", "noisy-classifier"}
+VECTORS = {"ddpm", "diffae", "factor-reader", "image-classifier", "noisy-classifier"}
 """Kinds that take images."""
 
-FREE = {"MIT", SETS["qm9-gfn2"].licence, "computed; SMILES of ZINC-250k, free to use with attribution"}
+FREE = {
+    "MIT",
+    "none needed: drawn by zsteer",
+    SETS["qm9-gfn2"].licence,
+    "computed; SMILES of ZINC-250k, free to use with attribution",
+}
 """Licences of data that shipped models may learn from."""
 
 NAMES = sorted(catalog.shipped())
@@ -48,6 +56,9 @@ def example(model):
     """Samples of the kind that a model takes."""
     if model.kind in {"edm", "noisy-property"}:
         return chains(kinds=[kind for kind in model.settings.kinds if not kind[2]], names=model.settings.properties)
+    if model.kind == "factor-reader":
+        x = samples("unit", shape=model.settings.datum.shape)
+        return x.with_fields(factors=Streams.of(0, len(x)).uniform("factors", (len(model.settings.factors),)))
     return samples("unit", shape=model.settings.datum.shape) if model.kind in VECTORS else receptors()
 
 

@@ -255,7 +255,7 @@ def test_what_does_not_fit_is_refused_with_its_reason():
     with pytest.raises(BudgetExhaustedError):
         edit(target, budget=Budget(calls=0))
     with pytest.raises(InputError, match="examples"):
-        edit(target, method=LatentEdit(examples=samples(10)))
+        edit(target, method=LatentEdit(examples=samples(9)))
 
 
 def test_heads_are_stored_and_serve_again():

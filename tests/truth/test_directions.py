@@ -77,6 +77,17 @@ def test_the_line_between_two_codes(measured):
     assert torch.equal(lerp(a, b, 0.0), b)
 
 
+@pytest.mark.lecture("diffae.attributes")
+def test_two_attributes_move_and_a_third_stays(measured):
+    """By hand: heads (1, 0, 0), (1, 1, 0), (0, 0, 1), no metric; changes 2, 3, 0 are made by dz = (2, 1, 0)."""
+    heads = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    change = torch.tensor([[2.0, 3.0, 0.0]], dtype=torch.float64)
+    dz = joint_step(heads, change, torch.eye(3, dtype=torch.float64))
+    gap = float((dz - torch.tensor([[2.0, 1.0, 0.0]], dtype=torch.float64)).abs().max())
+    measured(gap, "difference of the step by hand")
+    assert gap < 1e-12
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 4))
 def test_held_heads_stay_and_aimed_ones_move(seed, k):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BENCHMARKS", "IN_PARTS", "benchmark"]
 
-IN_PARTS = ("classical", "design", "diffusion", "molecules")
+IN_PARTS = ("classical", "design", "diffusion", "faces", "molecules")
 """Benchmarks of which one part can be run."""
 
 BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -36,6 +36,10 @@ BENCHMARKS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "edit": (
             "zsteer.bench.edit:bench",
             "edits of a code: the share that arrives in one step and in a loop, leaks and nulls, images and a table",
+        ),
+        "faces": (
+            "zsteer.bench.faces:bench",
+            "drawn faces edited by a diffusion autoencoder: what arrives, what leaks, beside rivals and nulls",
         ),
         "loop": ("zsteer.bench.loop:bench", "what the training loop costs over the bare PyTorch step"),
         "matrix": ("zsteer.bench.matrix:bench", "every method on every model and property, run, or why it cannot"),

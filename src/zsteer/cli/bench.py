@@ -22,9 +22,9 @@ __all__ = ["run"]
 class Bench:
     """Print the benchmark table of a topic and write it as JSON: zsteer bench tcr --quick.
 
-    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, edit (codes moved), loop (the training
-    loop), matrix (every method on every model), molecules, scale (large files), segments (the lecture's two),
-    tcr (receptor engineering).
+    Topics: classical (RBMs, ratings, autoencoders, GANs, distances), diffusion, edit (codes moved), faces (drawn faces
+    edited), loop (the training loop), matrix (every method on every model), molecules, scale (large files), segments
+    (the lecture's two), tcr (receptor engineering).
     """
 
     quick: bool = False
@@ -36,7 +36,8 @@ class Bench:
     """Folder of the data; ZSTEER_DATA when absent; without any, templates are synthetic."""
     part: str | None = None
     """One part of classical (autoencoders, distances, gan, ratings, rbm), diffusion (speed, peers, quality, latency,
-    guidance, properties, truth, likelihood, inversion, multinomial) or molecules (kernel, cost, evaluator, quality,
+    guidance, properties, truth, likelihood, inversion, multinomial), faces (edits, rivals, codes, levels, latency,
+    pixel-faces, few-steps) or molecules (kernel, cost, evaluator, quality,
     drugs, conditions); written to NAME-PART.json."""
     peer: Path | None = None
     """Folder with a checkout of ehoogeboom/e3_diffusion_for_molecules (molecules --part kernel); its code is run."""

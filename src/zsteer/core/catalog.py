@@ -53,6 +53,11 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
             protocols=("Conditional", "Generative", "Likelihood", "Proposes"),
             recipes={"ddpm": "zsteer.recipes.diffusion.settings:DiffusionRecipe"},
         ),
+        "diffae": ModelRow(
+            "zsteer.models.diffae.diffae:DiffAE",
+            protocols=("Codec", "Generative", "Proposes"),
+            recipes={"faces-diffae": "zsteer.recipes.faces.settings:DiffAERecipe"},
+        ),
         "dwae": ModelRow(
             "zsteer.models.dwae.dwae:DisentangledWAE",
             protocols=("CodeEditor", "Codec", "Generative", "Proposes"),
@@ -68,6 +73,10 @@ MODELS: Mapping[str, ModelRow] = MappingProxyType(
                 "edm": "zsteer.recipes.molecules.settings:EDMRecipe",
                 "molecules": "zsteer.recipes.molecules.settings:MoleculeDiffusionRecipe",
             },
+        ),
+        "factor-reader": ModelRow(
+            "zsteer.predictors.factor_reader:FactorReader",
+            recipes={"faces-reader": "zsteer.recipes.faces.settings:ReaderRecipe"},
         ),
         "gan": ModelRow(
             "zsteer.models.gan.gan:Gan",

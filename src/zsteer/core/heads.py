@@ -104,12 +104,12 @@ class Heads:
 
     def directions(self, names: Sequence[str]) -> Float[Tensor, "k d"]:
         """The directions of some heads, one a row."""
-        return torch.stack([self[name].w for name in names])
+        return torch.stack([self[name].w for name in names]) if names else self.mean.new_zeros(0, len(self.mean))
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Flat tensors, float64; names begin with ``heads.``."""
         return {
-            f"{_PREFIX}w": torch.stack([head.w for head in self.heads]).double(),
+            f"{_PREFIX}w": self.directions(self.names).double(),
             f"{_PREFIX}mean": self.mean.double(),
             f"{_PREFIX}covariance": self.covariance.double(),
         }

@@ -36,6 +36,7 @@ __all__ = [
     "Oracle",
     "Prediction",
     "Proposes",
+    "ReadsCode",
     "Refittable",
     "SamplingDefaults",
     "Source",
@@ -45,6 +46,7 @@ __all__ = [
     "SupportsAutoguidance",
     "Trainable",
     "Turn",
+    "Windowed",
 ]
 
 Code = Mapping[str, Tensor]
@@ -164,6 +166,20 @@ class Codec(Protocol):
     def parts(self) -> Sequence[str]: ...
     def encode(self, x: Batch, rng: Streams) -> Code: ...
     def decode(self, code: Code, rng: Streams) -> Batch: ...
+
+
+@runtime_checkable
+class ReadsCode(Protocol):
+    """A codec that gives the parts that heads read without the dearer rest of the code."""
+
+    def read(self, x: Batch, rng: Streams) -> Code: ...
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A codec whose decoding can be set: its steps, and where an edit of the code is seen, by levels and by times."""
+
+    def within(self, *, calls: int | None, levels: Sequence[int], window: tuple[float, float]) -> Codec: ...
 
 
 @runtime_checkable

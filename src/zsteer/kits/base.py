@@ -21,7 +21,7 @@ from zsteer.core.objective import Part, Target
 from zsteer.core.options import Options
 from zsteer.core.property import Property
 
-__all__ = ["NOTHING", "Careful", "Kit", "Samples", "ScreensStarts", "Streaming", "Subject"]
+__all__ = ["NOTHING", "Careful", "Kit", "Samples", "ScreensStarts", "Streaming", "Subject", "TakesLabels"]
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 """No conditions."""
@@ -180,6 +180,16 @@ class Careful(Protocol):
     """A kit that refuses conditions under which what a model makes could not be judged."""
 
     def check_given(self, subject: Subject, given: Mapping[str, object]) -> None: ...
+
+
+@runtime_checkable
+class TakesLabels(Protocol):
+    """A kit whose examples may carry attributes of the user's own, which heads are fitted on."""
+
+    def read_examples(self, path: Path, subject: Subject) -> Samples: ...
+    def labelled(self, examples: Samples) -> Mapping[str, Property]:
+        """A property for each attribute; the values stand in the columns of the examples."""
+        ...
 
 
 @runtime_checkable

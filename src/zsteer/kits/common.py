@@ -180,6 +180,12 @@ def note_reading(path: Path, notes: Sequence[str], skipped: Sequence[str] = (), 
         warnings.warn(f"{path}: {note}", UserWarning, stacklevel=3)
 
 
+def _by_heads(trail: Trail, targets: Sequence[Target], before: str) -> dict[str, Float[Tensor, " b"]]:
+    """Values of properties without a function, where the method has read them."""
+    names = [target.quantity.name for target in targets if target.quantity.function is None]
+    return {name: trail.scores[before + name].double().cpu() for name in names if before + name in trail.scores}
+
+
 def results_of(kit: Kit, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
     """What a steer found, with each property wanted and reached beside the start's, measured on what came out.
 
@@ -192,12 +198,17 @@ def results_of(kit: Kit, subject: Subject, trail: Trail, start: Samples | None, 
     """
     x = trail.batch.to("cpu")
     values, before = values_of(kit.things(subject, x), len(x), targets), None
+    # What no function measures is what the head of an edit read when the results were encoded again.
+    values |= _by_heads(trail, targets, "")
     columns: dict[str, Sequence[object]] = {}
     if start is not None:
         own = kit.encode(start, subject).take(trail.origin.cpu())
-        before = values_of(kit.things(subject, own), len(own), targets)
+        before = values_of(kit.things(subject, own), len(own), targets) | _by_heads(trail, targets, "start_")
         columns["start"] = [str(int(k) + 1) for k in trail.origin.tolist()]
     columns |= value_columns(targets, values, before)
     facts = {"oracle_calls": trail.calls, **trail.facts, **reached(targets, values, before)}
+    off = trail.scores.get("off_manifold")
+    if off is not None and bool(off.any()):
+        facts["off_manifold"] = f"{int(off.sum())} of {len(off)} codes lie where few of the examples do: ask for less"
     found = kit.samples(subject, x, facts)
     return replace(found, columns={**found.columns, **columns})

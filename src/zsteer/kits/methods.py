@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from zsteer.core.alphabet import Alphabet
 from zsteer.core.batch import Batch
+from zsteer.core.goal import parse_terms
+from zsteer.core.heads import Heads
 from zsteer.core.protocols import Method
+from zsteer.kits.base import TakesLabels
 from zsteer.kits.context import Context
 from zsteer.kits.ratings.options import RecommendOptions
 from zsteer.kits.ratings.recommend import Recommend
@@ -38,7 +44,7 @@ def guide(context: Context) -> Method:
     )
 
 
-def _receptors_like(context: Context) -> Batch | None:
+def _examples_like(context: Context) -> Batch | None:
     """The examples of ``--toward like=FILE``."""
     if "like" not in context.goal.toward:
         return None
@@ -49,24 +55,37 @@ def _receptors_like(context: Context) -> Batch | None:
 def guided_editing(context: Context) -> Method:
     """Edits by a guided decoder."""
     family = companions(context.subject)
-    return GuidedEditing(family, context.option(EditorOptions), _receptors_like(context))
+    return GuidedEditing(family, context.option(EditorOptions), _examples_like(context))
 
 
 def code_editing(context: Context) -> Method:
     """Edits by the code of what a receptor binds."""
     family = companions(context.subject)
-    return CodeEditing(family, context.option(CodeEditorOptions), _receptors_like(context))
+    return CodeEditing(family, context.option(CodeEditorOptions), _examples_like(context))
 
 
 def latent_edit(context: Context) -> Method:
-    """Edits of codes along fitted heads."""
+    """Edits of codes along heads: stored with the model, or fitted on what the user gives."""
     options = context.option(LatentOptions)
     if context.subject.force:
         options = options.model_copy(update={"force": True})
-    examples = None
+    examples, labels = None, dict[str, Tensor]()
     if context.examples is not None:
         examples = context.kit.encode(context.examples, context.subject).to(context.subject.device)
-    return LatentEdit(options, examples=examples, properties=context.properties())
+        if isinstance(context.kit, TakesLabels):
+            columns = context.examples.columns
+            labels = {name: torch.tensor(column, dtype=torch.float64) for name, column in columns.items()}
+    like = _examples_like(context)
+    positives = {} if like is None else {"like": like}
+    stored: Heads | None = getattr(context.subject.model, "heads", None)
+    if stored is not None:
+        able = {*stored.names, *labels, *positives}
+        wanted = [*(term.name for term in parse_terms(context.goal.toward)), *context.goal.keep]
+        stored = stored if {*wanted} - {"rest"} <= able else None
+    properties = [each for each in context.properties() if stored is None or each.name not in labels]
+    return LatentEdit(
+        options, examples=examples, positives=positives, labels=labels, heads=stored, properties=properties
+    )
 
 
 def search(context: Context) -> Method:

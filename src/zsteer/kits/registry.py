@@ -191,6 +191,7 @@ METHODS: tuple[MethodRow, ...] = (
         ("zsteer.steer.latent_options:LatentOptions",),
         protocols=("Codec",),
         domains=_OTHERS,
+        toward=("like",),
         help="move the code of each sample along fitted heads, and measure what comes out",
         conditions=False,
         starts=True,

@@ -105,6 +105,8 @@ def joint_step(
 
     Raises:
         InputError: if two heads are one direction and eps is 0.
+
+    Lecture: diffae.attributes
     """
     spread = metric @ heads.T
     gram = heads @ spread

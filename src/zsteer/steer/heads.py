@@ -19,7 +19,7 @@ from zsteer.steer.latent_options import LatentOptions
 
 __all__ = ["fit_head", "gather", "join", "split"]
 
-LEAST = 20
+LEAST = 10
 """Examples with a value that a head takes at least."""
 SHRINK = 1e-4
 """Share of the mean variance added to the covariance of codes: units that never change have a length too."""

@@ -19,7 +19,7 @@ from zsteer.core.goal import Budget, Trail
 from zsteer.core.heads import Head, Heads
 from zsteer.core.objective import Constraint, Objective
 from zsteer.core.property import Property
-from zsteer.core.protocols import Code, Codec, Generative
+from zsteer.core.protocols import Code, Codec, Generative, ReadsCode, Windowed
 from zsteer.core.rng import Streams
 from zsteer.errors import BudgetExhaustedError, CapabilityError, InputError, RefusedError
 from zsteer.maths.directions import joint_step, lerp, mahalanobis, predict, slerp
@@ -29,6 +29,9 @@ from zsteer.steer.heads import fit_head, gather, join, split
 from zsteer.steer.latent_options import LatentOptions
 
 __all__ = ["LatentEdit", "interpolate", "swap"]
+
+LEAST_OTHERS = 200
+"""Draws that positives are told from, at least; else ten for each positive."""
 
 
 class LatentEdit:
@@ -42,7 +45,8 @@ class LatentEdit:
         examples: the model's own batches to fit heads on; samples of the model when None.
         positives: property without a function -> examples of it; a head tells them from the other examples, and its
             log-odds are the property's value.
-        heads: fitted heads, of every property that is asked for, instead of examples.
+        labels: property -> its value of each example, NaN where it is not known, in place of its function.
+        heads: fitted heads, of every property that has no positives and no labels, instead of examples.
         properties: further ones to fit and to report; ``Constraint.rest`` holds them.
     """
 
@@ -54,11 +58,13 @@ class LatentEdit:
         *,
         examples: Batch | None = None,
         positives: Mapping[str, Batch] | None = None,
+        labels: Mapping[str, Float[Tensor, " n"]] | None = None,
         heads: Heads | None = None,
         properties: Sequence[Property] = (),
     ) -> None:
         self.options = options or LatentOptions()
         self.examples, self.positives, self.heads, self.properties = examples, positives or {}, heads, properties
+        self.labels = labels or {}
         self.facts: tuple[str, ...] = ()
         self._fitted: tuple[object, dict[str, Property], Heads] | None = None
 
@@ -68,15 +74,18 @@ class LatentEdit:
             return f"{type(model).__name__} has no code to edit (encode, decode, parts)"
         if constraint.parts:
             return f"an edit of the code keeps no part in place ({constraint.text}); search can, or hold a property"
+        if self.options.partial and not isinstance(model, Windowed):
+            return f"{type(model).__name__} decodes in one way; --steps, --levels and --window are for another model"
         steered = _steered(objective, constraint)
         names = [each.name for each in steered]
         if len(set(names)) < len(names):
             return f"each property is aimed at or held once, got {', '.join(names)}"
         if self.heads is not None:
-            missing = [name for name in names if name not in self.heads.names]
+            own = {*self.heads.names, *self.positives, *self.labels}
+            missing = [name for name in names if name not in own]
             return f"the heads read {', '.join(self.heads.names)}, not {', '.join(missing)}" if missing else ""
         for each in steered:
-            if each.function is None and each.name not in self.positives:
+            if each.function is None and each.name not in {*self.positives, *self.labels}:
                 return f"{each.name} has no function to measure it by; give examples that have it"
         if self.examples is None and not isinstance(model, Generative):
             return f"{type(model).__name__} makes no samples to fit heads on; give examples"
@@ -91,13 +100,13 @@ class LatentEdit:
         budget: Budget,
         rng: Streams,
     ) -> Trail:
-        """Edit each start once.
+        """Edit each start.
 
         Returns:
-            One row for each start, with scores: each property by name, ``start_NAME``, ``reconstruction_NAME`` (in a
-            loop that the budget allows in full), ``score``, ``step`` and ``mahalanobis`` (lengths of the step
-            and of the code, in standard deviations of the codes), ``off_manifold`` (1 for a code longer than the share
-            ``within`` of the examples' codes) and ``calls``.
+            A row for each start and strength, with scores: each property by name, ``start_NAME``,
+            ``reconstruction_NAME`` (in a loop that the budget allows in full), ``score``, ``step`` and ``mahalanobis``
+            (lengths of the step and of the code, in standard deviations of the codes), ``off_manifold`` (1 for a code
+            longer than the share ``within`` of the examples' codes), ``calls``, and ``strength`` of a series.
 
         Raises:
             BudgetExhaustedError: if the budget allows no call.
@@ -119,6 +128,9 @@ class LatentEdit:
             raise InputError("an edit of the code counts no changes; give no budget of edits, or steer by search")
         if budget.calls is not None and budget.calls < 1:
             raise BudgetExhaustedError("an edit measures each result at least once; allow 1 call or more")
+        options = self.options
+        if options.partial and isinstance(model, Windowed):
+            model = model.within(calls=options.steps, levels=options.levels, window=options.window)
         heads = self.heads_for(model, objective, constraint, rng)
         self._check(heads, objective, constraint)
         edit = self._edit(model, start, objective, constraint, heads, rng)
@@ -135,29 +147,69 @@ class LatentEdit:
             CapabilityError: if there are no examples, and the model makes no samples.
             InputError: if too few examples have a value.
         """
-        if self.heads is not None:
-            self.facts = ("heads: as given", *(head.text for head in self.heads.heads))
-            return self.heads
         wanted = {each.name: each for each in (*_steered(objective, constraint), *self.properties)}
         if self._fitted is not None and self._fitted[0] is model and self._fitted[1] == wanted:
+            return self._fitted[2]
+        if self.heads is not None:
+            fresh = self._fresh(model, wanted, self.heads, rng)
+            names = {head.name for head in fresh}
+            kept = tuple(head for head in self.heads.heads if head.name not in names)
+            shown = [head for head in (*kept, *fresh) if head.name in wanted]
+            source = "stored with the model" + (", and fitted on what was given" if fresh else "")
+            self.facts = (f"heads: {source}", *(head.text for head in shown))
+            self._fitted = (model, wanted, replace(self.heads, heads=(*kept, *fresh)))
             return self._fitted[2]
         # Heads are facts about a model: they depend on no seed of a run, so that a second run may use them again.
         rng = replace(rng, seed=0)
         x, source = self._examples(model, rng)
-        parts = self.options.parts or tuple(model.parts)
-        z = join(model.encode(x, _streams(rng, x, "examples")), parts)
-        counted = [each for each in wanted.values() if each.name not in self.positives and each.function is not None]
-        values = objective.values(x, counted)
-        heads = [fit_head(z, values[each.key], each, "+".join(parts), self.options) for each in counted]
-        for name, some in self.positives.items():
-            if name in wanted:
-                own = join(model.encode(some, _streams(rng, some, name)), parts)
-                positive = torch.arange(len(own) + len(z)) < len(own)
-                heads.append(fit_head(torch.cat([own, z]), positive, wanted[name], "+".join(parts), self.options))
-        fitted = gather(z, heads, parts, self.options)
+        z = self._codes(model, x, rng, "examples")
+        counted = [each for each in wanted.values() if each.name not in self.positives]
+        counted = [each for each in counted if each.function is not None or each.name in self.labels]
+        values = objective.values(x, [each for each in counted if each.name not in self.labels])
+        values |= {each.key: self.labels[each.name].double() for each in counted if each.name in self.labels}
+        heads = [fit_head(z, values[each.key], each, self._part(model), self.options) for each in counted]
+        heads += [self._against(model, wanted[name], z, rng) for name in self.positives if name in wanted]
+        fitted = gather(z, heads, self._parts(model), self.options)
         self.facts = (f"heads: fitted on {source}", *(head.text for head in heads))
         self._fitted = (model, wanted, fitted)
         return fitted
+
+    def _parts(self, model: Codec) -> tuple[str, ...]:
+        return self.options.parts or tuple(model.parts)
+
+    def _part(self, model: Codec) -> str:
+        """Name of what a head reads."""
+        return "+".join(self._parts(model))
+
+    def _codes(self, model: Codec, x: Batch, rng: Streams, purpose: str) -> Float[Tensor, "n d"]:
+        """Codes of samples that are no starts."""
+        return join(_read_code(model, x, _streams(rng, x, purpose)), self._parts(model))
+
+    def _against(self, model: Codec, quantity: Property, others: Float[Tensor, "n d"], rng: Streams) -> Head:
+        """The head that tells the positives of a property from other codes."""
+        own = self._codes(model, self.positives[quantity.name], rng, quantity.name)
+        positive = torch.arange(len(own) + len(others)) < len(own)
+        return fit_head(torch.cat([own, others]), positive, quantity, self._part(model), self.options)
+
+    def _fresh(self, model: Codec, wanted: Mapping[str, Property], stored: Heads, rng: Streams) -> list[Head]:
+        """Heads of what labels and positives tell, beside stored ones.
+
+        Positives are told from draws of the normal distribution that the stored codes have.
+        """
+        found: list[Head] = []
+        names = [name for name in self.labels if name in wanted]
+        if names and self.examples is not None:
+            z = self._codes(model, self.examples, rng, "examples")
+            found += [
+                fit_head(z, self.labels[name].double(), wanted[name], self._part(model), self.options) for name in names
+            ]
+        for name in self.positives:
+            if name in wanted:
+                root = torch.linalg.cholesky(stored.covariance)
+                n = min(self.options.head_samples, max(LEAST_OTHERS, 10 * len(self.positives[name])))
+                white = Streams.of(0, n).normal("others", (len(root),), dtype=root.dtype)
+                found.append(self._against(model, wanted[name], stored.mean + white @ root.T, rng))
+        return found
 
     def fitted_heads(self, model: object) -> Heads:
         """The heads that the last run with a model used.
@@ -165,7 +217,7 @@ class LatentEdit:
         Raises:
             InputError: if there was no run with this model.
         """
-        if self.heads is not None:
+        if self._fitted is None and self.heads is not None:
             return self.heads
         if self._fitted is None or self._fitted[0] is not model:
             raise InputError("no heads were fitted for this model yet; run the edit first")
@@ -264,7 +316,7 @@ class _Edit:
         found = {each.name: measured[each.key] for each in counted}
         headed = [each.name for each in properties if each.function is None]
         if headed:
-            z = join(self.model.encode(x, _streams(self.rng, x, "again")), self.heads.parts)
+            z = join(_read_code(self.model, x, _streams(self.rng, x, "again")), self.heads.parts)
             found |= {name: _read(z, self.heads[name]) for name in headed}
         return found
 
@@ -318,30 +370,41 @@ class _Edit:
         return loop.run(base, self.residual(foreseen).nan_to_num(0.0), measured=measured), base if measured else None
 
     def trail(self, found: Found, base: Point | None, seconds: float) -> Trail:
-        """The best of each row with its scores."""
-        rows = torch.arange(len(self.z))
-        batch, z = self.decoded(found.best.u, rows), self.moved(found.best.u, rows)
-        values = dict(zip(self.names, (found.best.y * self.scale).unbind(1), strict=True))
-        values |= self.values(batch, self.watched)
-        scores = {**values, **{f"start_{name}": value for name, value in self.start.items()}}
+        """The best of each row with its scores; of a series the strengths of each start one after another."""
+        n, names, b = self.options.series, self.names, len(self.z)
+        rows = torch.arange(b).repeat_interleave(n)
+        share = torch.linspace(0, 1, n, dtype=found.best.u.dtype).repeat(b) if n > 1 else found.best.u.new_ones(b)
+        u = share[:, None] * found.best.u[rows]
+        batch, z = self.decoded(u, rows), self.moved(u, rows)
+        if n > 1:
+            values = self.values(batch, (*self.steered, *self.watched))
+        else:
+            values = dict(zip(names, (found.best.y * self.scale).unbind(1), strict=True))
+            values |= self.values(batch, self.watched)
+        start = {name: value[rows] for name, value in self.start.items()}
+        scores = {**values, **{f"start_{name}": value for name, value in start.items()}}
         if base is not None:
-            real = (base.y * self.scale).unbind(1)
-            scores |= {f"reconstruction_{name}": value for name, value in zip(self.names, real, strict=True)}
+            real = (base.y * self.scale)[rows].unbind(1)
+            scores |= {f"reconstruction_{name}": value for name, value in zip(names, real, strict=True)}
         length = mahalanobis(z, self.heads.mean, self.heads.covariance)
         nought = torch.zeros_like(self.heads.mean)
-        scores["step"] = mahalanobis(z - self.z, nought, self.heads.covariance)
+        scores["step"] = mahalanobis(z - self.z[rows], nought, self.heads.covariance)
         own = {target.quantity.key: target.quantity.name for target in self.objective.targets}
-        by_key, start = ({key: some[name] for key, name in own.items()} for some in (values, self.start))
-        scores["score"] = self.objective.score(by_key, start)
+        by_key, before = ({key: some[name] for key, name in own.items()} for some in (values, start))
+        scores["score"] = self.objective.score(by_key, before)
         scores |= {"mahalanobis": length, "off_manifold": (length > self.heads.radius).double()}
-        scores["calls"] = found.spent.double()
-        return Trail(batch, rows, scores, int(found.spent.sum()), seconds, found.rounds)
+        scores["calls"] = found.spent[rows].double()
+        if n > 1:
+            scores["strength"] = share
+        calls = int(found.spent.sum()) + (len(rows) if n > 1 else 0)
+        return Trail(batch, rows, scores, calls, seconds, found.rounds)
 
 
 def interpolate(model: Codec, a: Batch, b: Batch, steps: int, rng: Streams, *, spherical: bool = False) -> Batch:
     """What lies between pairs of samples, in the code: ``steps`` rows for each pair, from ``a`` to ``b``.
 
-    Parts of the code that are not vectors stay those of ``a``.
+    Parts that are noise (``stochastic``, of models that have some) go on great circles: on a straight line they would
+    become too short to be noise. Other parts that are not vectors stay those of ``a``.
 
     Args:
         model: with a code.
@@ -365,6 +428,10 @@ def interpolate(model: Codec, a: Batch, b: Batch, steps: int, rng: Streams, *, s
     for part in model.parts:
         rows = [line(first[part], second[part], 1 - k / (steps - 1)) for k in range(steps)]
         code[part] = torch.stack(rows, 1).flatten(0, 1)
+    for part in getattr(model, "stochastic", ()):
+        ends, shape = (first[part].flatten(1), second[part].flatten(1)), first[part].shape[1:]
+        rows = [slerp(*ends, 1 - k / (steps - 1)) for k in range(steps)]
+        code[part] = torch.stack(rows, 1).reshape(-1, *shape)
     return model.decode(code, rng.child("decode").spread(steps))
 
 
@@ -394,6 +461,11 @@ def _steered(objective: Objective, constraint: Constraint) -> list[Property]:
 
 def _read(z: Float[Tensor, "b d"], head: Head) -> Float[Tensor, " b"]:
     return predict(z, head.w, torch.tensor(head.b, dtype=z.dtype))
+
+
+def _read_code(model: Codec, x: Batch, rng: Streams) -> Code:
+    """The code of samples, or only the parts that heads read where these come cheaper."""
+    return model.read(x, rng) if isinstance(model, ReadsCode) else model.encode(x, rng)
 
 
 def _streams(rng: Streams, x: Batch, purpose: str) -> Streams:

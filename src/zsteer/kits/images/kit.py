@@ -1,6 +1,7 @@
 """The kit of images, in grey levels or cut into a few: pixels, properties of pixels, classes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from zsteer.core.options import Options
 from zsteer.core.property import Property
 from zsteer.core.protocols import Conditional
 from zsteer.domains.images import files
-from zsteer.domains.images.properties import PROPERTIES
+from zsteer.domains.images.labels import Labelled, is_labels, read_labels
+from zsteer.domains.images.properties import FACES, PROPERTIES
 from zsteer.domains.images.segments import Cut
 from zsteer.domains.images.space import ImageSpace
 from zsteer.errors import CapabilityError, InputError
 from zsteer.kits.base import NOTHING, Samples, Subject
 from zsteer.kits.common import found_property, note_reading, numeric_target, results_of
 from zsteer.kits.images.options import OPTIONS
+from zsteer.predictors.factor_reader import FactorReader
 from zsteer.predictors.image_classifier import ImageClassifier
 
 __all__ = ["FEATURES", "GUIDE", "ImageKit", "shipped_features"]
@@ -58,8 +61,13 @@ class ImageKit:
         raise CapabilityError(f"the model keeps no description of images (it says {description.get('name')!r})")
 
     def read(self, path: Path, subject: Subject | None = None, *, skip_invalid: bool = False) -> Samples:
-        """Read pictures by the path: a folder, an array or a file; for a model, made alike as in its training."""
+        """Read pictures by the path: a folder, an array, a file, or a table of attributes that names them.
+
+        For a model they are made alike as in its training.
+        """
         shaping = None if subject is None else self.space(subject.model.space).reading
+        if is_labels(path):
+            return _of_labels(path, read_labels(path, skip_invalid=skip_invalid))
         found = files.read(path, skip_invalid=skip_invalid, shaping=shaping)
         words = "" if shaping is None else shaping.words
         made = [f"pictures of another size are made as in the model's training: {words}"] if words else []
@@ -67,6 +75,25 @@ class ImageKit:
         columns = {} if found.labels is None else {"class": [found.classes[k] for k in found.labels.tolist()]}
         n = len(found.pixels)
         return Samples("images", found.pixels, columns, skipped=tuple(found.skipped), source=str(path), count=n)
+
+    def read_examples(self, path: Path, subject: Subject) -> Samples:
+        """Pictures with attributes: a table beside them, or a folder of a folder for each class."""
+        skip = bool(subject.reading.get("skip_invalid", False))
+        if is_labels(path) or path.is_dir():
+            return _of_labels(path, read_labels(path, skip_invalid=skip))
+        return self.read(path, subject, skip_invalid=skip)
+
+    def labelled(self, examples: Samples) -> Mapping[str, Property]:
+        """A property for each attribute of labelled examples, read by a head alone."""
+        found: dict[str, Property] = {}
+        for name, column in examples.columns.items():
+            if name == "class":  # of a file of pictures with classes: a name, and no number
+                continue
+            values = np.array(column, dtype=np.float64)
+            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            spread, near = float(np.nanstd(values)), 0.05 * (high - low)
+            found[name] = Property(name, spread=spread, tolerance=near, help=f"of {examples.source}")
+        return found
 
     def take(self, things: object, subject: Subject) -> Samples:
         """Pixels 0 ... 255, or a batch of the model, as samples.
@@ -87,8 +114,17 @@ class ImageKit:
         files.check_ending(path)
 
     def encode(self, samples: Samples, subject: Subject) -> Batch:
-        """Pixels as the model holds them."""
-        return self.space(subject.model.space).encode(samples.items)
+        """Pixels as the model holds them.
+
+        Raises:
+            InputError: if they are of another size or colour; the file is named.
+        """
+        space = self.space(subject.model.space)
+        try:
+            return space.encode(samples.items)
+        except InputError as problem:
+            where = f"{samples.source}: " if samples.source else ""
+            raise InputError(f"{where}{problem}{_way_out(samples.items, space)}") from None
 
     def things(self, subject: Subject, x: Batch) -> Float[Tensor, "b c h w"]:
         """Pixels in [0, 1]."""
@@ -106,8 +142,8 @@ class ImageKit:
         return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
 
     def properties(self, subject: Subject) -> Mapping[str, Property]:
-        """Properties of pixels, and the user's own."""
-        return {**PROPERTIES, **subject.properties}
+        """Properties of pixels, the attributes that the model has heads of, and the user's own."""
+        return {**PROPERTIES, **_attributes(subject), **subject.properties}
 
     def targets(self, subject: Subject, terms: Sequence[Term]) -> tuple[Target, ...]:
         """Numbers of properties, or a class.
@@ -119,7 +155,9 @@ class ImageKit:
         return tuple(
             self._class(subject, term)
             if term.name == "class"
-            else numeric_target(term, found_property(term, known, ["class"]))
+            else _like(term)
+            if term.name == "like"
+            else numeric_target(term, found_property(term, known, ["class", "like"]))
             for term in terms
         )
 
@@ -161,8 +199,10 @@ class ImageKit:
         return Samples("images", pixels, columns, dict(facts), lines, x.to("cpu"), count=len(pixels))
 
     def results(self, subject: Subject, trail: Trail, start: Samples | None, targets: Sequence[Target]) -> Samples:
-        """What a steer found, with each property wanted."""
-        return results_of(self, subject, trail, start, targets)
+        """What a steer found, with each property wanted, and what else has changed."""
+        found = results_of(self, subject, trail, start, targets)
+        moved = _moved(trail, [target.quantity.name for target in targets])
+        return replace(found, facts={**found.facts, **({"others": moved} if moved else {})})
 
 
 def _classes(subject: Subject, given: Mapping[str, object], n: int) -> dict[str, list[str]]:
@@ -184,3 +224,69 @@ def _of_class(net: ImageClassifier, name: str) -> Any:
         return log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-9))
 
     return log_odds
+
+
+def _of_labels(path: Path, found: Labelled) -> Samples:
+    columns = {name: values.tolist() for name, values in found.values.items()}
+    return Samples("images", found.pixels, columns, skipped=found.skipped, source=str(path), count=len(found.pixels))
+
+
+def _way_out(pixels: Any, space: ImageSpace | Cut) -> str:
+    """What to do about pictures that a model does not take."""
+    if getattr(pixels, "dtype", None) != np.uint8 or not isinstance(space, ImageSpace):
+        return ""
+    channels, height, width = space.shape
+    (high, wide), colours = pixels.shape[1:3], pixels.shape[3] if pixels.ndim == 4 else 1
+    steps = [f"save it in {'colour' if channels == 3 else 'grey'}"] if colours != channels else []
+    if (high, wide) != (height, width):
+        steps.append("turn it" if (wide, high) == (height, width) else f"resize it to {width} x {height}")
+        if high * width != wide * height and high != wide:
+            steps[-1] = f"cut it to the shape of {width} x {height}, and resize it"
+    return f"; {', and '.join(steps)}" if steps else ""
+
+
+@cache
+def _reader(name: str) -> FactorReader | None:
+    """A reader of factors by name; None where there is none, so that heads read alone."""
+    known = name in catalog.shipped() or Path(name).is_dir()
+    return catalog.load_model(name, kind=FactorReader.kind) if name and known else None
+
+
+def _attributes(subject: Subject) -> dict[str, Property]:
+    """The attributes that a model has heads of, measured by its reader where there is one."""
+    heads = getattr(subject.model, "heads", None)
+    if heads is None:
+        return {}
+    net = _reader(getattr(subject.model.settings, "reader", ""))
+    found: dict[str, Property] = {}
+    for name in heads.names:
+        plain = FACES.get(name, Property(name, help="an attribute that the model has a head of"))
+        reads = net is not None and name in net.settings.factors
+        found[name] = replace(plain, function=_read_by(net, name)) if net is not None and reads else plain
+    return found
+
+
+def _read_by(net: FactorReader, name: str) -> Any:
+    column = net.column(name)
+    return lambda things: net.read(things)[:, column]
+
+
+def _like(term: Term) -> Target:
+    """Towards pictures that the user gives."""
+    if term.relation != "is":
+        raise InputError("--toward like=FOLDER names pictures that have what is wanted; it takes no other sign")
+    about = "log-odds of being like the pictures given, as a head tells them from others"
+    return Target(Property("like", spread=4.0, help=about), sign=1)
+
+
+def _moved(trail: Trail, steered: Sequence[str]) -> list[str]:
+    """How far the properties that were not steered have moved, the farthest first."""
+    rows: list[tuple[float, str]] = []
+    for name, value in trail.scores.items():
+        start = trail.scores.get(f"start_{name}")
+        if start is None or name in steered:
+            continue
+        change = (value - start).double()
+        mean = float(change.nanmean())
+        rows.append((float(change.abs().nanmean()), f"{name} {mean:+.3f} from {float(start.double().nanmean()):.3f}"))
+    return [text for _, text in sorted(rows, reverse=True)]
