@@ -133,7 +133,7 @@ def test_what_cannot_be_asked_is_refused(model, case):
     [((48, 48, 3), "resize it to 32 x 32"), ((32, 32), "save it in colour"), ((32, 24, 3), "cut it to the shape")],
 )
 def test_a_picture_of_another_kind_is_named_with_what_to_do(model, tmp_path, shape, way):
-    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "one.png")
+    Image.fromarray(np.full(shape, 128, np.uint8)).save(tmp_path / "one.png")
     with pytest.raises(InputError) as caught:
         model.steer(tmp_path / "one.png", toward={"smile": 0.9})
     assert "one.png" in str(caught.value)
