@@ -92,8 +92,9 @@ def _scales(model: DDPM, judge: Judge, n: int, watch: Watch, *, every: int) -> T
     for scale in GRADIENT[::every]:
         add("classifier, no condition", scale, {"class": "none"}, pulled(scale, "score"))
     for scale in GRADIENT[1:4:every]:
-        words = {"class": "none", "solver": "ancestral", "steps": 100}
-        add("classifier, mean of Algorithm 1, 100 steps", scale, words, pulled(scale, "mean"))
+        steps = 100 if every == 1 else 30
+        words = {"class": "none", "solver": "ancestral", "steps": steps}
+        add(f"classifier, mean of Algorithm 1, {steps} steps", scale, words, pulled(scale, "mean"))
     add("classifier on the conditional model", 2.0, {}, pulled(2.0, "score"))
     null = judge.null(n)
     rows.append(["training images (null)", "", null.agreement, null.variety, null.distance, ""])

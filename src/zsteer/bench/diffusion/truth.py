@@ -19,6 +19,7 @@ from zsteer.models.diffusion.mixture import MixtureDiffusion
 from zsteer.noise.gaussian import Gaussian
 from zsteer.sample.solvers import SOLVERS, walk
 from zsteer.steer.guide import ByClassifier, ClassifierFree, ToValue
+from zsteer.train.threads import threads_of
 
 __all__ = ["tables"]
 
@@ -46,7 +47,8 @@ def tables(*, data: Path, quick: bool, watch: Watch) -> Sequence[Table]:
         watch: called with progress.
     """
     del data
-    return [_guidance(200 if quick else 10_000, watch), _orders(watch)]
+    with threads_of(1):
+        return [_guidance(200 if quick else 10_000, watch), _orders(watch)]
 
 
 def _drawn(denoiser: Denoiser, n: int, solver: str, steps: int) -> Float[Tensor, "n 2"]:

@@ -48,6 +48,7 @@ CANDIDATES, MORE = 8, 16
 """Walks of which the guide keeps the nearest; and for the dipole, which it tells less surely."""
 JUDGED = ("asphericity", "qed", "sas", "logp", "mu_debye")
 """Properties that can be measured on what came out; the dipole where tblite is installed."""
+QUICK_JUDGED = JUDGED[:2]
 COSTLY = 200
 """Targets of the dipole, which takes a third of a second a molecule."""
 
@@ -57,7 +58,7 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
 
     Args:
         data: the data folder.
-        quick: few molecules, one strength.
+        quick: few molecules, two properties, one strength.
         watch: called with progress.
         models: artifact or run folder of another model.
     """
@@ -68,7 +69,8 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
         guide.check(model)
         judge = guide
     n, scales = (4, (1.0,)) if quick else (500, SCALES)
-    return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge)]
+    names = QUICK_JUDGED if quick else JUDGED
+    return [ladder(model, "qm9-gfn2", data, n, watch=watch, scales=scales, judge=judge, names=names)]
 
 
 def _row(name: str, rung: str, target: NDArray[np.float64], got: NDArray[np.float64], base: float) -> list[Cell]:
@@ -89,6 +91,7 @@ def ladder(
     watch: Watch,
     scales: Sequence[float] = SCALES,
     judge: NoisyProperty | None = None,
+    names: Sequence[str] = JUDGED,
 ) -> Table:
     """All rungs for all properties.
 
@@ -100,6 +103,7 @@ def ladder(
         watch: called with progress.
         scales: strengths of classifier-free guidance; 1 is none.
         judge: noisy properties for classifier guidance; none when None.
+        names: properties, of which those are asked for that the model has learned.
     """
     rows: list[list[Cell]] = []
     with threads_of(1):
@@ -109,7 +113,7 @@ def ladder(
         held, sizes = sets.held.take(chosen), torch.from_numpy(sets.held.sizes[chosen])
         watch({"doing": "molecules that are told their size only"})
         blind = _made(model, n, {"atoms": sizes})
-        for name in [name for name in model.settings.properties if name in JUDGED]:
+        for name in [name for name in model.settings.properties if name in names]:
             if name == "mu_debye" and not installed():
                 continue
             m = min(n, COSTLY) if name == "mu_debye" else n

@@ -132,7 +132,7 @@ def tables(*, data: Path, quick: bool, watch: Watch, models: Path | None = None)
     if quick:
         known, held = known.take(slice(QUICK_KNOWN)), held.take(slice(QUICK_KNOWN // 4))
     beside = Beside("qm9-gfn2" if not quick else f"{len(known):,} of qm9-gfn2", known_names(known), held)
-    return [steps_table(model, beside, (12, 8) if quick else (1000, 200), watch=watch, quick=quick)]
+    return [steps_table(model, beside, (8, 8) if quick else (1000, 200), watch=watch, quick=quick)]
 
 
 @dataclass(frozen=True)
