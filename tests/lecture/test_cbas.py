@@ -124,7 +124,7 @@ def test_the_threshold_is_the_percentile_and_never_falls(measured):
 def test_the_loop_ends_at_the_prior_given_the_goal(measured):
     values, goal, objective = wanted(0.95)
     prior = chain(0, pseudo=1.0)
-    method = Refit(RefitOptions(generations=16, draws=40, effective=0.1, replay=0.5))
+    method = Refit(RefitOptions(generations=16, draws=40, effective=4, replay=0.5))
     assert method.fits(prior, objective, Constraint()) == ""
     found = method.search(prior, objective, Streams.of(0, 1))
     exact = adaptive.conditional(prior.log_prob(WHOLE), torch.where(values >= goal, 0.0, -torch.inf).double())

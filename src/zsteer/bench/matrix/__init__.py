@@ -28,7 +28,7 @@ from zsteer.train.threads import threads_of
 __all__ = ["COLUMNS", "Outcome", "bench", "outcomes"]
 
 Watch = Callable[[dict[str, Any]], None]
-METHODS = ("guide", "edit", "search", "rerank")
+METHODS = ("guide", "edit", "search", "rerank", "refit")
 COLUMNS = ("model", "kind", "domain", "method", "property", "result", "before", "after", "wanted", "calls", "seconds")
 FIRST: Mapping[str, str] = {
     "images": "brightness",
@@ -43,6 +43,7 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
     "edit": {"rounds": 2},
     "search": {"rounds": 3, "proposals": 4},
     "rerank": {"candidates": 4},
+    "refit": {"generations": 2, "draws": 16},
 }
 """Small settings of each method, where the method that fits has them."""
 N = 4
@@ -100,7 +101,7 @@ def bench(
     notes = [
         f"{N} results each, small settings; before and after: mean of the property, by its function",
         "class: mean log-odds of the wanted class; binds: the design score",
-        "wanted: a spread from where the starts are; guide and rerank make new samples, edit and search change samples",
+        "wanted: a spread from where the starts are; edit and search change samples, the others make new ones",
     ]
     title = "Methods on models and properties, run"
     failed = sum(str(row[5]).startswith("failed") for row in rows)

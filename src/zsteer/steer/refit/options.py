@@ -21,7 +21,7 @@ class RefitOptions(BaseModel):
     generations: int = Field(default=20, ge=1, description="rounds of drawing, measuring and learning")
     draws: int = Field(default=100, ge=4, description="new things measured in each round")
     effective: float = Field(
-        default=0.3, gt=0, le=1, description="effective draws that the next level must leave, as a share of a round's"
+        default=30.0, ge=2, description="effective draws that the next level must leave to learn from"
     )
     quantile: float = Field(
         default=0.9, gt=0, lt=1, description="of a round's scores: the next level of textbook, dbas, cem and fb"

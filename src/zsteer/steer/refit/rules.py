@@ -57,8 +57,7 @@ def _cbas(pool: Pool, options: RefitOptions, before: float, goal: float) -> Weig
         levels = torch.cat([levels, torch.tensor([goal], dtype=torch.float64)])
     inside = torch.stack([pool.log_inside(float(level)) for level in levels])
     ratio = conditioned(pool, -torch.inf)
-    least = options.effective * options.draws
-    level = sized_level(levels, inside, ratio, least=least, before=before, goal=goal)
+    level = sized_level(levels, inside, ratio, least=options.effective, before=before, goal=goal)
     return Weighted(conditioned(pool, level), level)
 
 
