@@ -62,7 +62,13 @@ def example(model):
     return samples("unit", shape=model.settings.datum.shape) if model.kind in VECTORS else receptors()
 
 
-@pytest.fixture(scope="module", params=NAMES)
+COSTLY = ("qm9-edm", "zinc-edm")
+"""Models whose contracts take half a minute: tests/contract/test_molecule_models.py asks small ones of their kind."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in COSTLY else ()) for name in NAMES]
+)
 def shipped(request):
     return loaded(request.param)
 
