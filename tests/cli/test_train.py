@@ -122,6 +122,7 @@ def test_a_finished_run_resumed_stays_as_it_is(trained):
     assert weights(folder / "run") == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_recipe_was_edited_to_more_steps_goes_on(trained, tmp_path):
     shutil.copytree(trained[0] / "run", tmp_path / "run")
     recipe = tmp_path / "run" / "recipe.yaml"

@@ -62,8 +62,8 @@ def example(model):
     return samples("unit", shape=model.settings.datum.shape) if model.kind in VECTORS else receptors()
 
 
-COSTLY = ("qm9-edm", "zinc-edm")
-"""Models whose contracts take half a minute: tests/contract/test_molecule_models.py asks small ones of their kind."""
+COSTLY = ("faces-diffae", "fashion-ddpm", "qm9-edm", "zinc-edm")
+"""Models whose contracts take ten seconds to a minute; small ones of their kind are asked beside them."""
 
 
 @pytest.fixture(

@@ -204,6 +204,7 @@ def moved(wanted, **options):
     return np.nanmean([float(value) if value else np.nan for value in found.columns["asphericity"]])
 
 
+@pytest.mark.slow
 def test_the_pull_leads_to_the_value_that_is_wanted():
     """The sign of guidance by a measure: rods where rods are wanted, spheres where spheres are."""
     low, high = moved(0.1), moved(0.7)

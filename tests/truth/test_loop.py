@@ -70,6 +70,7 @@ def start(folder, wait):
     )
 
 
+@pytest.mark.slow
 def test_sigkill_then_resume_is_bit_for_bit_the_unbroken_run(tmp_path):
     expected = start(tmp_path / "whole", 0).communicate()[0]
     process = start(tmp_path / "cut", 0.05)
