@@ -27,7 +27,7 @@ class DiffAERecipe(FacesRecipe):
     """The diffusion autoencoder."""
 
     name: ClassVar[str] = "faces-diffae"
-    summary: ClassVar[str] = "diffusion autoencoder of drawn faces, or of pictures of your own: a code to edit"
+    summary: ClassVar[str] = "diffusion autoencoder: a code of drawn faces, or of your pictures, to edit"
     builder: ClassVar[str] = "zsteer.recipes.faces.build:diffae"
     headline: ClassVar[str] = "ssim"
 
