@@ -19,7 +19,7 @@ from zsteer.steer.refit.options import RefitOptions
 from zsteer.steer.refit.pool import CODE, Pool
 
 CHAIN = Markov(MarkovSettings(letters="ACGT", length=6))
-FEW = RefitOptions(generations=4, draws=24)
+FEW = RefitOptions(generations=4, draws=24, effective=6)
 
 
 def goal(function=lambda x: (x["tokens"] == 1).double().mean(1).numpy(), **target):
@@ -40,7 +40,7 @@ def test_designs_are_distinct_reach_the_goal_and_are_reproducible():
 
 
 def test_more_reach_the_goal_than_among_draws_of_the_prior():
-    found = Refit(RefitOptions(generations=6, draws=24)).search(CHAIN, goal(), Streams.of(1, 1))
+    found = Refit(RefitOptions(generations=6, draws=24, effective=6)).search(CHAIN, goal(), Streams.of(1, 1))
     n = 2000
     before = (CHAIN.sample(n, rng=Streams.of(0, n))["tokens"] == 1).double().mean(1) >= 0.6
     after = (found.model.sample(n, rng=Streams.of(0, n))["tokens"] == 1).double().mean(1) >= 0.6
