@@ -17,6 +17,7 @@ ROOM_SHARE = 0.20
 FILES_IN_A_FOLDER = 24
 CODE_LINES = 400
 README_LINES = 100
+FUNCTION_LINES = 60
 WORDS: Mapping[str, int] = {
     r"\bsaid": 20,
     r"\btold": 20,
@@ -161,15 +162,22 @@ def problems(root: Path) -> list[str]:
         for line, what in mixed_tuples(tree)
         if path.relative_to(root).as_posix() not in LEFT
     ]
-    found = circles(imports(trees, root)) + rooms(sizes) + flat + long
-    return found + unnamed
+    functions = [
+        f"{path.relative_to(root)}:{node.lineno}: {node.name} is longer than {FUNCTION_LINES} lines"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno > FUNCTION_LINES
+    ]
+    found = circles(imports(trees, root)) + rooms(sizes) + flat + long + functions
+    return found + unnamed + words("\n".join(texts.values()))
 
 
 def warnings() -> list[str]:
     """What is worth a look and fails nothing."""
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / PACKAGE).rglob("*.py"))
     count = (ROOT / "README.md").read_text(encoding="utf-8").count("\n")
-    return words(source) + [f"README.md has {count} lines ({README_LINES} at most)"] * (count > README_LINES)
+    return [f"README.md has {count} lines ({README_LINES} at most)"] * (count > README_LINES)
 
 
 def main() -> int:

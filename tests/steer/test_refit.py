@@ -97,7 +97,10 @@ def test_the_refitted_model_is_kept_and_loads(tmp_path):
     from zsteer.core.artifact import read_artifact
 
     run(goal(), FEW.model_copy(update={"model_out": tmp_path / "made"}))
-    made = Markov.from_artifact(read_artifact(tmp_path / "made"))
+    stored = read_artifact(tmp_path / "made")
+    assert stored.origin.metrics["calls"] <= 96
+    assert "refitted to c=0.6.." in stored.origin.limits  # and no figure of the model that it comes from
+    made = Markov.from_artifact(stored)
     assert float(made.log_prob(DNA.batch(torch.ones(1, 6, dtype=torch.long)))) > float(
         CHAIN.log_prob(DNA.batch(torch.ones(1, 6, dtype=torch.long)))
     )

@@ -80,20 +80,7 @@ def run(arguments: Sequence[str]) -> int:
     loaded = api.load(name, device=command.device)
     if command.out is not None:
         loaded.kit.check_ending(command.out)
-    keep = pairs(getattr(command, "keep", ()), flag="--keep", bare=True)
-    chosen = named(words) - set(GENERAL)
-    options: dict[str, Any] = {
-        "toward": toward,
-        "given": pairs(getattr(command, "given", ()), flag="--given"),
-        "keep": keep,
-        "free": getattr(command, "free", ()),
-        "by": command.by,
-        "top": command.top,
-        "seed": command.seed,
-        "properties": {k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
-        **{key: getattr(command, key) for key in GENERAL if hasattr(command, key)},
-        **{flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen},
-    }
+    options = _options(command, toward, known, words)
     if command.out is not None and command.input is not None and _large(loaded.kit, counts):
         with Progress("steering", quiet=command.json) as progress:
             more = {"overwrite": command.overwrite, "watch": progress.update}
@@ -102,12 +89,29 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     start = None if command.input is None else loaded.read(command.input, **reading)
     if start is not None and command.skip_invalid:
-        start = loaded.usable(start, keep=keep)
+        start = loaded.usable(start, keep=options["keep"])
     found = loaded.steer(start, **options)
     if command.out is not None:
         loaded.write(command.out, found, overwrite=command.overwrite)
     _show(found, start, command, known.options.noun)
     return 0
+
+
+def _options(command: Any, toward: Mapping[str, object], known: Any, words: Sequence[str]) -> dict[str, Any]:
+    """What the command line asks of ``steer``: flags of methods only where they were written."""
+    chosen = named(words) - set(GENERAL)
+    return {
+        "toward": toward,
+        "given": pairs(getattr(command, "given", ()), flag="--given"),
+        "keep": pairs(getattr(command, "keep", ()), flag="--keep", bare=True),
+        "free": getattr(command, "free", ()),
+        "by": command.by,
+        "top": command.top,
+        "seed": command.seed,
+        "properties": {k: str(v) for k, v in pairs(getattr(command, "property", ()), flag="--property").items()},
+        **{key: getattr(command, key) for key in GENERAL if hasattr(command, key)},
+        **{flag.name: getattr(command, flag.name) for flag in known.flags() if flag.name in chosen},
+    }
 
 
 def _large(kit: Any, counts: Sequence[int]) -> bool:

@@ -50,8 +50,8 @@ def content_of(path: Path, column: str | None = None) -> Content:
     fits = [Content(domain, words) for domain, row, words in known if words and not row.general]
     fits = fits or [Content(domain, words) for domain, _, words in known if words]
     if len(fits) > 1:
-        said = ", or ".join(f"{one.domain} ({one.words})" for one in fits)
-        raise InputError(f"{path} can be {said}; {SAY}")
+        choices = ", or ".join(f"{one.domain} ({one.words})" for one in fits)
+        raise InputError(f"{path} can be {choices}; {SAY}")
     if not fits and column is not None:
         what = " or ".join(row.column for row in able.values())
         raise InputError(f"{path} has no column {column!r} that holds {what}; spell it as the heading does, or {SAY}")
@@ -76,7 +76,7 @@ def report_of(path: Path, domain: str | None = None, **reading: Any) -> tuple[Co
     """
     if domain is not None and domain not in DOMAINS:
         raise SettingsError(nearest(domain, DOMAINS, what="domain"))
-    content = content_of(path, reading.get("column")) if domain is None else Content(domain, "as it is said to be")
+    content = content_of(path, reading.get("column")) if domain is None else Content(domain, "as --domain names it")
     if not DOMAINS[content.domain].report:
         raise SettingsError(f"{path}: the domain {content.domain} reports nothing of its files")
     report = load_name(DOMAINS[content.domain].report)

@@ -168,22 +168,69 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
     constraint = _constraint(kit, subject, goal, start, [target.quantity.name for target in targets])
     objective = Objective(targets, lambda x: kit.things(subject, x))
     _need_options(known, request.options)
+    chosen = _first_fit(known, subject, start, request, given, objective, constraint)
+    _check_request(known, chosen.row, start, request, given)
+    batch = None if start is None else kit.encode(start, subject).to(subject.device)
+    n = (request.number or NEW) if batch is None else len(batch)
+    top = request.budget.top
+    check_fits(
+        n * (1 if batch is None else top), _numbers(subject), what=f"--number {n}" if batch is None else f"--top {top}"
+    )
+    rng = Streams.of(request.seed, n, start=request.first, device=subject.device)
+    began = time.perf_counter()
+    trail = chosen.method.run(subject.model, batch, objective, constraint, request.budget, rng)
+    seconds = round(time.perf_counter() - began, 2)
+    facts = {"method": chosen.row.name, "seconds": seconds, **_facts(chosen.method, trail)}
+    if constraint:
+        facts["kept"] = constraint.text
+    return kit.results(subject, replace(trail, facts=facts), start, targets)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A method that fits, and its row of the table."""
+
+    row: MethodRow
+    method: Method
+
+
+def _first_fit(
+    known: About,
+    subject: Subject,
+    start: Samples | None,
+    request: Request,
+    given: Mapping[str, object],
+    objective: Objective,
+    constraint: Constraint,
+) -> _Choice:
+    """The first method that fits, or the one that is named.
+
+    Raises:
+        CapabilityError: if none fits; every reason is named.
+    """
     refused: list[str] = []
-    chosen: tuple[MethodRow, Method] | None = None
     for row in _candidates(known, request.by):
         if row.starts and start is None and request.by is None:
             refused.append(f"{row.name}: it changes samples, and there are none; give --input FILE")
             continue
-        method = _make(row, kit, subject, start, request, given)
+        method = _make(row, kit_of(known.domain), subject, start, request, given)
         reason = method.fits(subject.model, objective, constraint)
         if not reason:
-            chosen = (row, method)
-            break
+            return _Choice(row, method)
         refused.append(f"{row.name}: {reason}")
-    if chosen is None:
-        wanted = f"--by {request.by}" if request.by else f"no method steers this {subject.model.kind} towards that"
-        raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
-    row, method = chosen
+    wanted = f"--by {request.by}" if request.by else f"no method steers this {subject.model.kind} towards that"
+    raise CapabilityError(f"{wanted}: " + "; ".join(dict.fromkeys(refused)))
+
+
+def _check_request(
+    known: About, row: MethodRow, start: Samples | None, request: Request, given: Mapping[str, object]
+) -> None:
+    """Refuse what the chosen method does not take.
+
+    Raises:
+        InputError: if edits are to be counted, and there is no start.
+        SettingsError: if an option, a condition, a number or examples belong to another method.
+    """
     _check_belong(known, row, request.options)
     if given and not row.conditions:
         raise SettingsError(
@@ -195,19 +242,6 @@ def steer(subject: Subject, start: Samples | None, request: Request) -> Samples:
         raise SettingsError("--number counts new samples, and --input gives the starts; omit one of them")
     if request.examples is not None and "latent" not in row.make:
         raise SettingsError(f"--examples are for heads of an edit, and this goal is steered by {row.name}; omit them")
-    batch = None if start is None else kit.encode(start, subject).to(subject.device)
-    n = (request.number or NEW) if batch is None else len(batch)
-    top = request.budget.top
-    check_fits(
-        n * (1 if batch is None else top), _numbers(subject), what=f"--number {n}" if batch is None else f"--top {top}"
-    )
-    rng = Streams.of(request.seed, n, start=request.first, device=subject.device)
-    began = time.perf_counter()
-    trail = method.run(subject.model, batch, objective, constraint, request.budget, rng)
-    facts = {"method": row.name, "seconds": round(time.perf_counter() - began, 2), **_facts(method, trail)}
-    if constraint:
-        facts["kept"] = constraint.text
-    return kit.results(subject, replace(trail, facts=facts), start, targets)
 
 
 def reasons(subject: Subject, terms: Mapping[str, object]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from zsteer.core.batch import Batch
 from zsteer.core.rng import Streams
 from zsteer.errors import ArtifactError, InputError
 
-__all__ = ["Markov", "MarkovSettings", "everything"]
+__all__ = ["Markov", "MarkovSettings", "everything", "place"]
 
 
 class MarkovSettings(Settings):
@@ -146,3 +146,8 @@ def everything(alphabet: Alphabet, length: int) -> Int[Tensor, "n m"]:
         raise InputError(f"{alphabet.size}^{length} sequences are too many to list")
     number = torch.arange(alphabet.size**length)
     return torch.stack([number // alphabet.size ** (length - 1 - i) % alphabet.size for i in range(length)], 1)
+
+
+def place(tokens: Int[Tensor, "b m"], alphabet: Alphabet) -> Int[Tensor, " b"]:
+    """The number of each sequence in ``everything``."""
+    return (tokens * alphabet.size ** torch.arange(tokens.shape[1] - 1, -1, -1)).sum(1)

@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from zsteer.core.alphabet import DNA
@@ -25,7 +25,7 @@ from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Cell, Table
 from zsteer.maths.adaptive import conditional, forward_divergence
-from zsteer.models.markov import Markov, MarkovSettings, everything
+from zsteer.models.markov import Markov, MarkovSettings, everything, place
 from zsteer.steer.refit.method import Outcome, Refit
 from zsteer.steer.refit.options import RefitOptions
 from zsteer.steer.refit.rules import conditioned
@@ -80,7 +80,7 @@ class Bed:
     def objective(self) -> Objective:
         """At least the goal, looked up."""
         spread = float(self.values.std())
-        quantity = Property("y", lambda x: self.values[place(x["tokens"])].numpy(), spread=spread)
+        quantity = Property("y", lambda x: self.values[place(x["tokens"], DNA)].numpy(), spread=spread)
         return Objective((Target(quantity, low=self.goal),), lambda x: x)
 
     def best(self) -> float:
@@ -88,11 +88,6 @@ class Bed:
         made = Markov(SETTINGS.model_copy(update={"pseudo": 1e-9}))
         fitted = made.refit(self.whole, self.exact.exp(), Streams.of(0, 1))
         return float(forward_divergence(self.exact, fitted.log_prob(self.whole)))
-
-
-def place(tokens: Int[Tensor, "b n"]) -> Int[Tensor, " b"]:
-    """The number of each sequence in the list of all."""
-    return (tokens * DNA.size ** torch.arange(tokens.shape[1] - 1, -1, -1)).sum(1)
 
 
 def synthetic_bed(seed: int = 3) -> Bed:
@@ -187,7 +182,7 @@ def _measured(method: Refit, bed: Bed, exact: Float[Tensor, " n"], best: float, 
     apart = float(forward_divergence(exact, found.model.log_prob(bed.whole))) - best
     sizes = torch.tensor([figures["effective"] for figures in found.history])
     drawn = found.model.sample(2000, rng=Streams.of(seed, 2000).child("after"))
-    distinct = float(len(place(drawn["tokens"]).unique()))
+    distinct = float(len(place(drawn["tokens"], DNA).unique()))
     last = found.history[-1]
     return (
         apart, set_distance(found, exact), float(sizes.median()), float(sizes.min()), last["calls"], distinct,
@@ -200,5 +195,7 @@ def set_distance(found: Outcome, exact: Float[Tensor, " n"]) -> float:
     log_weights = conditioned(found.pool, 0.0)
     if not bool((log_weights > -torch.inf).any()):
         return 1.0
-    held = torch.zeros_like(exact).index_add(0, place(found.pool.everything()["tokens"]), torch.softmax(log_weights, 0))
+    held = torch.zeros_like(exact).index_add(
+        0, place(found.pool.everything()["tokens"], DNA), torch.softmax(log_weights, 0)
+    )
     return 0.5 * float((held - exact.exp()).abs().sum())

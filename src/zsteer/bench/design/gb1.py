@@ -24,7 +24,7 @@ from zsteer.core.property import Property
 from zsteer.core.rng import Streams
 from zsteer.errors import InputError
 from zsteer.evaluate.report import Cell, Table
-from zsteer.models.markov import Markov, MarkovSettings
+from zsteer.models.markov import Markov, MarkovSettings, everything, place
 from zsteer.steer.refit.method import Refit
 from zsteer.steer.refit.options import RefitOptions
 from zsteer.steer.search.method import Search
@@ -65,15 +65,15 @@ class Landscape:
         number = {letter: k for k, letter in enumerate(PROTEIN.letters)}
         with gzip.open(path, "rt", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
-                place = 0
+                number_of = 0
                 for letter in row["variant"]:
-                    place = place * PROTEIN.size + number[letter]
-                values[place] = float(row["fitness"])
+                    number_of = number_of * PROTEIN.size + number[letter]
+                values[number_of] = float(row["fitness"])
         return Landscape(values)
 
     def at(self, tokens: Int[Tensor, "b 4"]) -> Float[Tensor, " b"]:
         """Fitness of variants."""
-        return self.values[(tokens * PROTEIN.size ** torch.arange(SITES - 1, -1, -1)).sum(1)]
+        return self.values[place(tokens, PROTEIN)]
 
     @property
     def objective(self) -> Objective:
@@ -85,8 +85,7 @@ class Landscape:
         """A chain fitted to labels that are worse than the wild type."""
         there = (self.values < WILD).nonzero()[:, 0]
         chosen = there[Streams.of(seed, 1).child("labels").permutation("rows", len(there))[0][:LABELS]]
-        powers = PROTEIN.size ** torch.arange(SITES - 1, -1, -1)
-        tokens = chosen[:, None] // powers % PROTEIN.size
+        tokens = everything(PROTEIN, SITES)[chosen]
         # The better half: what little the labels say.
         good = self.values[chosen] >= self.values[chosen].median()
         settings = MarkovSettings(letters=PROTEIN.letters, length=SITES, pseudo=LABELS / 2)

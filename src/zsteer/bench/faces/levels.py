@@ -19,7 +19,7 @@ __all__ = ["tables"]
 
 Watch = Callable[[dict[str, Any]], None]
 CLAIM = 0.7
-"""Share of a factor's change above which one place is said to carry it."""
+"""Share of a factor's change above which one place counts as its carrier."""
 STEP = 0.4
 WINDOWS = ((0.0, 0.35), (0.35, 0.7), (0.7, 1.0))
 

@@ -144,13 +144,13 @@ def _run(words: Sequence[str]) -> _Cost:
         ScoringError: if it fails.
     """
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([sys.executable, "-m", "zsteer.cli.main", *words], stdout=said, stderr=said)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen([sys.executable, "-m", "zsteer.cli.main", *words], stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            line = said.read().decode(errors="replace").strip().splitlines()[-1:]
+            output.seek(0)
+            line = output.read().decode(errors="replace").strip().splitlines()[-1:]
             raise ScoringError(f"zsteer {' '.join(words[:2])} failed: {line[0] if line else process.returncode}")
     # Linux counts kilobytes, macOS bytes.
     scale = 1e6 if sys.platform == "darwin" else 1e3

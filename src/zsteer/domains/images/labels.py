@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zsteer.core.cells import SHEETS, TEXTS, Cells, read_cells
 from zsteer.core.numerals import numbers_of
 from zsteer.domains.images.files import read
-from zsteer.domains.images.pictures import frames
+from zsteer.domains.images.pictures import Shaping, frames
 from zsteer.errors import InputError, nearest
 
 __all__ = ["FILES", "Labelled", "is_labels", "read_labels"]
@@ -47,18 +47,20 @@ def is_labels(path: Path) -> bool:
     return path.name.lower().endswith((*TEXTS, *SHEETS))
 
 
-def read_labels(path: Path, *, skip_invalid: bool = False) -> Labelled:
+def read_labels(path: Path, *, skip_invalid: bool = False, shaping: Shaping | None = None) -> Labelled:
     """Pictures with their attributes.
 
     Args:
         path: a table beside the pictures, or a folder of a folder for each class.
         skip_invalid: leave out rows whose picture or number cannot be read.
+        shaping: what makes the pictures alike; None leaves them.
 
     Raises:
         InputError: if there are no attributes, one has a single value, labels are fewer than attributes, or names do
             not match the files; table and row are named.
     """
-    found = _table(path, skip_invalid=skip_invalid) if is_labels(path) else _classes(path, skip_invalid=skip_invalid)
+    reader = _table if is_labels(path) else _classes
+    found = reader(path, skip_invalid=skip_invalid, shaping=shaping)
     for name, values in found.values.items():
         known = values[np.isfinite(values)]
         if len(np.unique(known)) < 2:
@@ -75,8 +77,8 @@ def read_labels(path: Path, *, skip_invalid: bool = False) -> Labelled:
     return found
 
 
-def _classes(path: Path, *, skip_invalid: bool) -> Labelled:
-    found = read(path, skip_invalid=skip_invalid)
+def _classes(path: Path, *, skip_invalid: bool, shaping: Shaping | None) -> Labelled:
+    found = read(path, skip_invalid=skip_invalid, shaping=shaping)
     if found.labels is None or len(found.classes) < 2:
         raise InputError(
             f"{path} has pictures and no attributes; give a table that names them (file,smile,...), or a folder with a "
@@ -86,7 +88,7 @@ def _classes(path: Path, *, skip_invalid: bool) -> Labelled:
     return Labelled(found.pixels, values, found.notes, tuple(found.skipped))
 
 
-def _table(path: Path, *, skip_invalid: bool) -> Labelled:
+def _table(path: Path, *, skip_invalid: bool, shaping: Shaping | None) -> Labelled:
     cells = read_cells(path)
     plain = [name.strip().casefold() for name in cells.names]
     column = next((plain.index(name) for name in FILES if name in plain), None)
@@ -99,7 +101,8 @@ def _table(path: Path, *, skip_invalid: bool) -> Labelled:
     pictures: list[NDArray[np.uint8] | None] = []
     for row, text in enumerate(cells.columns[column]):
         try:
-            pictures.append(_picture(path, text))
+            found = _picture(path, text)
+            pictures.append(found if shaping is None else shaping(found, cells.place(row)))
         except InputError as problem:
             problems.setdefault(row, str(problem))
             pictures.append(None)

@@ -20,6 +20,7 @@ from zsteer.core.property import Property
 from zsteer.core.protocols import Conditional
 from zsteer.domains.images import files
 from zsteer.domains.images.labels import Labelled, is_labels, read_labels
+from zsteer.domains.images.pictures import Shaping
 from zsteer.domains.images.properties import FACES, PROPERTIES
 from zsteer.domains.images.segments import Cut
 from zsteer.domains.images.space import ImageSpace
@@ -67,11 +68,9 @@ class ImageKit:
         """
         shaping = None if subject is None else self.space(subject.model.space).reading
         if is_labels(path):
-            return _of_labels(path, read_labels(path, skip_invalid=skip_invalid))
+            return _of_labels(path, read_labels(path, skip_invalid=skip_invalid, shaping=shaping), shaping)
         found = files.read(path, skip_invalid=skip_invalid, shaping=shaping)
-        words = "" if shaping is None else shaping.words
-        made = [f"pictures of another size are made as in the model's training: {words}"] if words else []
-        note_reading(path, [*made, *found.notes], found.skipped, "pictures")
+        note_reading(path, [*_made(shaping), *found.notes], found.skipped, "pictures")
         columns = {} if found.labels is None else {"class": [found.classes[k] for k in found.labels.tolist()]}
         n = len(found.pixels)
         return Samples("images", found.pixels, columns, skipped=tuple(found.skipped), source=str(path), count=n)
@@ -80,7 +79,8 @@ class ImageKit:
         """Pictures with attributes: a table beside them, or a folder of a folder for each class."""
         skip = bool(subject.reading.get("skip_invalid", False))
         if is_labels(path) or path.is_dir():
-            return _of_labels(path, read_labels(path, skip_invalid=skip))
+            shaping = self.space(subject.model.space).reading
+            return _of_labels(path, read_labels(path, skip_invalid=skip, shaping=shaping), shaping)
         return self.read(path, subject, skip_invalid=skip)
 
     def labelled(self, examples: Samples) -> Mapping[str, Property]:
@@ -226,7 +226,14 @@ def _of_class(net: ImageClassifier, name: str) -> Any:
     return log_odds
 
 
-def _of_labels(path: Path, found: Labelled) -> Samples:
+def _made(shaping: Shaping | None) -> list[str]:
+    """What is done to pictures of another size than the model's."""
+    words = "" if shaping is None else shaping.words
+    return [f"pictures of another size are made as in the model's training: {words}"] if words else []
+
+
+def _of_labels(path: Path, found: Labelled, shaping: Shaping | None) -> Samples:
+    note_reading(path, [*_made(shaping), *found.notes], found.skipped, "pictures")
     columns = {name: values.tolist() for name, values in found.values.items()}
     return Samples("images", found.pixels, columns, skipped=found.skipped, source=str(path), count=len(found.pixels))
 

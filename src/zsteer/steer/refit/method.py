@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zsteer.core.artifact import Pretrained, write_artifact
+from zsteer.core.artifact import Origin, Pretrained, write_artifact
 from zsteer.core.batch import Batch
 from zsteer.core.files import check_free
 from zsteer.core.goal import Budget, Trail
@@ -109,11 +109,14 @@ class Refit:
         if not isinstance(model, Refittable):
             raise CapabilityError(f"refit: {type(model).__name__} does not score its own draws")
         if self.options.model_out is not None:
+            if not isinstance(model, Pretrained):
+                raise CapabilityError(f"--model-out: a {type(model).__name__} is not stored as an artifact; omit it")
             check_free(self.options.model_out, overwrite=False)
         began = time.perf_counter()
         most = None if budget.calls is None else budget.calls * len(rng)
         found = self.search(model, objective, rng, most=most)
         if self.options.model_out is not None and isinstance(found.model, Pretrained):
+            found.model.origin = _origin(found, model, objective)
             write_artifact(self.options.model_out, found.model.artifact())
         return self._trail(found, len(rng) * budget.top, rng, time.perf_counter() - began)
 
@@ -227,6 +230,17 @@ class Refit:
         if warning:
             facts["warning"] = warning
         return Trail(batch, torch.full((len(rows),), -1), scores, pool.calls, seconds, tuple(found.history), facts)
+
+
+def _origin(found: Outcome, prior: object, objective: Objective) -> Origin:
+    """Where a refitted model comes from: the prior's recipe and data, and no figure that was measured on the prior."""
+    before = getattr(prior, "origin", Origin())
+    goal = " ".join(target.text for target in objective.targets)
+    last = found.history[-1]
+    metrics = {name: round(last[name], 3) for name in ("effective", "mean", "in_distribution")}
+    metrics |= {"calls": int(last["calls"]), "reached": int(last["inside"]), "rounds": len(found.history)}
+    limits = f"refitted to {goal}, and not measured since; figures of the model that it comes from do not hold"
+    return Origin(before.recipe, before.data, metrics, limits=limits)
 
 
 def pool_level(found: Outcome) -> float:
